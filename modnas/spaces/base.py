@@ -1,0 +1,136 @@
+"""What every search space offers to the search, the exporter and the predictor."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class ArchitectureError(ValueError):
+    """A text or a list of choices that names no architecture of the space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One member of a space. Made by the space (`parse`, `architecture`, `sample`), never by hand.
+
+    `choices` holds one option index per decision; `string` is the space's canonical text for it.
+    """
+
+    space: str
+    string: str
+    choices: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        """Canonical id, unique over all spaces: `<space>:<string>`."""
+        return f"{self.space}:{self.string}"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Supernetwork(nn.Module):
+    """A weight-sharing network over a whole space."""
+
+    def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
+        """Run one architecture.
+
+        Args:
+            inputs: a batch of the task's inputs.
+            sample: shape (width,), the concatenated one-hot rows of an architecture. Only the chosen
+                operators are executed; the gradient with respect to `sample` is defined for all entries.
+
+        Returns:
+            The network's output for that architecture, e.g. logits of shape (batch, classes).
+        """
+        raise NotImplementedError
+
+
+class Space(ABC):
+    """A search space together with the size of the networks built from it.
+
+    A flat *encoding* of width `sum(options)` concatenates one one-hot row per decision; `options[k]` is the
+    number of choices of decision k. All tensors named `onehot`, `sample` or `logits` use that layout.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[tuple[int, ...]]
+
+    @property
+    def width(self) -> int:
+        """Length of the flat encoding."""
+        return sum(self.options)
+
+    @property
+    @abstractmethod
+    def variant(self) -> str:
+        """Short text for everything but the choices that shapes a network (channels, input size, ...)."""
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch dimension."""
+
+    @property
+    @abstractmethod
+    def references(self) -> tuple[Architecture, ...]:
+        """The ten reference architectures whose measurements make a device's feature vector."""
+
+    @abstractmethod
+    def architecture(self, choices: Sequence[int]) -> Architecture:
+        """The architecture with these option indices. Raises ArchitectureError."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Read a canonical string, with or without the `<space>:` prefix. Raises ArchitectureError."""
+
+    @abstractmethod
+    def is_usable(self, architecture: Architecture) -> bool:
+        """Whether the network's output depends on its input at all."""
+
+    @abstractmethod
+    def predictor_features(self, onehot: Tensor) -> Tensor:
+        """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
+
+    @abstractmethod
+    def network(self, architecture: Architecture) -> nn.Module:
+        """The standalone network, freshly initialised."""
+
+    @abstractmethod
+    def supernetwork(self) -> Supernetwork:
+        """A freshly initialised supernetwork over the whole space."""
+
+    def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
+        """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""
+        found: dict[Architecture, None] = {}
+        misses = 0
+        while len(found) < count:
+            choices = [int(torch.randint(n, (), generator=generator)) for n in self.options]
+            candidate = self.architecture(choices)
+            if candidate in found or not self.is_usable(candidate):
+                misses += 1
+                if misses > 1000 * count:
+                    raise ValueError(f"space {self.name} has fewer than {count} usable architectures")
+                continue
+            found[candidate] = None
+        return list(found)
+
+    def encode(self, architectures: Sequence[Architecture]) -> Tensor:
+        """One-hot encoding, float32 of shape (n, width)."""
+        rows = torch.zeros(len(architectures), self.width)
+        for row, architecture in zip(rows, architectures, strict=True):
+            start = 0
+            for choice, count in zip(architecture.choices, self.options, strict=True):
+                row[start + choice] = 1.0
+                start += count
+        return rows
+
+    def decode(self, logits: Tensor) -> Architecture:
+        """The architecture with the highest logits, one argmax a decision. `logits`: shape (width,)."""
+        return self.architecture([int(row.argmax()) for row in torch.split(logits, list(self.options))])

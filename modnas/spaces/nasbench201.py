@@ -1,0 +1,344 @@
+"""The NAS-Bench-201 cell space: 4 nodes, 6 edges, 5 operators, 15,625 cells.
+
+Source: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search",
+ICLR 2020. Strings, operator names and the order of the benchmark's index are the official ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from modnas.spaces.base import Architecture, ArchitectureError, Space, Supernetwork
+
+OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+NONE, SKIP, CONV1, CONV3, POOL = range(5)
+
+# Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
+REFERENCE_INDICES = (11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462)
+
+_OP = "(" + "|".join(OPERATORS) + ")"
+_PATTERN = re.compile(rf"\|{_OP}~0\|\+\|{_OP}~0\|{_OP}~1\|\+\|{_OP}~0\|{_OP}~1\|{_OP}~2\|")
+
+
+def format_cell(choices: Sequence[int]) -> str:
+    """Official string of the cell whose edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3 hold these operators."""
+    o = [OPERATORS[c] for c in choices]
+    return f"|{o[0]}~0|+|{o[1]}~0|{o[2]}~1|+|{o[3]}~0|{o[4]}~1|{o[5]}~2|"
+
+
+@cache
+def official_order() -> tuple[tuple[int, ...], ...]:
+    """All 15,625 cells in the order of the published benchmark (position = its index).
+
+    The benchmark's authors shuffled the lexicographic product with Python's generator seeded by 88.
+    """
+    cells = list(itertools.product(range(len(OPERATORS)), repeat=len(EDGES)))
+    random.Random(88).shuffle(cells)
+    return tuple(cells)
+
+
+def live_edges(choices: Sequence[int]) -> tuple[bool, ...]:
+    """Which edges lie on a path of operators other than `none` from the cell's input to its output."""
+    reached = {0}
+    for (i, j), op in zip(EDGES, choices, strict=True):
+        if op != NONE and i in reached:
+            reached.add(j)
+    needed = {3}
+    for (i, j), op in reversed(list(zip(EDGES, choices, strict=True))):
+        if op != NONE and j in needed:
+            needed.add(i)
+    return tuple(
+        op != NONE and i in reached and j in needed for (i, j), op in zip(EDGES, choices, strict=True)
+    )
+
+
+def live_weights(onehot: Tensor) -> Tensor:
+    """`live_edges` as a polynomial of the encoding, so that a gradient can pass.
+
+    Args:
+        onehot: shape (n, 30), one-hot or probabilities.
+
+    Returns:
+        Shape (n, 6): for one-hot input exactly 0 or 1; for probabilities, an approximation of the
+        probability that the edge is live.
+    """
+    active = 1 - onehot.view(-1, len(EDGES), len(OPERATORS))[..., NONE]
+    one = torch.ones_like(active[:, 0])
+    unreached = dict.fromkeys((1, 2, 3), one)
+    unneeded = dict.fromkeys((0, 1, 2), one)
+
+    def reached(node: int) -> Tensor:
+        return one if node == 0 else 1 - unreached[node]
+
+    def needed(node: int) -> Tensor:
+        return one if node == 3 else 1 - unneeded[node]
+
+    for e, (i, j) in enumerate(EDGES):
+        unreached[j] = unreached[j] * (1 - reached(i) * active[:, e])
+    for e, (i, j) in reversed(list(enumerate(EDGES))):
+        unneeded[i] = unneeded[i] * (1 - needed(j) * active[:, e])
+    return torch.stack([reached(i) * active[:, e] * needed(j) for e, (i, j) in enumerate(EDGES)], dim=1)
+
+
+def _relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+def _operator(op: int, channels: int) -> nn.Module:
+    if op == SKIP:
+        return nn.Identity()
+    if op == POOL:
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return _relu_conv_bn(channels, channels, 3 if op == CONV3 else 1)
+
+
+class Cell(nn.Module):
+    """One cell. Operators that cannot reach the output are left out unless `keep_dead`."""
+
+    def __init__(self, choices: Sequence[int], channels: int, keep_dead: bool = False) -> None:
+        super().__init__()
+        live = live_edges(choices)
+        self.operators = nn.ModuleDict(
+            {
+                f"{i}{j}": _operator(op, channels)
+                for (i, j), op, is_live in zip(EDGES, choices, live, strict=True)
+                if op != NONE and (is_live or keep_dead)
+            }
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for edge, operator in self.operators.items():
+            source, target = nodes[int(edge[0])], int(edge[1])
+            if source is None:  # behind a `none`: the official network feeds zeros through it
+                source = x * 0.0
+            value, held = operator(source), nodes[target]
+            nodes[target] = value if held is None else held + value
+        output = nodes[3]
+        return x * 0.0 if output is None else output
+
+
+class Reduction(nn.Module):
+    """Residual block that halves the resolution and doubles the channels, between the stages."""
+
+    def __init__(self, inputs: int, outputs: int, affine: bool = True) -> None:
+        super().__init__()
+        self.conv_a = _relu_conv_bn(inputs, outputs, 3, stride=2)
+        self.conv_b = _relu_conv_bn(outputs, outputs, 3)
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.shortcut(x) + self.conv_b(self.conv_a(x))
+        return result
+
+
+class CellNetwork(nn.Module):
+    """The official skeleton: stem, three stages of N cells with two reductions between, classifier."""
+
+    def __init__(self, space: NasBench201, choices: Sequence[int], keep_dead: bool = False) -> None:
+        super().__init__()
+        c = space.channels
+        self.stem = nn.Sequential(
+            nn.Conv2d(space.input_shape[0], c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
+        )
+        body: list[nn.Module] = []
+        for stage in range(3):
+            width = c * 2**stage
+            if stage:
+                body.append(Reduction(width // 2, width))
+            body.extend(Cell(choices, width, keep_dead) for _ in range(space.cells))
+        self.body = nn.Sequential(*body)
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(4 * c),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4 * c, space.classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(self.body(self.stem(x)))
+        return result
+
+
+class EntangledCell(nn.Module):
+    """A cell of the supernetwork: one 3x3 kernel an edge, whose centre is the 1x1 kernel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kernels = nn.ParameterList()
+        for _ in EDGES:
+            kernel = torch.empty(channels, channels, 3, 3)
+            nn.init.kaiming_normal_(kernel, nonlinearity="relu")
+            self.kernels.append(nn.Parameter(kernel))
+
+    def _apply_operator(self, edge: int, op: int, x: Tensor) -> Tensor:
+        if op == SKIP:
+            return x
+        if op == POOL:
+            return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        kernel = self.kernels[edge]
+        if op == CONV1:
+            kernel = kernel[:, :, 1:2, 1:2]
+        x = nn.functional.conv2d(x.relu(), kernel, padding=kernel.shape[-1] // 2)
+        # Batch statistics, no affine part: shared weights have no one running mean that fits all cells.
+        return nn.functional.batch_norm(x, None, None, training=True)
+
+    def forward(self, x: Tensor, choices: Sequence[int], weights: Tensor) -> Tensor:
+        """`weights`: shape (6, 5), 1 at the chosen operators; the others only carry gradient."""
+        nodes: list[Tensor] = [x]
+        for target in (1, 2, 3):
+            terms = []
+            for e, (i, j) in enumerate(EDGES):
+                if j != target:
+                    continue
+                op = choices[e]
+                idle = weights[e].sum() - weights[e, op]  # zero in value
+                if op == NONE:
+                    terms.append(idle)
+                else:
+                    terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]) + idle)
+            total = sum(terms[1:], start=terms[0])
+            nodes.append(total.expand_as(x) if total.dim() == 0 else total)
+        return nodes[3]
+
+
+class CellSupernetwork(Supernetwork):
+    """Supernetwork over all cells, in the skeleton of the standalone network."""
+
+    def __init__(self, space: NasBench201) -> None:
+        super().__init__()
+        plain = CellNetwork(space, (SKIP,) * len(EDGES))
+        self.stem, self.head = plain.stem, plain.head
+        self.body = nn.ModuleList(
+            block
+            if isinstance(block, Reduction)
+            else EntangledCell(space.channels * 2 ** (n // (space.cells + 1)))
+            for n, block in enumerate(plain.body)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):  # as in the cells: batch statistics only
+                module.track_running_stats = False
+                module.running_mean = module.running_var = None
+                module.num_batches_tracked = None
+
+    def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
+        weights = sample.view(len(EDGES), len(OPERATORS))
+        choices = weights.argmax(dim=1).tolist()
+        x = self.stem(inputs)
+        for block in self.body:
+            x = block(x, choices, weights) if isinstance(block, EntangledCell) else block(x)
+        result: Tensor = self.head(x)
+        return result
+
+
+@dataclass(frozen=True)
+class NasBench201(Space):
+    """The space at one network size.
+
+    Args:
+        channels: channels of the first stage (C; the benchmark trains C = 16).
+        cells: cells a stage (N; the benchmark trains N = 5).
+        classes: outputs of the classifier.
+        input_shape: (channels, height, width); height and width divisible by 4.
+    """
+
+    name: ClassVar[str] = "nasbench201"
+    options: ClassVar[tuple[int, ...]] = (len(OPERATORS),) * len(EDGES)
+
+    channels: int = 16
+    cells: int = 5
+    classes: int = 10
+    input_shape: tuple[int, int, int] = (3, 32, 32)
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.cells, self.classes, *self.input_shape) < 1:
+            raise ValueError("channels, cells, classes and every side of input_shape must be at least 1")
+        if self.input_shape[1] % 4 or self.input_shape[2] % 4:
+            raise ValueError(f"input height and width must be divisible by 4, not {self.input_shape[1:]}")
+
+    @property
+    def variant(self) -> str:
+        size = "x".join(str(n) for n in self.input_shape)
+        return f"c{self.channels}n{self.cells}-{size}-{self.classes}"
+
+    @property
+    def references(self) -> tuple[Architecture, ...]:
+        return tuple(self.at(index) for index in REFERENCE_INDICES)
+
+    def at(self, index: int) -> Architecture:
+        """The cell at a position of the benchmark's official index (0 to 15,624)."""
+        return self.architecture(official_order()[index])
+
+    def all(self) -> list[Architecture]:
+        """Every cell, in the official order."""
+        return [self.architecture(cell) for cell in official_order()]
+
+    def architecture(self, choices: Sequence[int]) -> Architecture:
+        if len(choices) != len(EDGES) or not all(0 <= c < len(OPERATORS) for c in choices):
+            raise ArchitectureError(
+                f"a cell has {len(EDGES)} choices of 0 to {len(OPERATORS) - 1}: {choices}"
+            )
+        return Architecture(self.name, format_cell(choices), tuple(int(c) for c in choices))
+
+    def parse(self, text: str) -> Architecture:
+        match = _PATTERN.fullmatch(text.strip().removeprefix(f"{self.name}:"))
+        if match is None:
+            raise ArchitectureError(
+                f"not a NAS-Bench-201 cell: {text.strip()!r} (expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
+                f"with op one of {', '.join(OPERATORS)})"
+            )
+        return self.architecture([OPERATORS.index(op) for op in match.groups()])
+
+    def is_usable(self, architecture: Architecture) -> bool:
+        return any(live_edges(architecture.choices))
+
+    def decode(self, logits: Tensor) -> Architecture:
+        """The cell with the highest sum of logits among those whose output depends on their input."""
+        encodings, cells = _usable_cells()
+        return self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())])
+
+    def predictor_features(self, onehot: Tensor) -> Tensor:
+        """What a runtime that deletes dead operators executes.
+
+        Returns:
+            Shape (n, 32): per edge 4 flags of the operators other than `none`, zero on dead edges (24);
+            how often each of the 4 occurs (4); live inputs of nodes 1, 2, 3 beyond the first, that is
+            additions (3); whether the cell's output depends on its input (1).
+        """
+        live = live_weights(onehot)
+        flags = onehot.view(-1, len(EDGES), len(OPERATORS))[..., 1:] * live.unsqueeze(-1)
+        incoming = torch.stack(
+            [live[:, [e for e, (_, j) in enumerate(EDGES) if j == n]].sum(1) for n in (1, 2, 3)], 1
+        )
+        connected = 1 - torch.stack([1 - live[:, e] for e, (_, j) in enumerate(EDGES) if j == 3]).prod(0)
+        return torch.cat(
+            [flags.flatten(1), flags.sum(1), (incoming - 1).clamp(min=0), connected.unsqueeze(1)], dim=1
+        )
+
+    def network(self, architecture: Architecture) -> nn.Module:
+        return CellNetwork(self, architecture.choices)
+
+    def supernetwork(self) -> Supernetwork:
+        return CellSupernetwork(self)
+
+
+@cache
+def _usable_cells() -> tuple[Tensor, list[tuple[int, ...]]]:
+    cells = [cell for cell in official_order() if any(live_edges(cell))]
+    onehot = nn.functional.one_hot(torch.tensor(cells), len(OPERATORS)).flatten(1).float()
+    return onehot, cells

@@ -1,0 +1,37 @@
+"""Spaces by name: the built-in ones and those other packages offer as `modnas.spaces` entry points."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from modnas.spaces.base import Space
+
+_BUILT_IN = {
+    "nasbench201": "modnas.spaces.nasbench201:NasBench201",
+}
+
+
+def _targets() -> dict[str, str]:
+    plugins = {entry.name: entry.value for entry in entry_points(group="modnas.spaces")}
+    return {**plugins, **_BUILT_IN}
+
+
+def space_names() -> list[str]:
+    """Names that `get_space` knows, sorted."""
+    return sorted(_targets())
+
+
+def get_space(name: str, **config: Any) -> Space:
+    """The space called `name`, its networks sized by `config` (e.g. channels=16, cells=5).
+
+    Raises:
+        KeyError: no such space.
+        TypeError, ValueError: a setting the space does not have or cannot take.
+    """
+    module, _, attribute = _targets()[name].partition(":")
+    space = getattr(import_module(module), attribute)(**config)
+    if not isinstance(space, Space):
+        raise TypeError(f"{name} is not a modnas Space")
+    return space
