@@ -1,0 +1,278 @@
+"""Carries out one job at a time: lock the board, have a zygote ready, run, and account for how it ended.
+
+Nothing here blocks. The server's loop calls in when a zygote reports and when `deadline` has passed; while a
+network is being measured the agent sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from modnas_agent import conditions, errors
+from modnas_agent.journal import Journal
+from modnas_agent.lock import BoardLock, utc_now
+from modnas_agent.placement import allowed_cpus
+from modnas_agent.protocol import Frame
+from modnas_agent.request import MeasureRequest
+from modnas_agent.supervisor import ZygoteHandle
+
+LOCK_RETRY_S = 0.5
+#: Importing a runtime from an SD card under load takes tens of seconds.
+IMPORT_LIMIT_S = 180.0
+#: A killed process that is not reaped after this long is given up together with its zygote.
+KILL_GRACE_S = 5.0
+
+#: Sends a frame to the host; the flag says that it may be dropped.
+Send = Callable[[Mapping[str, Any], bool], None]
+
+
+@dataclass
+class Job:
+    """A probe (`request` is None) or a measurement, and what is known about it so far."""
+
+    id: str
+    backend: str
+    request: MeasureRequest | None = None
+    frame: Frame = field(default_factory=dict)
+    phase: str = "lock"
+    deadline: float = 0.0
+    lock_until: float = 0.0
+    started_at: str | None = None
+    started: float = 0.0
+    before: dict[str, Any] | None = None
+    cpus: list[int] | None = None
+    outcome: dict[str, Any] | None = None
+    stopped_for: str | None = None
+
+
+class Executor:
+    """Runs jobs against one board."""
+
+    def __init__(self, root: Path, journal: Journal, send: Send) -> None:
+        self.lock = BoardLock(root / "agent.lock")
+        self._journal = journal
+        self._send = send
+        self.job: Job | None = None
+        self.zygote: ZygoteHandle | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `on_deadline` is due, on the monotonic clock."""
+        return self.job.deadline if self.job else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a job is past waiting for the board, and is to be seen to its end."""
+        return self.job is not None and self.job.phase != "lock"
+
+    def start(self, job: Job) -> None:
+        """Begin a job; none may be under way."""
+        self.job = job
+        if job.request is None:
+            self._prepare(job)
+        elif not self._answer_from_journal(job):
+            job.lock_until = time.monotonic() + job.request.lock_wait_s
+            self._try_lock(job)
+
+    def cancel(self) -> None:
+        """End the running job with reason cancelled."""
+        if self.job is not None:
+            self._stop(self.job, errors.CANCELLED)
+
+    def abandon(self) -> None:
+        """Forget a job that nobody waits for any more and that has not begun to measure."""
+        self.job = None
+        self.lock.release()
+
+    def close(self) -> None:
+        """End the zygote and give up the lock."""
+        if self.zygote is not None:
+            self.zygote.close()
+            self.zygote = None
+        self.lock.release()
+
+    def on_deadline(self) -> None:
+        """The running job's deadline has passed."""
+        job = self.job
+        if job is None:
+            return
+        if job.phase == "lock":
+            self._try_lock(job)
+        elif job.phase == "import":
+            self._lose_zygote(job, f"importing {job.backend} took more than {IMPORT_LIMIT_S:g} s")
+        elif job.stopped_for is None:
+            self._stop(job, errors.TIMEOUT)
+        else:
+            self._lose_zygote(job, "the killed worker did not end")
+
+    def on_reports(self) -> None:
+        """The zygote is readable."""
+        if self.zygote is None:
+            return
+        reports = self.zygote.receive()
+        if reports is None:
+            ended = self.zygote.close()
+            self.zygote = None
+            if self.job is not None and self.job.phase == "import":
+                self._fail(self.job, errors.RUNTIME, f"importing {self.job.backend} ended with {ended}")
+            elif self.job is not None and self.job.phase == "run":
+                self._fail(
+                    self.job, self.job.stopped_for or errors.WORKER, f"the worker's parent ended: {ended}"
+                )
+            return
+        for report in reports:
+            self._on_report(report)
+
+    def _try_lock(self, job: Job) -> None:
+        assert job.request is not None
+        try:
+            taken = self.lock.acquire(job.id)
+        except OSError as error:
+            self._refuse(job, "storage", f"cannot lock the board: {error}")
+            return
+        now = time.monotonic()
+        if taken:
+            # Another agent may have held the lock to finish this very request.
+            if not self._answer_from_journal(job):
+                job.started_at, job.started = utc_now(), now
+                self._prepare(job)
+        elif now >= job.lock_until:
+            holder = self.lock.holder() or {}
+            who = f"process {holder.get('pid', '?')} since {holder.get('since', '?')}"
+            self._refuse(job, "busy", f"the board is in use by {who} (request {holder.get('id', '?')})")
+        else:
+            job.deadline = min(now + LOCK_RETRY_S, job.lock_until)
+
+    def _answer_from_journal(self, job: Job) -> bool:
+        known = self._journal.get(job.id)
+        if known is None:
+            return False
+        self.abandon()
+        self._send(known, False)
+        return True
+
+    def _prepare(self, job: Job) -> None:
+        """Have a zygote of the job's backend; one for another runtime gives its memory back."""
+        job.phase, job.deadline = "import", time.monotonic() + IMPORT_LIMIT_S
+        if self.zygote is not None and self.zygote.backend != job.backend:
+            self.zygote.close()
+            self.zygote = None
+        if self.zygote is None:
+            try:
+                self.zygote = ZygoteHandle(job.backend)
+            except OSError as error:
+                self._fail(job, errors.WORKER, f"cannot start a process: {error}")
+        elif self.zygote.greeting is not None:
+            self._on_greeting(job, self.zygote.greeting)
+
+    def _on_greeting(self, job: Job, greeting: Mapping[str, Any]) -> None:
+        assert self.zygote is not None
+        if greeting["kind"] == "failed":
+            self.zygote.close()
+            self.zygote = None
+            self._fail(job, errors.RUNTIME, greeting["message"])
+        elif job.request is None:
+            self.job = None
+            found = {"version": greeting["version"], "providers": greeting["providers"]}
+            self._send({"event": "probe", "id": job.id, "backend": job.backend, **found}, False)
+        else:
+            job.phase, job.deadline = "run", time.monotonic() + job.request.timeout_s
+            self.zygote.send({"op": "run", "request": job.frame})
+
+    def _on_report(self, report: Frame) -> None:
+        kind, job = report.get("kind"), self.job
+        if kind in ("ready", "failed") and self.zygote is not None:
+            self.zygote.greeting = report
+            if job is not None and job.phase == "import":
+                self._on_greeting(job, report)
+        elif job is None or job.phase != "run":
+            return
+        elif kind == "before":
+            job.before, job.cpus = report["before"], report["cpus"]
+        elif kind == "progress" and job.stopped_for is None:
+            fields = {key: report[key] for key in ("phase", "n", "elapsed_s", "half_width")}
+            self._send({"event": "progress", "id": job.id, **fields}, True)
+        elif kind == "outcome":
+            job.outcome = report["outcome"]
+        elif kind == "exited":
+            self._on_exit(job, report)
+
+    def _on_exit(self, job: Job, ended: Frame) -> None:
+        if ended["stderr"].strip():
+            print(ended["stderr"].rstrip(), file=sys.stderr, flush=True)
+        if job.outcome is not None:  # also when it was too late to stop it
+            self._finish(job, job.outcome)
+            return
+        reason, message = classify_exit(ended)
+        if job.stopped_for is not None:
+            reason, message = job.stopped_for, _stop_message(job)
+        self._fail(job, reason, message)
+
+    def _stop(self, job: Job, reason: str) -> None:
+        job.stopped_for = reason
+        if job.phase == "run" and self.zygote is not None:
+            self.zygote.send({"op": "kill"})
+            job.deadline = time.monotonic() + KILL_GRACE_S
+        else:
+            self._fail(job, reason, _stop_message(job))
+
+    def _lose_zygote(self, job: Job, message: str) -> None:
+        if self.zygote is not None:
+            self.zygote.close()
+            self.zygote = None
+        default = errors.RUNTIME if job.phase == "import" else errors.WORKER
+        self._fail(job, job.stopped_for or default, message)
+
+    def _refuse(self, job: Job, reason: str, message: str) -> None:
+        """Answer with an error that is not a result: nothing was measured, asking again makes sense."""
+        self.abandon()
+        frame = {"event": "error", "id": job.id, "reason": reason, "message": errors.one_line(message)}
+        self._send(frame, False)
+
+    def _fail(self, job: Job, reason: str, message: str) -> None:
+        if job.request is None:
+            self._refuse(job, reason, message)
+        else:
+            self._finish(job, {"status": "error", "reason": reason, "message": errors.one_line(message)})
+
+    def _finish(self, job: Job, outcome: dict[str, Any]) -> None:
+        """Journal the result, then send it: the host may be gone."""
+        frame = {"event": "result", "id": job.id, **outcome}
+        if outcome["status"] != "ok":
+            frame["before"] = job.before
+            frame["after"] = conditions.snapshot(job.cpus or allowed_cpus()) if job.before else None
+        greeting = self.zygote.greeting if self.zygote is not None else None
+        frame["runtime"] = {"name": job.backend, "version": greeting.get("version") if greeting else None}
+        frame["started_at"], frame["ended_at"] = job.started_at, utc_now()
+        frame["wall_s"] = time.monotonic() - job.started if job.started_at else None
+        frame.setdefault("warnings", [])
+        try:
+            self._journal.put(frame)
+        except OSError as error:
+            frame["warnings"] = [*frame["warnings"], f"not journaled: {os.strerror(error.errno or 0)}"]
+        self.abandon()
+        self._send(frame, False)
+
+
+def _stop_message(job: Job) -> str:
+    if job.stopped_for == errors.TIMEOUT and job.request is not None:
+        return f"not finished after {job.request.timeout_s:g} s"
+    return "cancelled by the host"
+
+
+def classify_exit(ended: Mapping[str, Any]) -> tuple[str, str]:
+    """Reason and message for a worker that ended without an outcome and was not stopped by us."""
+    lines = ended["stderr"].strip().splitlines()
+    said = f": {lines[-1]}" if lines else ""
+    if errors.speaks_of_memory(ended["stderr"]):
+        return errors.MEMORY, f"out of memory{said}"
+    if ended["signal"] == "SIGKILL":
+        return errors.MEMORY, "killed with SIGKILL, most likely by the kernel for want of memory"
+    if ended["signal"] is not None:
+        return errors.CRASHED, f"crashed with {ended['signal']}{said}"
+    return errors.WORKER, f"the worker exited with code {ended['code']} and no result{said}"
