@@ -1,0 +1,5 @@
+"""The command line. One file a group of commands; none has logic of its own."""
+
+from harness.cli.app import main
+
+__all__ = ["main"]

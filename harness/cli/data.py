@@ -1,0 +1,206 @@
+"""`modnas-hw features`, `dataset` and `predictor`: from measurements to a predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from harness import datasets
+from harness.arch_lists import select_architectures
+from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
+from harness.cli.output import JsonOption, print_json, print_table, say
+from harness.cli.profile import run_profile
+from harness.devices.registry import get_profile
+from harness.errors import UsageError
+from harness.store import Store
+from harness.tensors import load_tensors, save_tensors
+from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
+from modnas.predictor.holdout import judge_on_holdout
+from modnas.spaces import Space
+
+dataset_app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)
+predictor_app = typer.Typer(help="The MetaPredictor.", no_args_is_help=True, rich_markup_mode=None)
+
+MetricOption = Annotated[str, typer.Option("--metric", help="latency")]
+DevicesOption = Annotated[
+    list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
+]
+HoldoutOption = Annotated[float, typer.Option("--holdout", min=0.05, max=0.9, help="Share kept for judging.")]
+
+
+def features(
+    device: DeviceOption,
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    settings: SetOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """The device vector: the metric on the ten reference architectures, measured where it is missing."""
+    datasets.check_metric(metric)
+    target, sized = get_profile(device), make_space(space, settings)
+    with Store() as store:
+        run_profile(target, sized, list(sized.references), store, seed=0)
+        found = datasets.device_features(store, target.id, sized, metric)
+    unit = datasets.UNITS[metric]
+    scaled = found.vector.tolist()
+    if json_output:
+        print_json(
+            {
+                "device": target.id,
+                "space": sized.name,
+                "variant": sized.variant,
+                "references": [a.id for a in sized.references],
+                f"{metric}_{unit}": list(found.values),
+                "vector": scaled,
+            }
+        )
+    else:
+        rows = list(zip((a.string for a in sized.references), found.values, scaled, strict=True))
+        print_table(rows, ["reference architecture", f"{metric} {unit}", "feature"])
+
+
+def _tables(store: Store, space: Space, metric: str, devices: list[str] | None) -> list[DeviceTable]:
+    datasets.check_metric(metric)
+    names = [get_profile(name).id for name in devices or []] or datasets.measured_devices(
+        store, space, metric
+    )
+    if not names:
+        raise UsageError(
+            f"no device has measurements of {space.name} {space.variant}; "
+            "run modnas-hw profile and modnas-hw features first"
+        )
+    return [datasets.device_table(store, name, space, metric) for name in names]
+
+
+@dataset_app.command()
+def build(
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    devices: DevicesOption = None,
+    settings: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of the home's.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Build the MetaPredictor's training set from everything measured."""
+    sized = make_space(space, settings)
+    with Store() as store:
+        tables = _tables(store, sized, metric, devices)
+    path = out or datasets.dataset_path(sized, metric)
+    datasets.save_dataset(path, sized, metric, tables)
+    _show_dataset(path, tables, metric, json_output)
+
+
+@dataset_app.command("show")
+def show_dataset(
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    settings: SetOption = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A training set elsewhere.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Show what a training set holds."""
+    sized = make_space(space, settings)
+    path = file or datasets.dataset_path(sized, metric)
+    _show_dataset(path, datasets.load_dataset(path, sized), metric, json_output)
+
+
+def _show_dataset(path: Path, tables: list[DeviceTable], metric: str, json_output: bool) -> None:
+    rows = [
+        {
+            "device": table.name,
+            "architectures": len(table.architectures),
+            "min": float(np.min(table.values)),
+            "max": float(np.max(table.values)),
+        }
+        for table in tables
+    ]
+    if json_output:
+        print_json({"path": str(path), "metric": metric, "devices": rows})
+    else:
+        print_table([list(row.values()) for row in rows], ["device", "architectures", "min", "max"])
+        say(f"{path}: {metric} in {datasets.UNITS[metric]}")
+
+
+@predictor_app.command()
+def train(
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    devices: DevicesOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = 0,
+    holdout: HoldoutOption = 0.2,
+    json_output: JsonOption = False,
+) -> None:
+    """Fit a MetaPredictor to everything measured, and judge one fitted without the holdout."""
+    sized = make_space(space, settings)
+    with Store() as store:
+        tables = _tables(store, sized, metric, devices)
+    figures = _judge(sized, tables, holdout, seed)
+    path = datasets.predictor_path(sized, metric)
+    save_tensors(path, *to_state(fit_predictor(sized, tables, seed=seed)))
+    _show_figures({"path": str(path), "metric": metric, "holdout": figures}, json_output)
+
+
+@predictor_app.command("evaluate")
+def evaluate_command(
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    devices: DevicesOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = 0,
+    holdout: HoldoutOption = 0.2,
+    json_output: JsonOption = False,
+) -> None:
+    """Rank correlations and hit rate on measured architectures that the fit has not seen."""
+    sized = make_space(space, settings)
+    with Store() as store:
+        tables = _tables(store, sized, metric, devices)
+    _show_figures({"metric": metric, "holdout": _judge(sized, tables, holdout, seed)}, json_output)
+
+
+def _judge(space: Space, tables: list[DeviceTable], holdout: float, seed: int) -> dict[str, dict[str, float]]:
+    try:
+        return judge_on_holdout(space, tables, holdout, seed)
+    except ValueError as error:
+        raise UsageError(f"{error}; measure more with modnas-hw profile") from error
+
+
+def _show_figures(document: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print_json(document)
+        return
+    figures = document["holdout"]
+    names = list(next(iter(figures.values())))
+    print_table([(device, *values.values()) for device, values in figures.items()], ["held out", *names])
+    if "path" in document:
+        say(f"predictor written to {document['path']}")
+
+
+@predictor_app.command()
+def predict(
+    device: DeviceOption,
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "reference",
+    settings: SetOption = None,
+    seed: SeedOption = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Predict a metric with the trained MetaPredictor; the interval holds 90 % of true values."""
+    sized, name = make_space(space, settings), get_profile(device).id
+    chosen = select_architectures(archs, sized, seed)
+    predictor = from_state(sized, *load_tensors(datasets.predictor_path(sized, metric)))
+    with Store() as store:
+        references = datasets.device_features(store, name, sized, metric).values
+    found = predictor.predict(chosen, references)
+    rows = [
+        {"arch": a.id, "value": float(v), "lower": float(low), "upper": float(high)}
+        for a, v, low, high in zip(chosen, found.value, found.lower, found.upper, strict=True)
+    ]
+    if json_output:
+        print_json({"device": name, "metric": metric, "unit": datasets.UNITS[metric], "predictions": rows})
+    else:
+        print_table([list(row.values()) for row in rows], ["arch", metric, "lower", "upper"])

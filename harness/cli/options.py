@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import UsageError
+from modnas.spaces import Space, get_space, space_names
+
+SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device, NAME or NAME@BATCH.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+
+
+def make_space(name: str, settings: list[str] | None) -> Space:
+    """The space with networks of the size the `--set` options give. Raises UsageError."""
+    config: dict[str, Any] = {}
+    for setting in settings or []:
+        key, separator, value = setting.partition("=")
+        try:
+            if not separator:
+                raise ValueError
+            if key == "input":
+                config["input_shape"] = tuple(int(part) for part in value.split("x"))
+            else:
+                config[key] = int(value)
+        except ValueError as error:
+            raise UsageError(f"--set {setting}: expected NAME=NUMBER or input=CxHxW") from error
+    try:
+        return get_space(name, **config)
+    except KeyError as error:
+        raise UsageError(f"no space {name!r}; known: {', '.join(space_names())}") from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"space {name}: {error}") from error

@@ -1,0 +1,56 @@
+"""Where commands write: one JSON document to stdout with --json, everything for people to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tabulate import tabulate
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity: what is not a number is absent."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def print_json(document: Any) -> None:
+    """The command's result on stdout."""
+    print(json.dumps(_finite(document), indent=2, allow_nan=False))
+
+
+def print_table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> None:
+    """A table for a person; absent values show as a dash."""
+    say(tabulate(rows, headers=headers, floatfmt=".4g", missingval="-"))
+
+
+def progress_bar(unit: str) -> Progress:
+    """Bar with count, rate and time left on stderr. Nothing is drawn where stderr is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{{task.fields[rate]}} {unit}/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )

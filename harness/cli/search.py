@@ -1,0 +1,210 @@
+"""`modnas-hw search`, `front`, `verify` and `report`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import DeviceOption, SeedOption
+from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
+from harness.cli.profile import run_profile
+from harness.devices.registry import get_profile
+from harness.devices.session import DeviceSession
+from harness.errors import UsageError
+from harness.presets import get_preset
+from harness.report import write_report
+from harness.runs import Run, RunConfig
+from harness.search_run import (
+    SearchRun,
+    fit_predictors,
+    open_search,
+    profile_sample,
+    run_search,
+    write_fronts,
+)
+from harness.store import Evaluation, Store
+from harness.verify import verify_device
+from modnas.search_stats import EpochStats, Validation
+from modnas.spaces import space_names
+from modnas.tasks import TASK_NAMES
+
+RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run.")]
+
+
+def search(
+    devices: Annotated[str, typer.Option("--devices", help="Devices, separated by commas.")],
+    space: Annotated[str, typer.Option("--space", help="Search space.")] = "nasbench201",
+    task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="Sizes and times: quick.")] = "quick",
+    name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
+    seed: SeedOption = 0,
+    verification: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
+    ] = True,
+    json_output: JsonOption = False,
+) -> None:
+    """Profile what is missing, train the predictor, search, verify on the devices, and report.
+
+    The same command continues a run that was interrupted, and repeats nothing that is done.
+    """
+    config = _config(devices, space, task, data_dir, preset, seed)
+    for spec in config.devices:  # before anything is measured anywhere
+        with DeviceSession(get_profile(spec)):
+            pass
+    run = Run.start(config, name)
+    say(f"run {run.name}")
+    with Store() as store:
+        _prepare(run, store)
+        state = open_search(run, store)
+        _search(state)
+        fronts = write_fronts(state, store)["devices"]
+        results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}
+        report_path = write_report(run, store)
+    if json_output:
+        print_json({"run": run.name, "report": str(report_path), "fronts": fronts, "verification": results})
+    else:
+        say(f"report: {report_path}")
+
+
+def _config(devices: str, space: str, task: str, data_dir: Path | None, preset: str, seed: int) -> RunConfig:
+    if space not in space_names():
+        raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
+    if task not in TASK_NAMES:
+        raise UsageError(f"no task {task!r}; known: {', '.join(TASK_NAMES)}")
+    names = [get_profile(part.strip()).id for part in devices.split(",") if part.strip()]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"--devices {devices}: name at least one device, and each once")
+    return RunConfig(
+        space=space,
+        task=task,
+        data_dir=str(data_dir) if data_dir else None,
+        devices=tuple(names),
+        preset=preset,
+        settings=get_preset(preset),
+        seed=seed,
+    )
+
+
+def _prepare(run: Run, store: Store) -> None:
+    """Measure what the predictors need, and fit them if they are not there yet."""
+    sized = run.config.make_space(run.config.make_task())
+    for device in run.config.devices:
+        run_profile(get_profile(device), sized, profile_sample(run, sized), store, run.config.seed)
+    if not run.has("predictor.json"):
+        for metric, devices in fit_predictors(run, sized, store).items():
+            for device, figures in devices.items():
+                shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+                say(f"predictor of {metric} on {device}, held out: {shown}")
+
+
+def _search(state: SearchRun) -> None:
+    search = state.search
+    if search.epoch:
+        say(f"search: {search.epoch} of {search.config.epochs} epochs are done already")
+    with progress_bar("epoch") as bar:
+        task = bar.add_task(
+            "searching", total=search.config.epochs, completed=search.epoch, rate="-", note=""
+        )
+        began, first = time.monotonic(), search.epoch
+
+        def on_epoch(stats: EpochStats, validation: Validation) -> None:
+            done = stats.epoch + 1
+            bar.update(
+                task,
+                completed=done,
+                rate=f"{(done - first) / (time.monotonic() - began):.2f}",
+                note=f"hypervolume {validation.score:.3f}",
+            )
+
+        run_search(state, on_epoch)
+    say(f"search: {search.epoch} epochs, best front after epoch {search.best_epoch}")
+
+
+def front(
+    run_name: RunOption,
+    device: DeviceOption,
+    json_output: JsonOption = False,
+) -> None:
+    """The front of any device with a feature vector, without another search."""
+    run = Run.open(run_name)
+    with Store() as store:
+        entries = open_search(run, store).front(store, get_profile(device).id)
+    if json_output:
+        print_json({"run": run.name, "device": get_profile(device).id, "architectures": entries})
+    else:
+        _print_entries(entries)
+
+
+def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
+    """Train and measure a device's front, beside as many random architectures."""
+    run = Run.open(run_name)
+    with Store() as store:
+        document = _verify(run, open_search(run, store), get_profile(device).id, store)
+    if json_output:
+        print_json(document)
+
+
+def report(run_name: RunOption, json_output: JsonOption = False) -> None:
+    """Write report.html of a run."""
+    with Store() as store:
+        path = write_report(Run.open(run_name), store)
+    if json_output:
+        print_json({"report": str(path)})
+    else:
+        say(f"report: {path}")
+
+
+def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, Any]:
+    """Verify one device, keep the result in verification.json, and print it."""
+    with progress_bar("network") as bar:
+        task = bar.add_task("training what was found", total=None, rate="-", note="")
+
+        def on_evaluation(row: Evaluation, now: bool) -> None:
+            bar.advance(task)
+            bar.update(task, rate=f"{1 / row.seconds:.2f}", note=f"error {row.error:.2f} %")
+
+        document = verify_device(
+            state,
+            device,
+            store,
+            lambda chosen: run_profile(get_profile(device), state.space, chosen, store, run.config.seed),
+            on_evaluation,
+        )
+    done = run.read_json("verification.json") if run.has("verification.json") else {}
+    run.write_json("verification.json", {**done, device: document})
+    _print_entries(document["architectures"])
+    volume, agreement = document["hypervolume"], document["spearman"]["latency"]
+    say(
+        f"{device}: trained {document['trained_now']} networks, reused {document['trainings_reused']}; "
+        f"measured {document['measured_now']}, reused {document['measurements_reused']}"
+    )
+    say(
+        f"{device}: hypervolume of the front {volume['front']:.4f}, of {len(document['random'])} random "
+        f"architectures {volume['random']:.4f}; Spearman of predicted and measured latency "
+        + ("undefined" if agreement is None else f"{agreement:.3f}")
+    )
+    return document
+
+
+def _print_entries(entries: list[dict[str, Any]]) -> None:
+    rows = []
+    for entry in entries:
+        predicted, measured = entry["predicted"], entry.get("measured") or {}
+        rows.append(
+            (
+                entry["arch"].partition(":")[2],
+                " ".join(f"{r:.2f}" for r in entry["preference"]),
+                predicted["error"],
+                measured.get("error"),
+                predicted["latency_ms"],
+                measured.get("latency_ms"),
+            )
+        )
+    print_table(
+        rows,
+        ["architecture", "preference", "error % (pred.)", "error %", "latency ms (pred.)", "latency ms"],
+    )

@@ -1,0 +1,173 @@
+"""From stored measurements to device vectors and to the MetaPredictor's training set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import ModnasHwError, UsageError
+from harness.home import subfolder, write_atomically
+from harness.store import Measurement, Store
+from modnas.predictor import DeviceTable
+from modnas.spaces import Architecture, Space
+
+# Column of the store for each metric that a device can be asked for.
+METRICS = {"latency": "latency_ms"}
+# Unit of each metric, as it appears in names.
+UNITS = {"latency": "ms"}
+
+
+class DatasetError(ModnasHwError):
+    """There are not the measurements that were asked for."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """A device's measurements of the ten reference architectures, for one metric.
+
+    `values`: in the metric's unit, in the order of `space.references`.
+    """
+
+    device: str
+    metric: str
+    values: tuple[float, ...]
+
+    @property
+    def vector(self) -> Tensor:
+        """The values min-max scaled over the ten to [0, 1], shape (10,) (Lee et al., HELP, 2021)."""
+        raw = torch.tensor(self.values, dtype=torch.float64)
+        span = raw.max() - raw.min()
+        return ((raw - raw.min()) / (span if span > 0 else 1.0)).float()
+
+
+def check_metric(metric: str) -> str:
+    """The metric's column in the store. Raises UsageError for an unknown metric."""
+    if metric not in METRICS:
+        raise UsageError(f"no metric {metric!r}; known: {', '.join(METRICS)}")
+    return METRICS[metric]
+
+
+def device_values(store: Store, device: str, space: Space, metric: str) -> dict[Architecture, float]:
+    """Measured values of one device in its present state, by architecture.
+
+    Only rows that were measured like the newest one count: same fingerprint, backend options and protocol.
+    """
+    column = check_metric(metric)
+    rows = store.device_measurements(device, space.name, space.variant)
+    if not rows:
+        return {}
+    newest = _conditions(rows[-1])
+    return {
+        space.parse(row.arch): float(getattr(row, column))
+        for row in rows
+        if row.status == "ok" and getattr(row, column) is not None and _conditions(row) == newest
+    }
+
+
+def _conditions(row: Measurement) -> tuple[str, str, str]:
+    options, protocol = row.request.get("options"), row.request.get("protocol")
+    return row.fingerprint, row.backend, json.dumps([options, protocol], sort_keys=True)
+
+
+def device_features(store: Store, device: str, space: Space, metric: str = "latency") -> Features:
+    """The device's vector from the store. Raises DatasetError when a reference was not measured."""
+    values = device_values(store, device, space, metric)
+    missing = [a for a in space.references if a not in values]
+    if missing:
+        raise DatasetError(
+            f"device {device}: {len(missing)} of {len(space.references)} reference architectures have no "
+            f"{metric} for {space.name} {space.variant}; run modnas-hw features --device {device}"
+        )
+    return Features(device, metric, tuple(values[a] for a in space.references))
+
+
+def device_table(store: Store, device: str, space: Space, metric: str = "latency") -> DeviceTable:
+    """One device's share of a training set: its vector and everything measured on it."""
+    features = device_features(store, device, space, metric)
+    values = device_values(store, device, space, metric)
+    return DeviceTable(
+        name=device,
+        features=np.array(features.values),
+        architectures=list(values),
+        values=np.array(list(values.values())),
+    )
+
+
+def measured_devices(store: Store, space: Space, metric: str = "latency") -> list[str]:
+    """Devices in the store whose vector for this space is complete."""
+    found = []
+    for device in store.devices(space.name, space.variant):
+        values = device_values(store, device, space, metric)
+        if all(a in values for a in space.references):
+            found.append(device)
+    return found
+
+
+def dataset_path(space: Space, metric: str) -> Path:
+    """Where `dataset build` puts a training set."""
+    return subfolder("datasets") / f"{space.name}-{space.variant}-{metric}.npz"
+
+
+def predictor_path(space: Space, metric: str) -> Path:
+    """Where `predictor train` puts a MetaPredictor."""
+    return subfolder("predictors") / f"{space.name}-{space.variant}-{metric}.safetensors"
+
+
+def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceTable]) -> None:
+    """Write a training set as .npz without pickled objects.
+
+    Arrays: `archs` (n,) text; `encodings` (n, width) one-hot; `devices` (t,) text; `features` (t, 10), raw;
+    `values` (t, n) in the metric's unit, NaN where a device has no measurement.
+    """
+    archs = list(dict.fromkeys(a for table in tables for a in table.architectures))
+    position = {a: i for i, a in enumerate(archs)}
+    values = np.full((len(tables), len(archs)), np.nan)
+    for row, table in zip(values, tables, strict=True):
+        row[[position[a] for a in table.architectures]] = table.values
+    arrays: dict[str, Any] = {
+        "space": np.array(space.name),
+        "variant": np.array(space.variant),
+        "metric": np.array(metric),
+        "unit": np.array(UNITS[metric]),
+        "archs": np.array([a.string for a in archs]),
+        "encodings": space.encode(archs).numpy(),
+        "devices": np.array([table.name for table in tables]),
+        "features": np.stack([np.asarray(table.features) for table in tables]),
+        "values": values,
+    }
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, **arrays)
+    write_atomically(path, temporary.read_bytes())
+    temporary.unlink()
+
+
+def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
+    """Read what `save_dataset` wrote. Raises UsageError for a missing, damaged or foreign file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        found = f"{arrays['space']} {arrays['variant']}"
+        if found != f"{space.name} {space.variant}":
+            raise UsageError(f"data set {path} is of {found}, not of {space.name} {space.variant}")
+        archs = [space.parse(str(text)) for text in arrays["archs"]]
+        tables = []
+        for name, vector, row in zip(arrays["devices"], arrays["features"], arrays["values"], strict=True):
+            measured = np.flatnonzero(np.isfinite(row))
+            tables.append(
+                DeviceTable(
+                    name=str(name),
+                    features=vector,
+                    architectures=[archs[i] for i in measured],
+                    values=row[measured],
+                )
+            )
+        return tables
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(f"data set {path} cannot be read: {error}; build it with dataset build") from error

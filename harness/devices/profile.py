@@ -1,0 +1,90 @@
+"""Device profiles: what a device is and how it is measured. One YAML file a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UsageError
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
+
+class ProfileError(UsageError):
+    """A profile file that cannot be read or does not fit the schema."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BackendOptions(_Strict):
+    """How the runtime is set up on the device; part of what identifies a measurement.
+
+    `affinity`: CPUs to run on; `auto` takes as many as there are threads, from the highest-numbered down;
+    null leaves the choice to the system.
+    """
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
+    provider: str = "CPUExecutionProvider"
+    graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
+
+
+class MeasurementPolicy(_Strict):
+    """When a measurement is good enough, and when it is given up.
+
+    `precision`: half-width of the 95 % confidence interval of the median, relative to the median.
+    """
+
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    warmup_s: Annotated[float, Field(ge=0)] = 0.5
+    min_time_s: Annotated[float, Field(ge=0)] = 0.1
+    max_time_s: Annotated[float, Field(gt=0)] = 2.0
+    min_samples: Annotated[int, Field(ge=5)] = 20
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    memory_limit_mb: Annotated[int, Field(gt=0)] | None = 2048
+
+
+class DeviceProfile(_Strict):
+    """One device at one batch size.
+
+    `transport`: how its agent is reached; `local` starts it as a child process on this machine.
+    """
+
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+    description: str = ""
+    transport: Literal["local"] = "local"
+    backend: Literal["onnxruntime"] = "onnxruntime"
+    options: BackendOptions = BackendOptions()
+    batch: Annotated[int, Field(ge=1, le=65536)] = 1
+    policy: MeasurementPolicy = MeasurementPolicy()
+
+    @property
+    def id(self) -> str:
+        """Name of the device as the paper counts devices: one machine at two batch sizes is two."""
+        return self.name if self.batch == 1 else f"{self.name}@{self.batch}"
+
+
+def load_profile(path: Path) -> DeviceProfile:
+    """Read one profile file. Raises ProfileError with the file, the field and what is wrong."""
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"profile {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ProfileError(f"profile {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ProfileError(f"profile {path} must be a mapping of fields such as name and backend")
+    try:
+        profile = DeviceProfile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "profile"
+        raise ProfileError(f"profile {path}: field {where}: {first['msg']}") from error
+    if profile.name != path.stem:
+        raise ProfileError(f"profile {path} names itself {profile.name!r}; name and file name must agree")
+    return profile

@@ -1,0 +1,50 @@
+"""Profiles by name: the shipped ones, shadowed by the user's."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
+from harness.errors import UsageError
+from harness.home import home
+
+_SPEC = re.compile(rf"({NAME_PATTERN})(?:@(\d{{1,5}}))?")
+
+
+def _paths() -> dict[str, Path]:
+    """Profile files by device name; a later source shadows an earlier one."""
+    with as_file(files("device_profiles")) as folder:
+        shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    user = {path.stem: path for path in sorted((home() / "devices").glob("*.yaml"))}
+    return {**shipped, **user}
+
+
+def device_names() -> list[str]:
+    """Names of all profiles, sorted. The files are not read."""
+    return sorted(_paths())
+
+
+def get_profile(spec: str) -> DeviceProfile:
+    """The profile for `NAME` or `NAME@BATCH`.
+
+    Raises:
+        UsageError: no such device, or a malformed name.
+        ProfileError: its file is broken.
+    """
+    match = _SPEC.fullmatch(spec)
+    paths = _paths()
+    if match is None or match[1] not in paths:
+        raise UsageError(f"no device {spec!r}; known: {', '.join(sorted(paths))} (modnas-hw devices list)")
+    profile = load_profile(paths[match[1]])
+    if match[2] is None:
+        return profile
+    if int(match[2]) < 1:
+        raise UsageError(f"batch size of {spec!r} must be at least 1")
+    return profile.model_copy(update={"batch": int(match[2])})
+
+
+def is_user_profile(name: str) -> bool:
+    """Whether the profile comes from the user's folder."""
+    return _paths()[name].parent == home() / "devices"

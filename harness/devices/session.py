@@ -1,0 +1,93 @@
+"""A device that is being used: its agent started, its backend found, its fingerprint taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.agent_archive import write_archive
+from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.profile import DeviceProfile
+from harness.errors import DeviceUnavailableError
+from harness.export import Artifact
+from harness.home import subfolder
+from harness.store import content_key
+from harness.transport.base import Frame, Transport
+from harness.transport.child import ChildTransport
+
+# Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
+OUTPUT_TOLERANCE = 1e-3
+
+# What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
+_IDENTITY = ("machine", "board", "cpu")
+
+
+def open_transport(profile: DeviceProfile) -> Transport:
+    """Start the agent of a device."""
+    root = subfolder("agent")
+    return ChildTransport(write_archive(root), root)
+
+
+class DeviceSession:
+    """An open device. Use as a context manager.
+
+    Raises:
+        DeviceUnavailableError: on entering, when the agent does not start or lacks the backend or provider.
+    """
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self.profile = profile
+
+    def __enter__(self) -> DeviceSession:
+        transport = open_transport(self.profile)
+        try:
+            self.client = AgentClient(transport)
+            self.runtime_version = self._check_backend()
+        except DeviceUnavailableError as error:
+            transport.close()
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
+        except BaseException:
+            transport.close()
+            raise
+        self._transport = transport
+        self.fingerprint = self._fingerprint()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def measure(self, artifact: Artifact, on_progress: ProgressCallback | None = None) -> Frame:
+        """Measure one artifact; the agent's result frame."""
+        policy = self.profile.policy
+        return self.client.measure(
+            {
+                "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
+                "backend": {"name": self.profile.backend, "options": self.backend_options()},
+                "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
+                "expected": list(artifact.expected),
+                "tolerance": OUTPUT_TOLERANCE,
+                "protocol": policy.model_dump(),
+            },
+            policy.timeout_s + policy.max_time_s,
+            on_progress,
+        )
+
+    def backend_options(self) -> dict[str, Any]:
+        """The profile's runtime options, JSON-able."""
+        return self.profile.options.model_dump()
+
+    def _check_backend(self) -> str:
+        answer = self.client.probe(self.profile.backend)
+        wanted, offered = self.profile.options.provider, answer.get("providers")
+        if isinstance(offered, list) and wanted not in offered:
+            raise DeviceUnavailableError(
+                f"{self.profile.backend} {answer.get('version')} has no {wanted} here "
+                f"(it has {', '.join(offered)}); install a build that has it, or choose another device"
+            )
+        return str(answer.get("version"))
+
+    def _fingerprint(self) -> str:
+        inventory: Mapping[str, Any] = self.client.inventory
+        identity = {key: inventory.get(key) for key in _IDENTITY}
+        identity["distribution"] = (inventory.get("os") or {}).get("distribution")
+        return content_key({**identity, "runtime": [self.profile.backend, self.runtime_version]})[:16]

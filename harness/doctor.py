@@ -1,0 +1,65 @@
+"""Checks of an installation: packages, home, store, agent, shipped devices."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.devices.registry import device_names, get_profile
+from harness.devices.session import DeviceSession
+from harness.errors import ModnasHwError
+from harness.home import home
+from harness.store import Store
+
+PACKAGES = ("torch", "onnx", "onnxruntime", "moocore", "SQLAlchemy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. A check that is not `required` may fail on a healthy machine."""
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool = True
+
+
+def checkup() -> list[Finding]:
+    """Run all checks, none of which raises."""
+    findings = [Finding("python", True, platform.python_version())]
+    findings += [_package(name) for name in PACKAGES]
+    try:
+        findings.append(Finding("home", True, str(home())))
+        findings.append(_store())
+        findings += [_device(name) for name in device_names()]
+    except ModnasHwError as error:
+        findings.append(Finding("home", False, str(error)))
+    return findings
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, f"not installed; pip install {name}")
+
+
+def _store() -> Finding:
+    try:
+        with Store() as store:
+            problem = store.check()
+            counts = ", ".join(f"{n} {table}" for table, n in store.counts().items())
+            return Finding("store", problem is None, problem or f"integrity ok; {counts}")
+    except ModnasHwError as error:
+        return Finding("store", False, str(error))
+
+
+def _device(name: str) -> Finding:
+    required = name == "cpu"
+    try:
+        with DeviceSession(get_profile(name)) as session:
+            detail = f"{session.profile.backend} {session.runtime_version}, fingerprint {session.fingerprint}"
+            return Finding(f"device {name}", True, detail, required)
+    except ModnasHwError as error:
+        return Finding(f"device {name}", False, str(error), required)

@@ -1,0 +1,80 @@
+"""Training standalone networks, none twice: the store remembers what was trained and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+
+from harness.runs import RunConfig
+from harness.search_run import SearchRun
+from harness.store import Evaluation, Store, content_key
+from modnas.spaces import Architecture, Space
+from modnas.tasks import Task
+from modnas.training import seeded_network, train
+
+
+def evaluate_architectures(
+    state: SearchRun,
+    architectures: Sequence[Architecture],
+    store: Store,
+    on_row: Callable[[Evaluation, bool], None] | None = None,
+) -> dict[Architecture, Evaluation]:
+    """Train each architecture by the run's recipe and test it, unless the store has the result.
+
+    Args:
+        on_row: called with each row and whether it was trained now.
+
+    Raises:
+        TrainingError: a training diverged.
+    """
+    config = state.run.config
+    keys = {a: _key(config, state.space, a) for a in dict.fromkeys(architectures)}
+    stored = store.evaluations(keys.values())
+    for architecture, key in keys.items():
+        trained = key not in stored
+        if trained:
+            stored[key] = _evaluate(config, state.space, state.task, architecture)
+            store.add(stored[key])
+        if on_row:
+            on_row(stored[key], trained)
+    return {a: stored[key] for a, key in keys.items()}
+
+
+def _key(config: RunConfig, space: Space, architecture: Architecture) -> str:
+    return content_key(
+        {
+            "arch": architecture.id,
+            "variant": space.variant,
+            "task": config.task,
+            "data_dir": config.data_dir,
+            "limit": config.settings.task_limit,
+            "recipe": config.settings.recipe.model_dump(),
+            "seed": config.seed,
+        }
+    )
+
+
+def _evaluate(config: RunConfig, space: Space, task: Task, architecture: Architecture) -> Evaluation:
+    recipe = config.settings.recipe
+    network = seeded_network(space, architecture, config.seed)
+    result = train(
+        network,
+        task,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        seed=config.seed,
+    )
+    return Evaluation(
+        key=_key(config, space, architecture),
+        space=space.name,
+        variant=space.variant,
+        arch=architecture.string,
+        task=config.task,
+        error=result.error,
+        seconds=result.seconds,
+        created_at=datetime.now(timezone.utc),
+        recipe={**recipe.model_dump(), "limit": config.settings.task_limit, "seed": config.seed},
+        losses=result.losses,
+    )

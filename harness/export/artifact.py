@@ -1,0 +1,152 @@
+"""Exported networks on disk, content-addressed, each with the output it must reproduce on the device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from modnas_agent.fill import fill_values
+from torch import Tensor, nn
+
+from harness.export.onnx_graph import ExportError, to_onnx
+from harness.home import subfolder, write_atomically
+from harness.store import content_key
+from modnas.spaces import Architecture, Space
+
+# Part of every cache key: raise it when the same architecture exports to a different file.
+EXPORTER_VERSION = 1
+CACHE_LIMIT_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One network as a file.
+
+    `expected`: PyTorch's output, flattened, for the input that `modnas_agent.fill.fill_values` makes.
+    """
+
+    path: Path
+    sha256: str
+    input_shape: tuple[int, ...]
+    expected: tuple[float, ...]
+    export_s: float
+
+
+def probe_input(shape: tuple[int, ...]) -> Tensor:
+    """The input on which a device's output is compared with PyTorch's."""
+    values: Any = fill_values(int(np.prod(shape)))
+    return torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(shape)
+
+
+def _settle(network: nn.Module, inputs: Tensor) -> None:
+    """Give an untrained network the normalisation statistics of its input.
+
+    Latency does not depend on them, but without them activations grow from cell to cell until a comparison
+    of outputs says nothing.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # cumulative average: exactly the statistics of this one pass
+    network.train()
+    with torch.no_grad():
+        network(torch.cat([inputs, inputs.flip(-1)]))
+    network.eval()
+
+
+def build_network(
+    space: Space, architecture: Architecture, weights: Mapping[str, Tensor] | None
+) -> nn.Module:
+    """The standalone network: with the given weights, or with initial ones that depend on nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = space.network(architecture)
+    if weights is not None:
+        network.load_state_dict(dict(weights))
+    else:
+        _settle(network, probe_input((1, *space.input_shape)))
+    return network.eval()
+
+
+class ArtifactCache:
+    """Exports on demand into a folder: `<key>.json` describes an export, `<sha256>.onnx` is its content."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or subfolder("artifacts")
+
+    def get(
+        self,
+        space: Space,
+        architecture: Architecture,
+        batch: int,
+        weights: Mapping[str, Tensor] | None = None,
+        weights_id: str = "initial",
+    ) -> Artifact:
+        """The artifact for an architecture, exported if it is not there yet.
+
+        Args:
+            weights: state of the standalone network; None for initial weights (they do not change latency).
+            weights_id: what tells these weights from others of the same architecture.
+
+        Raises:
+            ExportError: the network cannot be written as ONNX.
+        """
+        key = content_key(
+            {
+                "arch": architecture.id,
+                "variant": space.variant,
+                "batch": batch,
+                "weights": weights_id,
+                "exporter": EXPORTER_VERSION,
+            }
+        )
+        return self._load(key) or self._export(key, build_network(space, architecture, weights), space, batch)
+
+    def _load(self, key: str) -> Artifact | None:
+        try:
+            content = json.loads((self.folder / f"{key}.json").read_text())
+            path = self.folder / f"{content['sha256']}.onnx"
+            if not path.is_file():  # pruned; the description alone is worthless
+                return None
+            path.touch()
+            return Artifact(
+                path, content["sha256"], tuple(content["input_shape"]), tuple(content["expected"]), 0.0
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _export(self, key: str, network: nn.Module, space: Space, batch: int) -> Artifact:
+        start = time.perf_counter()
+        inputs = probe_input((batch, *space.input_shape))
+        with torch.inference_mode():
+            output = network(inputs)
+        if not bool(output.isfinite().all()):
+            raise ExportError("PyTorch's own output for the network is not finite")
+        data: bytes = to_onnx(network, tuple(inputs.shape), tuple(output.shape)).SerializeToString()
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self.folder / f"{sha256}.onnx"
+        if not path.exists():
+            write_atomically(path, data)
+        expected = tuple(float(v) for v in output.flatten())
+        description = {"sha256": sha256, "input_shape": list(inputs.shape), "expected": list(expected)}
+        write_atomically(self.folder / f"{key}.json", json.dumps(description))
+        return Artifact(path, sha256, tuple(inputs.shape), expected, time.perf_counter() - start)
+
+    def prune(self, limit_bytes: int = CACHE_LIMIT_BYTES) -> int:
+        """Delete the least recently used networks until the rest fit; number deleted."""
+        files = sorted(self.folder.glob("*.onnx"), key=lambda path: path.stat().st_mtime)
+        total = sum(path.stat().st_size for path in files)
+        deleted = 0
+        for path in files:
+            if total <= limit_bytes:
+                break
+            total -= path.stat().st_size
+            path.unlink()
+            deleted += 1
+        return deleted

@@ -1,0 +1,181 @@
+"""PyTorch module -> ONNX model by walking its torch.fx graph.
+
+The exporters that come with PyTorch take 0.1 to 4 seconds a network, longer than measuring it. The networks
+of a search space use a dozen layer types, so one function a layer type writes the same graph in a few
+milliseconds. A layer without a function raises ExportError: nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import fx, nn
+
+from harness.errors import ModnasHwError
+
+OPSET = 17
+# The lowest IR version that opset 17 allows: old runtimes on boards can still read the file.
+IR_VERSION = 8
+
+
+class ExportError(ModnasHwError):
+    """The network has a layer or an operation that cannot be written as ONNX."""
+
+
+class _Graph:
+    """Nodes and initialisers collected while walking a module."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: torch.Tensor | npt.NDArray[Any]) -> str:
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+
+def _pair(value: int | tuple[int, ...] | str) -> list[int]:
+    if isinstance(value, str):
+        raise ExportError(f"padding {value!r} cannot be exported; give it as numbers")
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def _conv(graph: _Graph, layer: nn.Conv2d, x: str, name: str) -> str:
+    inputs = [x, graph.constant(f"{name}.weight", layer.weight)]
+    if layer.bias is not None:
+        inputs.append(graph.constant(f"{name}.bias", layer.bias))
+    return graph.add(
+        "Conv",
+        inputs,
+        name,
+        kernel_shape=list(layer.kernel_size),
+        strides=list(layer.stride),
+        pads=_pair(layer.padding) * 2,
+        dilations=list(layer.dilation),
+        group=layer.groups,
+    )
+
+
+def _batch_norm(graph: _Graph, layer: nn.BatchNorm2d, x: str, name: str) -> str:
+    if layer.running_mean is None or layer.running_var is None:
+        raise ExportError(f"{name} keeps no running statistics; recalibrate the network before exporting")
+    ones = torch.ones(layer.num_features)
+    parts = {
+        "scale": ones if layer.weight is None else layer.weight,
+        "bias": torch.zeros(layer.num_features) if layer.bias is None else layer.bias,
+        "mean": layer.running_mean,
+        "var": layer.running_var,
+    }
+    inputs = [x, *(graph.constant(f"{name}.{key}", value) for key, value in parts.items())]
+    return graph.add("BatchNormalization", inputs, name, epsilon=layer.eps)
+
+
+def _linear(graph: _Graph, layer: nn.Linear, x: str, name: str) -> str:
+    inputs = [x, graph.constant(f"{name}.weight", layer.weight)]
+    if layer.bias is not None:
+        inputs.append(graph.constant(f"{name}.bias", layer.bias))
+    return graph.add("Gemm", inputs, name, transB=1)
+
+
+def _avg_pool(graph: _Graph, layer: nn.AvgPool2d, x: str, name: str) -> str:
+    if layer.ceil_mode or layer.divisor_override:
+        raise ExportError(f"{name} uses ceil_mode or divisor_override, which are not exported")
+    return graph.add(
+        "AveragePool",
+        [x],
+        name,
+        kernel_shape=_pair(layer.kernel_size),
+        strides=_pair(layer.stride),
+        pads=_pair(layer.padding) * 2,
+        count_include_pad=int(layer.count_include_pad),
+    )
+
+
+def _adaptive_pool(graph: _Graph, layer: nn.AdaptiveAvgPool2d, x: str, name: str) -> str:
+    if layer.output_size not in (1, (1, 1)):
+        raise ExportError(f"{name} pools to {layer.output_size}; only a global average is exported")
+    return graph.add("GlobalAveragePool", [x], name)
+
+
+_LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str, str], str]] = {
+    nn.Conv2d: _conv,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Linear: _linear,
+    nn.AvgPool2d: _avg_pool,
+    nn.AdaptiveAvgPool2d: _adaptive_pool,
+    nn.ReLU: lambda graph, _, x, name: graph.add("Relu", [x], name),
+    nn.Flatten: lambda graph, layer, x, name: graph.add("Flatten", [x], name, axis=layer.start_dim),
+    nn.Identity: lambda _graph, _layer, x, _name: x,
+}
+
+_BINARY = {operator.add: "Add", operator.mul: "Mul"}
+
+
+def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
+    """Write every operation of `network` into `graph`; the name of the value it returns."""
+    traced = fx.symbolic_trace(network)
+    layers = dict(traced.named_modules())
+    names: dict[fx.Node, str] = {}
+
+    def value(argument: Any, owner: str, position: int) -> str:
+        if isinstance(argument, fx.Node):
+            return names[argument]
+        return graph.constant(f"{owner}.constant{position}", np.asarray(argument, dtype=np.float32))
+
+    for node in traced.graph.nodes:
+        if node.op == "placeholder":
+            names[node] = source
+        elif node.op == "call_module":
+            layer = layers[node.target]
+            write = _LAYERS.get(type(layer))
+            if write is None:
+                raise ExportError(f"no ONNX writer for layer {type(layer).__name__} ({node.target})")
+            names[node] = write(graph, layer, names[node.args[0]], node.name)
+        elif node.op == "call_function" and node.target in _BINARY:
+            inputs = [value(argument, node.name, n) for n, argument in enumerate(node.args)]
+            names[node] = graph.add(_BINARY[node.target], inputs, node.name)
+        elif node.op == "output":
+            return names[node.args[0]]
+        else:
+            raise ExportError(f"no ONNX writer for operation {node.op} {node.target}")
+    raise ExportError("the network returns nothing")
+
+
+def to_onnx(network: nn.Module, input_shape: Sequence[int], output_shape: Sequence[int]) -> onnx.ModelProto:
+    """ONNX model of a network in evaluation mode, with one input `input` and one output `output`.
+
+    Args:
+        network: traceable by torch.fx; its layers must be among those with a writer in this file.
+        input_shape, output_shape: with the batch dimension; the model's shapes are fixed to them.
+
+    Raises:
+        ExportError: a layer or operation without a writer.
+    """
+    graph = _Graph()
+    result = _walk(network.eval(), graph, "input")
+    graph.add("Identity", [result], "output")
+    onnx_graph = helper.make_graph(
+        graph.nodes,
+        "network",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, list(input_shape))],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, list(output_shape))],
+        graph.initializers,
+    )
+    return helper.make_model(
+        onnx_graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="modnas-hw",
+    )

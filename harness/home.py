@@ -1,0 +1,55 @@
+"""The one folder that holds everything the harness keeps: `MODNAS_HOME`, by default `~/.modnas-hw`.
+
+devices/      the user's device profiles (YAML); they shadow the shipped ones
+store.sqlite  measurements and evaluations, unless MODNAS_STORE names another database
+artifacts/    exported networks, content-addressed
+agent/        the local agent's root: its archive, journal and lock
+runs/<name>/  one folder a search
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.errors import UsageError
+
+
+def home() -> Path:
+    """The home folder, made if it is missing. Raises UsageError when it cannot be written."""
+    path = Path(os.environ.get("MODNAS_HOME") or Path.home() / ".modnas-hw").expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"home folder {path} cannot be written ({error.strerror}); set MODNAS_HOME to a writable folder"
+        ) from error
+    return path
+
+
+def subfolder(name: str) -> Path:
+    """A folder below the home folder, made if it is missing."""
+    path = home() / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def store_url() -> str:
+    """SQLAlchemy URL of the store: `MODNAS_STORE`, or SQLite in the home folder."""
+    return os.environ.get("MODNAS_STORE") or f"sqlite:///{home() / 'store.sqlite'}"
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Replace a file as a whole: after a kill there is the old content or the new, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""Measuring many architectures on one device: nothing twice, every failure a row."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from harness.devices.profile import DeviceProfile
+from harness.devices.session import DeviceSession
+from harness.export import Artifact, ArtifactCache, ExportError
+from harness.store import Measurement, Store, content_key
+from harness.transport.base import Frame
+from modnas.spaces import Architecture, Space
+
+# What of a measurement policy changes the number that comes out; time limits for giving up do not.
+_POLICY_IN_KEY = ("precision", "warmup_s", "min_time_s", "max_time_s", "min_samples")
+
+
+@dataclass
+class ProfileReport:
+    """What a call of `profile` did. `rows`: newest row of every architecture, in the order asked for."""
+
+    device: str
+    rows: list[Measurement] = field(default_factory=list)
+    measured: int = 0
+    reused: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    export_s: float = 0.0
+    window_s: float = 0.0
+
+    @property
+    def max_abs_diff(self) -> float | None:
+        """Largest difference between an output on the device and PyTorch's, over all rows that have one."""
+        return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
+
+
+def measurement_key(session: DeviceSession, space: Space, architecture: Architecture) -> str:
+    """What must be equal for a stored measurement to answer a new request."""
+    profile = session.profile
+    policy = profile.policy.model_dump()
+    return content_key(
+        {
+            "arch": architecture.id,
+            "variant": space.variant,
+            "device": profile.name,
+            "fingerprint": session.fingerprint,
+            "backend": profile.backend,
+            "options": session.backend_options(),
+            "batch": profile.batch,
+            "protocol": {name: policy[name] for name in _POLICY_IN_KEY},
+        }
+    )
+
+
+def profile_device(
+    profile: DeviceProfile,
+    space: Space,
+    architectures: Sequence[Architecture],
+    store: Store,
+    *,
+    seed: int = 0,
+    on_row: Callable[[Measurement, ProfileReport], None] | None = None,
+    on_start: Callable[[int, int], None] | None = None,
+) -> ProfileReport:
+    """Measure what the store does not have yet, in random order, and return all rows.
+
+    Args:
+        seed: of the order, so that slow changes of the device do not line up with a property of the networks.
+        on_row: called after each new row.
+        on_start: called once with (architectures to measure, architectures already stored).
+
+    Raises:
+        DeviceUnavailableError: the device is or goes away; rows measured before are kept.
+        StoreError: a row cannot be written.
+    """
+    start = time.perf_counter()
+    report = ProfileReport(profile.id)
+    with DeviceSession(profile) as session:
+        profiler = _Profiler(session, space, report)
+        keys = {a: measurement_key(session, space, a) for a in dict.fromkeys(architectures)}
+        stored = store.measurements(keys.values())
+        missing = [a for a in keys if keys[a] not in stored]
+        random.Random(seed).shuffle(missing)
+        report.reused = len(keys) - len(missing)
+        if on_start:
+            on_start(len(missing), report.reused)
+        for architecture in missing:
+            row = profiler.measure(architecture, keys[architecture])
+            store.add(row)
+            stored[row.key] = row
+            if on_row:
+                on_row(row, report)
+        profiler.cache.prune()
+    report.rows = [stored[keys[a]] for a in keys]
+    report.failed = sum(row.status != "ok" for row in report.rows)
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+class _Profiler:
+    """One open device and one space: turns architectures into rows."""
+
+    def __init__(self, session: DeviceSession, space: Space, report: ProfileReport) -> None:
+        self._session, self._space, self._report = session, space, report
+        self.cache = ArtifactCache()
+
+    def measure(self, architecture: Architecture, key: str) -> Measurement:
+        """Export and measure one architecture; a failure of either is a row too."""
+        artifact: Artifact | None = None
+        try:
+            artifact = self.cache.get(self._space, architecture, self._session.profile.batch)
+            result = self._session.measure(artifact)
+            self._report.export_s += artifact.export_s
+            self._report.window_s += float(result.get("measure_s") or 0.0)
+        except ExportError as error:
+            result = {"status": "error", "reason": "export", "message": str(error)}
+        self._report.measured += 1
+        return self._row(architecture, key, artifact, result)
+
+    def _row(
+        self, architecture: Architecture, key: str, artifact: Artifact | None, result: Frame
+    ) -> Measurement:
+        profile = self._session.profile
+        latency: dict[str, Any] = result.get("latency") or {}
+        return Measurement(
+            key=key,
+            space=self._space.name,
+            variant=self._space.variant,
+            arch=architecture.string,
+            device=profile.id,
+            fingerprint=self._session.fingerprint,
+            batch=profile.batch,
+            backend=profile.backend,
+            status=result["status"],
+            reason=result.get("reason"),
+            message=result.get("message"),
+            latency_ms=latency.get("median_ms"),
+            latency_p10_ms=latency.get("p10_ms"),
+            latency_p90_ms=latency.get("p90_ms"),
+            latency_ci_low_ms=latency.get("ci_low_ms"),
+            latency_ci_high_ms=latency.get("ci_high_ms"),
+            latency_n=latency.get("n"),
+            memory_mb=result.get("memory_mb"),
+            max_abs_diff=result.get("max_abs_diff"),
+            artifact_sha256=artifact.sha256 if artifact else "",
+            created_at=datetime.now(timezone.utc),
+            request={
+                "options": self._session.backend_options(),
+                "protocol": profile.policy.model_dump(),
+                "agent_version": self._session.client.agent_version,
+                "runtime_version": self._session.runtime_version,
+                "inventory": self._session.client.inventory,
+            },
+            record={name: value for name, value in result.items() if name not in ("event", "id")},
+        )

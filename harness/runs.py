@@ -1,0 +1,131 @@
+"""Run directories: `runs/<name>/` with the resolved configuration and everything a search leaves behind.
+
+config.json          what was asked, with all defaults filled in
+predictor.*          the MetaPredictor (safetensors and JSON)
+checkpoint.*         the search's state after its last finished epoch (safetensors and JSON)
+events/              TensorBoard
+front.json           the front of each device, predicted
+verification.json    predicted beside measured
+report.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from harness.errors import ModnasHwError, UsageError
+from harness.home import subfolder, write_atomically
+from harness.presets import Preset
+from harness.store import content_key
+from harness.tensors import load_tensors, save_tensors
+from modnas.spaces import Space, get_space
+from modnas.tasks import Task, get_task
+
+
+class RunConfig(BaseModel):
+    """A search, fully resolved. Two searches with equal configurations are the same run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    space: str
+    task: str
+    data_dir: str | None = None
+    devices: tuple[str, ...]
+    objectives: tuple[str, ...] = ("error", "latency")
+    preset: str
+    settings: Preset
+    seed: int = 0
+
+    @property
+    def default_name(self) -> str:
+        """Readable, and different for different configurations."""
+        devices = "+".join(self.devices)
+        digest = content_key(self.model_dump(mode="json"))[:6]
+        return f"{self.space}-{self.task}-{self.preset}-{devices}-s{self.seed}-{digest}"
+
+    def make_task(self) -> Task:
+        """The task's data. Raises TaskError."""
+        data_dir = Path(self.data_dir) if self.data_dir else None
+        return get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
+
+    def make_space(self, task: Task) -> Space:
+        """The space with networks that fit the task."""
+        return get_space(
+            self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
+        )
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path, self.config = path, config
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @classmethod
+    def start(cls, config: RunConfig, name: str | None = None) -> Run:
+        """The run for a configuration: a new folder, or the one that is there to be continued.
+
+        Raises UsageError when `name` belongs to a run with another configuration.
+        """
+        run = cls(subfolder("runs") / (name or config.default_name), config)
+        run.path.mkdir(exist_ok=True)
+        if (run.path / "config.json").exists():
+            if cls.open(run.name).config != config:
+                raise UsageError(
+                    f"run {run.name} exists with other settings; choose another --run NAME "
+                    f"or delete {run.path}"
+                )
+        else:
+            run.write_json("config.json", config.model_dump(mode="json"))
+        return run
+
+    @classmethod
+    def open(cls, name: str) -> Run:
+        """An existing run by name or path. Raises UsageError."""
+        path = Path(name) if (Path(name) / "config.json").is_file() else subfolder("runs") / name
+        try:
+            config = RunConfig.model_validate_json((path / "config.json").read_text())
+        except OSError as error:
+            known = ", ".join(sorted(p.name for p in subfolder("runs").iterdir())) or "none"
+            raise UsageError(f"no run {name!r}; known: {known}") from error
+        except ValueError as error:
+            raise UsageError(
+                f"run {name!r}: {path / 'config.json'} is damaged or of another version"
+            ) from error
+        return cls(path, config)
+
+    def has(self, file: str) -> bool:
+        """Whether a file of the run is there."""
+        return (self.path / file).is_file()
+
+    def write_json(self, file: str, content: Any) -> None:
+        """Replace a JSON file as a whole."""
+        write_atomically(self.path / file, json.dumps(content, indent=1, allow_nan=False))
+
+    def read_json(self, file: str) -> Any:
+        """Read a JSON file of the run. Raises UsageError when it is missing or damaged."""
+        try:
+            return json.loads((self.path / file).read_text())
+        except FileNotFoundError as error:
+            raise UsageError(f"run {self.name} has no {file} yet; run modnas-hw search first") from error
+        except ValueError as error:
+            raise ModnasHwError(f"run {self.name}: {file} is damaged; delete it and search again") from error
+
+    def save_state(self, stem: str, tensors: Mapping[str, Tensor], meta: Any) -> None:
+        """Write `<stem>.safetensors` with `meta` as JSON inside it."""
+        save_tensors(self.path / f"{stem}.safetensors", tensors, meta)
+
+    def load_state(self, stem: str) -> tuple[dict[str, Tensor], Any]:
+        """Read what `save_state` wrote. Raises TensorFileError."""
+        return load_tensors(self.path / f"{stem}.safetensors")

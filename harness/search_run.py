@@ -1,0 +1,191 @@
+"""A search from its configuration: devices to predictors, predictors to a search, the search to fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.datasets import UNITS, device_features, device_table
+from harness.errors import ModnasHwError
+from harness.runs import Run
+from harness.store import Store
+from modnas.objectives import SearchDevice, SupernetworkLoss
+from modnas.predictor import MetaPredictor, fit_predictor, from_state, to_state
+from modnas.predictor.holdout import judge_on_holdout
+from modnas.search import Search, SearchConfig
+from modnas.search_stats import EpochStats, Validation
+from modnas.spaces import Architecture, Space
+from modnas.tasks import Task
+
+# How many architectures of the space give a metric's minimum and maximum on a device.
+RANGE_SAMPLE = 1000
+
+
+@dataclass
+class SearchRun:
+    """A run with its space, task and MetaPredictors, ready to be searched or read."""
+
+    run: Run
+    space: Space
+    task: Task
+    predictors: dict[str, MetaPredictor]
+    search: Search
+
+    def front(self, store: Store, device: str) -> list[dict[str, Any]]:
+        """The front of any device whose reference architectures are measured, searched or not.
+
+        Each entry has `arch`, `preference` and `predicted` with `error` (percent, by the supernetwork on the
+        validation split) and one value a hardware metric. Every architecture occurs once.
+        """
+        target = _search_device(self.space, self.predictors, store, device, self.run.config.seed)
+        entries: dict[Architecture, dict[str, Any]] = {}
+        for point in self.search.front(target.features):
+            if point.architecture in entries:
+                continue
+            sample = self.space.encode([point.architecture])
+            predicted = {"error": 100.0 * self.search.task_loss.error(sample[0])}
+            with torch.no_grad():
+                for metric, value in zip(self.predictors, target.predict(sample)[0].tolist(), strict=True):
+                    predicted[f"{metric}_{UNITS[metric]}"] = value
+            entries[point.architecture] = {
+                "arch": point.architecture.id,
+                "preference": [round(r, 6) for r in point.preference],
+                "predicted": predicted,
+            }
+        return list(entries.values())
+
+
+def hardware_metrics(run: Run) -> list[str]:
+    """The objectives that devices are measured for."""
+    return [objective for objective in run.config.objectives if objective != "error"]
+
+
+def profile_sample(run: Run, space: Space) -> list[Architecture]:
+    """The architectures a device is measured on for a run: the references, then a fixed random sample."""
+    generator = torch.Generator().manual_seed(1 + run.config.seed)
+    sample = space.sample(run.config.settings.profile_archs, generator)
+    return list(dict.fromkeys([*space.references, *sample]))
+
+
+def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, dict[str, float]]]:
+    """Fit one MetaPredictor a metric on the run's devices; figures by metric and device.
+
+    The predictor that is kept is fitted on everything, the figures come from one fitted without a holdout.
+    """
+    report: dict[str, dict[str, dict[str, float]]] = {}
+    for metric in hardware_metrics(run):
+        tables = [device_table(store, device, space, metric) for device in run.config.devices]
+        report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
+        tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
+        run.save_state(f"predictor-{metric}", tensors, meta)
+    run.write_json("predictor.json", report)
+    return report
+
+
+def open_search(run: Run, store: Store) -> SearchRun:
+    """A run whose predictors are fitted, its search restored from the checkpoint if there is one.
+
+    Raises ModnasHwError when the run is not that far, or a file of it is damaged.
+    """
+    if not run.has("predictor.json"):
+        raise ModnasHwError(f"run {run.name} has no predictor yet; run modnas-hw search to continue it")
+    config, settings = run.config, run.config.settings
+    task = config.make_task()
+    space = config.make_space(task)
+    predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        supernetwork = space.supernetwork()
+    devices = [_search_device(space, predictors, store, name, config.seed) for name in config.devices]
+    chance = 1.0 - 1.0 / task.classes
+    search = Search(
+        space,
+        supernetwork,
+        devices,
+        train_batches=lambda epoch: task.batches(
+            "train", settings.batch_size, epoch=epoch, seed=config.seed, augment=True
+        ),
+        valid_batches=lambda epoch: task.batches("valid", settings.batch_size, epoch=epoch, seed=config.seed),
+        task_loss=SupernetworkLoss(supernetwork, [(task.valid.inputs, task.valid.targets)]),
+        config=SearchConfig(
+            **settings.search,
+            front_size=settings.front_size,
+            error_bounds=(0.0, chance),
+            seed=config.seed,
+        ),
+    )
+    if run.has("checkpoint.safetensors"):
+        search.restore(*run.load_state("checkpoint"))
+    return SearchRun(run, space, task, predictors, search)
+
+
+def run_search(
+    state: SearchRun, on_epoch: Callable[[EpochStats, Validation], None] | None = None
+) -> list[dict[str, Any]]:
+    """Run the epochs that are left, a checkpoint after each; the validation record of all epochs.
+
+    Killed at any moment, the next call continues after the last finished epoch to the same result.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    run, search = state.run, state.search
+    record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
+    record = record[: search.epoch]
+    with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
+        while not search.finished:
+            stats = search.run_epoch()
+            validation = search.validate()
+            record.append({**asdict(stats), "hypervolume": validation.hypervolume})
+            # The record first: on resuming, epochs beyond the checkpoint are cut off again.
+            run.write_json("epochs.json", record)
+            run.save_state("checkpoint", *search.checkpoint())
+            _write_events(writer, stats, validation)
+            if on_epoch:
+                on_epoch(stats, validation)
+    return record
+
+
+def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
+    """Read the front of every device of the search and write `front.json`."""
+    document = {
+        "space": state.space.name,
+        "variant": state.space.variant,
+        "best_epoch": state.search.best_epoch,
+        "devices": {device: state.front(store, device) for device in state.run.config.devices},
+    }
+    state.run.write_json("front.json", document)
+    return document
+
+
+def _write_events(writer: Any, stats: EpochStats, validation: Validation) -> None:
+    writer.add_scalar("search/task_loss", stats.task_loss, stats.epoch)
+    writer.add_scalar("search/entropy", stats.entropy, stats.epoch)
+    for device, value in validation.hypervolume.items():
+        writer.add_scalar(f"hypervolume/{device}", value, stats.epoch)
+        writer.add_scalar(f"loss/{device}", stats.device_loss[device], stats.epoch)
+
+
+def _search_device(
+    space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str, seed: int
+) -> SearchDevice:
+    """A device as the search sees it: vectors of all metrics concatenated, predictors bound to its own."""
+    vectors = {metric: device_features(store, device, space, metric) for metric in predictors}
+    references = {metric: torch.tensor(features.values) for metric, features in vectors.items()}
+
+    def predict(onehot: Tensor) -> Tensor:
+        return torch.stack([predictors[metric](onehot, references[metric]) for metric in predictors], dim=1)
+
+    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        values = predict(space.encode(sample))
+    return SearchDevice(
+        name=device,
+        features=torch.cat([features.vector for features in vectors.values()]),
+        predict=predict,
+        low=values.min(0).values,
+        high=values.max(0).values,
+    )

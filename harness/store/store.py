@@ -1,0 +1,136 @@
+"""The store: an append-only record of measurements and evaluations, looked up before anything is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import create_engine, event, func, inspect, select, text
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from harness.errors import ModnasHwError, UsageError
+from harness.home import store_url
+from harness.store.models import Base, Evaluation, Measurement
+
+
+class StoreError(ModnasHwError):
+    """The database cannot be opened, read or written."""
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """Hash of a JSON-able mapping, independent of the order of its keys."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _set_sqlite_options(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # WAL: a reader never blocks the writer, and a kill costs at most the row that was being written.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.close()
+
+
+class Store:
+    """Access to one database. Use as a context manager or call `close`."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or store_url()
+        try:
+            self._engine: Engine = create_engine(self.url)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _set_sqlite_options)
+            Base.metadata.create_all(self._engine)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise UsageError(f"MODNAS_STORE is no usable SQLAlchemy URL: {error}") from error
+        except DBAPIError as error:
+            raise StoreError(f"store {self._shown_url()} cannot be opened: {error.orig}") from error
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release all connections."""
+        self._engine.dispose()
+
+    def add(self, row: Measurement | Evaluation) -> None:
+        """Append one row; it is on disk when this returns."""
+        try:
+            with Session(self._engine, expire_on_commit=False) as session:
+                session.add(row)
+                session.commit()
+        except DBAPIError as error:
+            raise StoreError(f"store {self._shown_url()} cannot be written: {error.orig}") from error
+
+    def measurements(self, keys: Iterable[str]) -> dict[str, Measurement]:
+        """Newest stored row of each key that has one."""
+        return {row.key: row for row in self._newest(Measurement, keys)}
+
+    def evaluations(self, keys: Iterable[str]) -> dict[str, Evaluation]:
+        """Newest stored row of each key that has one."""
+        return {row.key: row for row in self._newest(Evaluation, keys)}
+
+    def device_measurements(self, device: str, space: str, variant: str) -> list[Measurement]:
+        """Newest successful or failed row of each key of one device, space and network size, oldest first."""
+        wanted = select(func.max(Measurement.id)).where(
+            Measurement.device == device, Measurement.space == space, Measurement.variant == variant
+        )
+        query = (
+            select(Measurement)
+            .where(Measurement.id.in_(wanted.group_by(Measurement.key)))
+            .order_by(Measurement.id)
+        )
+        with Session(self._engine, expire_on_commit=False) as session:
+            return list(session.scalars(query))
+
+    def devices(self, space: str, variant: str) -> list[str]:
+        """Devices with rows for a space at one network size, sorted."""
+        query = (
+            select(Measurement.device)
+            .where(Measurement.space == space, Measurement.variant == variant)
+            .distinct()
+            .order_by(Measurement.device)
+        )
+        with Session(self._engine) as session:
+            return list(session.scalars(query))
+
+    def counts(self) -> dict[str, int]:
+        """Number of rows of each table."""
+        with Session(self._engine) as session:
+            return {
+                model.__tablename__: session.scalar(select(func.count()).select_from(model)) or 0
+                for model in (Measurement, Evaluation)
+            }
+
+    def check(self) -> str | None:
+        """What is wrong with the database, or None (SQLite: its pages; others: that the tables exist)."""
+        try:
+            with self._engine.connect() as connection:
+                if self._engine.dialect.name == "sqlite":
+                    answer = str(connection.execute(text("PRAGMA integrity_check")).scalar())
+                    return None if answer == "ok" else answer
+                missing = set(Base.metadata.tables) - set(inspect(connection).get_table_names())
+                return f"tables missing: {', '.join(sorted(missing))}" if missing else None
+        except DBAPIError as error:
+            return str(error.orig)
+
+    def _newest(self, model: Any, keys: Iterable[str]) -> list[Any]:
+        wanted = list(keys)
+        rows: list[Any] = []
+        with Session(self._engine, expire_on_commit=False) as session:
+            for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
+                chunk = wanted[start : start + 500]
+                newest = select(func.max(model.id)).where(model.key.in_(chunk)).group_by(model.key)
+                rows.extend(session.scalars(select(model).where(model.id.in_(newest))))
+        return rows
+
+    def _shown_url(self) -> str:
+        return make_url(self.url).render_as_string(hide_password=True)

@@ -1,0 +1,35 @@
+"""What the harness needs from a channel to an agent, whatever carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import DeviceUnavailableError
+
+Frame = dict[str, Any]
+
+
+class TransportClosedError(DeviceUnavailableError):
+    """The agent or the way to it is gone."""
+
+
+class TransportTimeoutError(DeviceUnavailableError):
+    """Nothing arrived in the time allowed."""
+
+
+class Transport(Protocol):
+    """One running agent. Frames in order; every wait has a limit."""
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """Send one frame. Raises TransportClosedError."""
+
+    def receive(self, timeout_s: float) -> Frame:
+        """Next frame. Raises TransportTimeoutError or TransportClosedError."""
+
+    def put(self, path: Path) -> str:
+        """Make a file available to the agent; the path under which the agent finds it."""
+
+    def close(self) -> None:
+        """End the agent and free everything. Never raises for an agent that is already gone."""

@@ -1,0 +1,92 @@
+"""The local agent: a child process that speaks the protocol on its standard input and output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modnas_agent.protocol import FrameReader, ProtocolError, encode
+
+from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+
+# How long an agent may take to end after its input is closed before it is killed.
+GRACE_S = 5.0
+
+
+class ChildTransport:
+    """An agent started from its archive on this machine.
+
+    Its messages for people go to `agent.log` in its root: a pipe nobody reads would fill up and stop it.
+    """
+
+    def __init__(self, archive: Path, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._log = root / "agent.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(archive), "serve", "--root", str(root)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert self._process.stdin and self._process.stdout
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
+        self._reader = FrameReader()
+        self._pending: deque[Frame | ProtocolError] = deque()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the agent."""
+        return self._process.pid
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        try:
+            self._input.write(encode(frame))
+            self._input.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise self._closed() from error
+
+    def receive(self, timeout_s: float) -> Frame:
+        deadline = time.monotonic() + timeout_s
+        while not self._pending:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not self._selector.select(remaining):
+                raise TransportTimeoutError(f"the local agent sent nothing for {timeout_s:.0f} s")
+            chunk = os.read(self._output.fileno(), 1 << 16)
+            if not chunk:
+                raise self._closed()
+            self._pending.extend(self._reader.feed(chunk))
+        frame = self._pending.popleft()
+        if isinstance(frame, ProtocolError):
+            raise TransportClosedError(f"the local agent sent something that is no frame: {frame}")
+        return frame
+
+    def put(self, path: Path) -> str:
+        return str(path)
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        try:
+            self._process.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._selector.close()
+        self._output.close()
+
+    def _closed(self) -> TransportClosedError:
+        code = self._process.poll()
+        said = self._log.read_text(errors="replace").strip().splitlines()
+        last = f": {said[-1]}" if said else ""
+        return TransportClosedError(f"the local agent ended (exit status {code}){last}")
