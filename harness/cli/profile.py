@@ -111,5 +111,6 @@ def _entry(row: Measurement) -> dict[str, Any]:
         "max_abs_diff": row.max_abs_diff,
     }
     entry.update({key: value for key, value in optional.items() if value is not None})
+    entry["artifact_sha256"] = row.artifact_sha256
     entry["warnings"] = row.record.get("warnings") or []
     return entry
