@@ -47,7 +47,7 @@ class SearchRun:
             if point.architecture in entries:
                 continue
             sample = self.space.encode([point.architecture])
-            predicted = {"error": 100.0 * self.search.task_loss.error(sample[0])}
+            predicted = {"error": self.search.task_loss.error(sample[0])}
             with torch.no_grad():
                 for metric, value in zip(self.predictors, target.predict(sample)[0].tolist(), strict=True):
                     predicted[f"{metric}_{UNITS[metric]}"] = value
@@ -101,7 +101,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
         torch.manual_seed(config.seed)
         supernetwork = space.supernetwork()
     devices = [_search_device(space, predictors, store, name, config.seed) for name in config.devices]
-    chance = 1.0 - 1.0 / task.classes
+    chance = 100.0 * (1.0 - 1.0 / task.classes)
     search = Search(
         space,
         supernetwork,

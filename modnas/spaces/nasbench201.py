@@ -107,7 +107,11 @@ def _operator(op: int, channels: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """One cell. Operators that cannot reach the output are left out unless `keep_dead`."""
+    """One cell. Operators that cannot reach the output, or are fed by nothing, are left out.
+
+    `keep_dead` builds them all, as the benchmark does and counts them. The two agree while the biases of batch
+    normalisation are zero, as they are initially; trained, an operator fed by zeros would add its bias.
+    """
 
     def __init__(self, choices: Sequence[int], channels: int, keep_dead: bool = False) -> None:
         super().__init__()
@@ -199,7 +203,11 @@ class EntangledCell(nn.Module):
         return nn.functional.batch_norm(x, None, None, training=True)
 
     def forward(self, x: Tensor, choices: Sequence[int], weights: Tensor) -> Tensor:
-        """`weights`: shape (6, 5), 1 at the chosen operators; the others only carry gradient."""
+        """`weights`: shape (6, 5), 1 at the chosen operators; the others only carry gradient.
+
+        A chosen operator that is not live is not executed: it adds zeros, or to nothing that is used.
+        """
+        live = live_edges(choices)
         nodes: list[Tensor] = [x]
         for target in (1, 2, 3):
             terms = []
@@ -208,7 +216,7 @@ class EntangledCell(nn.Module):
                     continue
                 op = choices[e]
                 idle = weights[e].sum() - weights[e, op]  # zero in value
-                if op == NONE:
+                if not live[e]:
                     terms.append(idle)
                 else:
                     terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]) + idle)

@@ -1,0 +1,278 @@
+"""The MetaPredictor: (architecture, device features) -> metric in its physical unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from modnas.predictor.gaussian_process import (
+    NORMAL_QUANTILE,
+    Features,
+    GaussianProcess,
+    fit_gaussian_process,
+)
+from modnas.spaces import Architecture, Space
+
+# Correction of an unseen device, in units of the range of its references: variances of a constant, of the
+# learned devices' functions and of functions linear in the option counts; and the variance of what the
+# references show beyond that. The results depend little on them.
+_CONSTANT, _DEVICES, _COUNTS, _REFERENCE_NOISE = 0.1, 0.01, 0.1, 1e-3
+# Squared distance of feature vectors that measurement noise alone can cause.
+_SAME_DEVICE = 1e-4
+_CALIBRATION_ROWS = 200
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class DeviceTable:
+    """Measurements of one metric on one device.
+
+    Args:
+        name: for messages and the saved description.
+        features: the metric measured on `space.references`, in their order: (D,), positive, not all equal.
+        architectures: n architectures of the space; may be empty, and may contain references.
+        values: (n,), positive, the same unit as `features`.
+    """
+
+    name: str
+    features: ArrayLike
+    architectures: Sequence[Architecture]
+    values: ArrayLike
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Expected values and the 90 % interval of a measurement: each (n,) float64, physical unit, >= 0."""
+
+    value: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+class _Mixture(NamedTuple):
+    """Predictions on the scale of the references: expected values (n,), the variance that the correction
+    leaves (n,), and the weights of the learned devices (n, T) or (1, T)."""
+
+    values: Tensor
+    variance: Tensor
+    weights: Tensor
+
+
+class MetaPredictor(nn.Module):
+    """Predicts a metric for any device from its measurements of the reference architectures.
+
+    Every device it was fitted on has its own regression. A device is described by its raw reference
+    measurements: their minimum and maximum give its scale, their positions in between its character. Its
+    prediction is, on that scale, the average of the learned devices weighted by nearness of character, plus
+    a correction that makes it agree with the references (a Gaussian process whose prior says that devices
+    are combinations of the learned ones and of option counts). The nearer a learned device, the smaller
+    the correction: a device that was learned gets its own regression.
+
+    Args:
+        device_width: number of reference measurements, D; that of `space.references`.
+        rows: number of architectures each learned device is fitted on.
+    """
+
+    features: Tensor
+    at_references: Tensor
+    quantile: Tensor
+    reference_onehot: Tensor
+
+    def __init__(self, space: Space, device_width: int, rows: Sequence[int]) -> None:
+        super().__init__()
+        if device_width != len(space.references):
+            raise ValueError(f"{space.name} has {len(space.references)} references, not {device_width}")
+        if not rows:
+            raise ValueError("a predictor needs at least one device")
+        self.space = space
+        self.device_width = device_width
+        self.devices = nn.ModuleList(GaussianProcess(space, count) for count in rows)
+        zero = torch.zeros((), dtype=torch.float64)
+        # The learned devices' features (T, D), and what their regressions say of the references (D, T).
+        self.register_buffer("features", zero + torch.arange(device_width).expand(len(rows), -1))
+        self.register_buffer("at_references", zero.new_zeros(device_width, len(rows)))
+        # Half-width of the 90 % interval of an unseen device in standard deviations of the mixture.
+        self.register_buffer("quantile", zero + NORMAL_QUANTILE)
+        self.register_buffer("reference_onehot", space.encode(space.references).double(), persistent=False)
+
+    def forward(self, onehot: Tensor, device_features: Tensor) -> Tensor:
+        """Predict in the physical unit of the device's features.
+
+        Args:
+            onehot: (n, width) one-hot rows; the result is differentiable in them.
+            device_features: (D,) or one row an architecture (n, D); see `DeviceTable.features`.
+
+        Returns:
+            Shape (n,), the dtype of `onehot`. Far outside of what was measured it may be below 0.
+        """
+        rows, low, scale = _on_own_scale(device_features.reshape(-1, self.device_width).double())
+        features = Features.of(self.space, onehot)
+        mixture = self._mix(self._learned(features), features.counts, rows, range(len(self.devices)))
+        return (mixture.values * scale + low).to(onehot.dtype)
+
+    @torch.no_grad()
+    def predict(self, architectures: Sequence[Architecture], device_features: ArrayLike) -> Prediction:
+        """Values and 90 % intervals for one device. Raises ValueError for unusable `device_features`.
+
+        Args:
+            device_features: (D,), see `DeviceTable.features`.
+        """
+        given = checked_features("the device", device_features, self.device_width).to(self.features.device)
+        row, low, scale = _on_own_scale(given.unsqueeze(0))
+        onehot = self.space.encode(architectures).to(given.device)
+        features = Features.of(self.space, onehot)
+        columns = zip(*(device.with_interval(features) for device in self._processes()), strict=True)
+        values, own = (torch.stack(column, dim=1) for column in columns)
+        _, lows, scales = _on_own_scale(self.features)
+        mixture = self._mix((values - lows) / scales, features.counts, row, range(len(self.devices)))
+        own_squared = (mixture.weights * (own / scales).square()).sum(1)
+        squared = own_squared + self.quantile.square() * mixture.variance
+        half = squared.sqrt() * scale
+        value = mixture.values * scale + low
+        bounds = (value, value - half, value + half)
+        return Prediction(*(bound.clamp(min=0).cpu().numpy() for bound in bounds))
+
+    def _processes(self) -> list[GaussianProcess]:
+        return [device for device in self.devices if isinstance(device, GaussianProcess)]
+
+    def _learned(self, features: Features) -> Tensor:
+        """What each learned device's regression says, on the scale of its references: (n, T)."""
+        values = torch.stack([device(features) for device in self._processes()], dim=1)
+        _, low, scale = _on_own_scale(self.features)
+        return (values - low) / scale
+
+    def _mix(self, learned: Tensor, counts: Tensor, rows: Tensor, devices: Sequence[int]) -> _Mixture:
+        """Combine `devices` for the characters `rows`, (n, D) or (1, D) if shared."""
+        learned, at_references = learned[:, devices], self.at_references[:, devices]
+        characters = _on_own_scale(self.features)[0][devices]
+        distance = (rows.unsqueeze(1) - characters).square().mean(2)
+        weights = 1 / (distance + 1e-6)
+        weights = weights / weights.sum(1, keepdim=True)
+        nearest = distance.min(1, keepdim=True).values
+        freedom = nearest / (nearest + _SAME_DEVICE)  # 0: a learned device, 1: unlike any
+
+        reference_counts = Features.of(self.space, self.reference_onehot).counts / len(self.space.options)
+        counts = counts / len(self.space.options)
+
+        def prior(a: Tensor, a_counts: Tensor) -> Tensor:
+            return _CONSTANT + _DEVICES * a @ at_references.T + _COUNTS * a_counts @ reference_counts.T
+
+        cross = freedom * prior(learned, counts)
+        noise = _REFERENCE_NOISE * torch.eye(self.device_width, dtype=rows.dtype, device=rows.device)
+        seen = freedom.unsqueeze(2) * prior(at_references, reference_counts) + noise
+        factor = torch.linalg.cholesky(seen)
+        residual = (rows - weights @ at_references.T).unsqueeze(2)
+        solved = torch.cholesky_solve(residual, factor).squeeze(2)
+        values = (learned * weights).sum(1) + (cross * solved).sum(1)
+
+        own = _CONSTANT + _DEVICES * learned.square().sum(1) + _COUNTS * counts.square().sum(1)
+        explained = torch.linalg.solve_triangular(factor, cross.unsqueeze(2), upper=False).square()
+        variance = (freedom.squeeze(1) * own - explained.sum((1, 2))).clamp(min=0)
+        return _Mixture(values, variance, weights)
+
+    @torch.no_grad()
+    def finish(self, features: Tensor, seed: int) -> None:
+        """After the regressions: take in the devices' features (T, D) and calibrate the unseen device.
+
+        With three devices or more, each is predicted from the others, as if it were unseen, at up to 200 of
+        its architectures; the interval is made so wide that it holds 90 % of their fitted values.
+        """
+        self.features.copy_(features)
+        self.at_references.copy_(self._learned(Features.of(self.space, self.reference_onehot)))
+        count = len(self.devices)
+        if count < 3:
+            return
+        rows = _on_own_scale(self.features)[0]
+        scores = []
+        for t, device in enumerate(self._processes()):
+            order = torch.randperm(len(device.alpha), generator=torch.Generator().manual_seed(seed))
+            some = device.features.rows(order[:_CALIBRATION_ROWS].to(device.alpha.device))
+            learned = self._learned(some)
+            mixture = self._mix(learned, some.counts, rows[t : t + 1], [o for o in range(count) if o != t])
+            scores.append((learned[:, t] - mixture.values).abs() / mixture.variance.sqrt().clamp(min=1e-6))
+        self.quantile.copy_(torch.cat(scores).quantile(0.9))
+
+
+def _on_own_scale(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Min-max scaled rows of (n, D), and the rows' minimum and range, (n,) each."""
+    low, high = features.aminmax(dim=1)
+    scale = high - low
+    return (features - low.unsqueeze(1)) / scale.unsqueeze(1), low, scale
+
+
+def checked_features(name: str, features: ArrayLike, width: int) -> Tensor:
+    """Reference measurements as a float64 tensor (D,). Raises ValueError if they describe no device."""
+    values = torch.as_tensor(np.array(features, np.float64))
+    if values.shape != (width,):
+        raise ValueError(f"{name}: {width} reference measurements expected, not {tuple(values.shape)}")
+    if not (values.isfinite().all() and (values > 0).all()):
+        raise ValueError(f"{name}: reference measurements must be positive numbers")
+    if values.max() == values.min():
+        raise ValueError(f"{name}: all references measured the same, so they describe no device")
+    return values
+
+
+def _measurements(space: Space, table: DeviceTable) -> tuple[Tensor, Tensor]:
+    """Encodings and values of a table, with the references it does not hold itself."""
+    values = np.array(table.values, np.float64)
+    if values.shape != (len(table.architectures),):
+        raise ValueError(f"{table.name}: {values.shape} values for {len(table.architectures)} architectures")
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError(f"{table.name}: values must be positive numbers")
+    features = checked_features(table.name, table.features, len(space.references)).tolist()
+    known = set(table.architectures)
+    added = [(a, v) for a, v in zip(space.references, features, strict=True) if a not in known]
+    onehot = space.encode([*table.architectures, *(a for a, _ in added)])
+    return onehot, torch.tensor([*values.tolist(), *(v for _, v in added)], dtype=torch.float64)
+
+
+def fit_predictor(space: Space, tables: Sequence[DeviceTable], *, seed: int = 0) -> MetaPredictor:
+    """Fit a MetaPredictor on the measurements of one or more devices. Same arguments, same result.
+
+    Raises:
+        ValueError: no table, or one that is malformed or not positive.
+    """
+    measured = [_measurements(space, table) for table in tables]
+    width = len(space.references)
+    predictor = MetaPredictor(space, width, [len(values) for _, values in measured])
+    predictor.devices = nn.ModuleList(fit_gaussian_process(space, *one, seed=seed) for one in measured)
+    predictor.finish(torch.stack([checked_features(t.name, t.features, width) for t in tables]), seed)
+    return predictor
+
+
+def to_state(predictor: MetaPredictor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `from_state` rebuilds the predictor from: tensors (for safetensors), a description (for JSON)."""
+    tensors = {name: t.detach().cpu().clone() for name, t in predictor.state_dict().items()}
+    description = {
+        "format": _FORMAT,
+        "space": predictor.space.name,
+        "variant": predictor.space.variant,
+        "device_width": predictor.device_width,
+        "rows": [len(device.alpha) for device in predictor._processes()],
+    }
+    return tensors, description
+
+
+def from_state(space: Space, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> MetaPredictor:
+    """The predictor that `to_state` took apart.
+
+    Raises:
+        ValueError: it was fitted for another space or network size, or the parts do not fit together.
+    """
+    expected = {"format": _FORMAT, "space": space.name, "variant": space.variant}
+    found = {key: description.get(key) for key in expected}
+    if found != expected:
+        raise ValueError(f"the predictor is for {found}, not {expected}: fit one for this space")
+    try:
+        predictor = MetaPredictor(space, description["device_width"], description["rows"])
+        predictor.load_state_dict(dict(tensors))
+    except (KeyError, TypeError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"the saved predictor is damaged ({text}): fit it again") from error
+    return predictor

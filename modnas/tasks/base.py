@@ -1,0 +1,167 @@
+"""A task: images with labels in three splits, the loss that is trained and the error that is reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+SPLITS = ("train", "valid", "test")
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class TaskError(Exception):
+    """A data set that is not there or cannot be read. One line: what, where and the mend."""
+
+
+class Split(NamedTuple):
+    """Images of shape (n, channels, height, width), float32 and normalised; labels (n,), int64."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task.
+
+    `train` fits weights, `valid` drives the upper level of the search, `test` is for verification only.
+
+    Args:
+        name: the name in the registry.
+        classes: number of labels.
+        augmentation: maps a batch of images and a CPU generator to images of the same shape.
+    """
+
+    name: str
+    classes: int
+    train: Split
+    valid: Split
+    test: Split
+    augmentation: Augmentation | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        _, channels, height, width = self.train.inputs.shape
+        return channels, height, width
+
+    def split(self, name: str) -> Split:
+        """The split called train, valid or test. Raises ValueError."""
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
+        found: Split = getattr(self, name)
+        return found
+
+    def joined(self, names: tuple[str, ...]) -> Split:
+        """These splits as one. Raises ValueError if there is none or one has an unknown name."""
+        if not names:
+            raise ValueError("no split given")
+        parts = [self.split(name) for name in names]
+        return parts[0] if len(parts) == 1 else Split(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+    def batches(
+        self,
+        split: str | tuple[str, ...],
+        batch_size: int,
+        *,
+        epoch: int = 0,
+        seed: int = 0,
+        augment: bool = False,
+    ) -> Iterator[Split]:
+        """One pass over a split, or over several joined, in an order fixed by (seed, epoch, split).
+
+        Batches differ by at most one image in size and never exceed `batch_size`: a last batch of one or
+        two images would spoil batch statistics. `augment` applies the task's augmentation if it has one.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        names = (split,) if isinstance(split, str) else tuple(split)
+        data = self.joined(names)
+        generator = seeded_generator(seed, epoch, *(SPLITS.index(name) for name in names))
+        count = len(data.targets)
+        order = torch.randperm(count, generator=generator).to(data.targets.device)
+        for chosen in torch.tensor_split(order, math.ceil(count / batch_size)):
+            inputs = data.inputs[chosen]
+            if augment and self.augmentation is not None:
+                inputs = self.augmentation(inputs, generator)
+            yield Split(inputs, data.targets[chosen])
+
+    def to(self, device: str | torch.device) -> Task:
+        """The same task with its tensors on `device`."""
+        train, valid, test = (Split(*(t.to(device) for t in self.split(name))) for name in SPLITS)
+        return replace(self, train=train, valid=valid, test=test)
+
+    def loss(self, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy in nats, scalar. `logits`: (n, classes)."""
+        return cross_entropy(logits, targets, label_smoothing=label_smoothing)
+
+    def error(self, logits: Tensor, targets: Tensor) -> float:
+        """Share of wrong labels in percent, 0 to 100; lower is better. `logits`: (n, classes)."""
+        return 100.0 * float((logits.argmax(dim=1) != targets).float().mean())
+
+
+def seeded_generator(*numbers: int) -> torch.Generator:
+    """A CPU generator for a tuple of non-negative integers; different tuples give unrelated streams."""
+    # The count comes first because SeedSequence takes (0, 1) and (0, 1, 0) for the same.
+    state = np.random.SeedSequence((len(numbers), *numbers)).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+def stratified_order(labels: Tensor, seed: int) -> Tensor:
+    """A random order of the items in which every prefix has each class in its share. Shape (n,), int64."""
+    generator = seeded_generator(seed)
+    position = torch.empty(len(labels), dtype=torch.float64)
+    for label in range(int(labels.max()) + 1):
+        members = torch.nonzero(labels == label).flatten()
+        ranks = torch.randperm(len(members), generator=generator)
+        jitter = torch.rand(len(members), generator=generator, dtype=torch.float64)
+        position[members] = (ranks + jitter) / len(members)
+    return position.argsort()
+
+
+def image_task(
+    name: str,
+    classes: int,
+    pool: Split,
+    test: Split,
+    *,
+    valid_share: float,
+    seed: int,
+    limit: int | None,
+    augmentation: Augmentation | None = None,
+) -> Task:
+    """Divide training images into train and valid and normalise all three splits.
+
+    Args:
+        pool: training images uint8 (n, channels, height, width) and labels; cut to `limit` images, each
+            class in its share, before it is divided. Divided by `seed`.
+        test: test images and labels in the same form, never cut.
+        valid_share: part of the pool that becomes `valid`.
+
+    Mean and standard deviation a channel are those of `train`.
+    """
+    if limit is not None and limit < 2 * classes:
+        raise TaskError(f"{name}: limit {limit} is too small, give at least {2 * classes} (two a class)")
+    order = stratified_order(pool.targets, seed)[:limit]
+    valid_count = round(valid_share * len(order))
+    chosen, held_out = order[: len(order) - valid_count], order[len(order) - valid_count :]
+
+    pixels = pool.inputs[chosen].float()
+    mean = pixels.mean(dim=(0, 2, 3), keepdim=True)
+    std = pixels.std(dim=(0, 2, 3), keepdim=True)
+    return Task(
+        name,
+        classes,
+        train=Split((pixels - mean) / std, pool.targets[chosen]),
+        valid=Split((pool.inputs[held_out].float() - mean) / std, pool.targets[held_out]),
+        test=Split((test.inputs.float() - mean) / std, test.targets),
+        augmentation=augmentation,
+    )

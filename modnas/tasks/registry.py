@@ -1,0 +1,32 @@
+"""Tasks by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modnas.tasks.base import Task, TaskError
+from modnas.tasks.cifar10 import cifar10
+from modnas.tasks.digits import digits
+from modnas.tasks.fashion_mnist import fashion_mnist
+
+TASK_NAMES = ("digits", "fashion-mnist", "cifar10")
+
+
+def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int | None = None) -> Task:
+    """The task called `name`, one of TASK_NAMES.
+
+    Args:
+        data_dir: folder of the data set's files; `digits` needs none, `fashion-mnist` has a default.
+        seed: divides the training images into train and valid.
+        limit: cap on the training images (train and valid together), for quick runs.
+
+    Raises:
+        TaskError: no such task, or its files are missing or damaged.
+    """
+    if name == "digits":
+        return digits(seed, limit)
+    if name == "fashion-mnist":
+        return fashion_mnist(data_dir, seed, limit)
+    if name == "cifar10":
+        return cifar10(data_dir, seed, limit)
+    raise TaskError(f"no task {name!r}: it is one of {', '.join(TASK_NAMES)}")

@@ -1,0 +1,233 @@
+"""The MetaPredictor on made-up devices, whose true values are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
+from modnas.predictor.metrics import mean_relative_error, spearman
+from modnas.spaces.nasbench201 import NasBench201
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SPACE = NasBench201(channels=16, cells=1, input_shape=(1, 8, 8))
+CELLS = SPACE.sample(300, torch.Generator().manual_seed(0))
+TRAIN, TEST = CELLS[:80], CELLS[80:]
+
+
+class Device:
+    """A board: a constant, a cost an operator and an addition, a discount for two 3x3 in a row."""
+
+    def __init__(self, scale, costs, noise=0.01, deletes=True):
+        self.scale, self.costs, self.noise, self.deletes = scale, costs, noise, deletes
+
+    def true(self, cells):
+        onehot = SPACE.encode(cells).double()
+        features = SPACE.predictor_features(onehot)
+        flags = features[:, :24].view(-1, 6, 4)
+        if not self.deletes:
+            flags = onehot.view(-1, 6, 5)[..., 1:]
+        work = (flags.sum(1) @ torch.tensor(self.costs, dtype=torch.float64)) + 0.2 * features[:, 28:31].sum(
+            1
+        )
+        fused = flags[:, 0, 2] * flags[:, 2, 2] + flags[:, 2, 2] * flags[:, 5, 2]
+        return (self.scale * (3 + work - 0.5 * fused)).numpy()
+
+    def measured(self, cells, seed=0):
+        true = self.true(cells)
+        return true * (1 + self.noise * np.random.default_rng(seed).standard_normal(len(true)))
+
+    def table(self, name, cells, seed=0):
+        features = self.measured(SPACE.references, seed + 1000)
+        return DeviceTable(name, features, cells, self.measured(cells, seed))
+
+
+FAST = Device(0.01, [0.1, 1.0, 2.5, 0.6])
+SLOW = Device(40.0, [0.1, 2.0, 2.2, 1.5])
+KEEPS = Device(1.0, [0.3, 1.0, 2.5, 0.6], deletes=False)
+
+
+@pytest.fixture(scope="module")
+def one():
+    return fit_predictor(SPACE, [FAST.table("fast", TRAIN)])
+
+
+@pytest.fixture(scope="module")
+def several():
+    random = np.random.default_rng(5)
+    devices = [
+        Device(10.0 ** random.uniform(-2, 2), random.uniform([0, 0.5, 1, 0.2], [0.5, 3, 5, 3]))
+        for _ in range(5)
+    ]
+    return fit_predictor(SPACE, [d.table(f"d{i}", CELLS[: 60 + 5 * i], i) for i, d in enumerate(devices)])
+
+
+@pytest.mark.parametrize("device", [FAST, SLOW, KEEPS], ids=["fast", "slow", "keeps-dead"])
+def test_one_device_from_eighty_cells(device):
+    table = device.table("device", TRAIN)
+    prediction = fit_predictor(SPACE, [table]).predict(TEST, table.features)
+    true = device.true(TEST)
+    assert spearman(prediction.value, true) > 0.98
+    order = np.argsort(true)
+    for part in (order[:20], order[-20:]):  # both ends of the range
+        assert mean_relative_error(prediction.value[part], true[part]) < 0.04
+
+
+def test_the_interval_holds_about_nine_of_ten_measurements(one):
+    prediction = one.predict(TEST, FAST.table("fast", TRAIN).features)
+    measured = FAST.measured(TEST, seed=7)
+    inside = (prediction.lower <= measured) & (measured <= prediction.upper)
+    assert 0.8 < inside.mean() < 0.99
+    assert (prediction.lower < prediction.value).all()
+    assert (prediction.value < prediction.upper).all()
+    assert np.median((prediction.upper - prediction.lower) / prediction.value) < 0.12
+
+
+def test_forward_and_predict_agree(one):
+    features = FAST.table("fast", TRAIN).features
+    value = one(SPACE.encode(TEST), torch.as_tensor(features))
+    assert value.shape == (len(TEST),)
+    assert value.dtype == torch.float32
+    np.testing.assert_allclose(value.numpy(), one.predict(TEST, features).value, rtol=1e-5)
+
+
+def test_gradient_of_an_edge_points_to_the_cheaper_operator(one):
+    features = torch.as_tensor(FAST.table("fast", TRAIN).features)
+    onehot = SPACE.encode([SPACE.architecture((3, 3, 1, 3, 1, 1))]).requires_grad_()
+    one(onehot, features).sum().backward()
+    gradient = onehot.grad.view(6, 5)
+    assert gradient.isfinite().all()
+    for edge in (0, 1, 3):
+        assert gradient[edge, 3] > gradient[edge, 2] > gradient[edge, 1]
+
+
+def test_rows_may_belong_to_different_devices(several):
+    onehot = SPACE.encode(TEST[:6])
+    features = torch.stack([several.features[i % 2] for i in range(6)])
+    mixed = several(onehot, features)
+    for i in (0, 1):
+        alone = several(onehot[i::2], several.features[i])
+        torch.testing.assert_close(mixed[i::2], alone)
+
+
+def test_the_unit_of_a_device_only_scales_its_predictions(several):
+    onehot = SPACE.encode(TEST).double()
+    features = torch.as_tensor(SLOW.measured(SPACE.references))
+    torch.testing.assert_close(several(onehot, 1000 * features), 1000 * several(onehot, features))
+
+
+def test_an_unseen_device_from_ten_measurements(several):
+    for device in (SLOW, FAST):
+        prediction = several.predict(TEST, device.measured(SPACE.references, 3))
+        true = device.true(TEST)
+        assert spearman(prediction.value, true) > 0.95
+        assert mean_relative_error(prediction.value, true) < 0.1
+        inside = (prediction.lower <= true) & (true <= prediction.upper)
+        assert inside.mean() > 0.8
+
+
+def test_a_learned_device_is_predicted_better_than_from_its_features_alone():
+    tables = [FAST.table("fast", TRAIN), SLOW.table("slow", TRAIN)]
+    both = fit_predictor(SPACE, tables)
+    without = fit_predictor(SPACE, tables[1:])
+    true, features = FAST.true(TEST), tables[0].features
+    known = mean_relative_error(both.predict(TEST, features).value, true)
+    unseen = mean_relative_error(without.predict(TEST, features).value, true)
+    assert known < 0.02 < unseen
+
+
+def test_an_unseen_device_has_wider_intervals(several):
+    known = several.predict(TEST, several.features[0].numpy())
+    unseen = several.predict(TEST, SLOW.measured(SPACE.references))
+    widths = [np.median((p.upper - p.lower) / p.value) for p in (known, unseen)]
+    assert widths[0] < widths[1]
+
+
+def test_the_references_alone_make_a_predictor():
+    table = FAST.table("fast", [])
+    prediction = fit_predictor(SPACE, [table]).predict(TEST, table.features)
+    assert spearman(prediction.value, FAST.true(TEST)) > 0.8
+
+
+def test_same_data_same_predictor(one):
+    again, _ = to_state(fit_predictor(SPACE, [FAST.table("fast", TRAIN)]))
+    for name, tensor in to_state(one)[0].items():
+        assert torch.equal(tensor, again[name]), name
+
+
+def test_more_cells_than_the_hyperparameters_need():
+    cells = SPACE.sample(450, torch.Generator().manual_seed(9))
+    table = KEEPS.table("keeps", cells[:250])
+    prediction = fit_predictor(SPACE, [table], seed=1).predict(cells[250:], table.features)
+    assert mean_relative_error(prediction.value, KEEPS.true(cells[250:])) < 0.02
+
+
+def test_a_device_without_differences_is_predicted_as_its_constant():
+    table = DeviceTable("ticks", np.r_[np.full(9, 5.0), 6.0], TRAIN, np.full(len(TRAIN), 5.0))
+    prediction = fit_predictor(SPACE, [table]).predict(TEST, table.features)
+    assert np.abs(prediction.value - 5).max() < 1
+    assert np.isfinite(prediction.upper).all()
+
+
+@pytest.mark.parametrize("name", ["one", "several"])
+def test_a_predictor_survives_safetensors_and_json(name, request):
+    predictor = request.getfixturevalue(name)
+    tensors, description = to_state(predictor)
+    restored = from_state(SPACE, load(save(tensors)), json.loads(json.dumps(description)))
+    features = SLOW.measured(SPACE.references)
+    for field in ("value", "lower", "upper"):
+        np.testing.assert_array_equal(
+            getattr(restored.predict(TEST, features), field),
+            getattr(predictor.predict(TEST, features), field),
+        )
+
+
+def test_a_foreign_or_damaged_predictor_is_refused(one):
+    tensors, description = to_state(one)
+    with pytest.raises(ValueError, match="c8n1"):
+        from_state(NasBench201(channels=8, cells=1), tensors, description)
+    with pytest.raises(ValueError, match="format"):
+        from_state(SPACE, tensors, {**description, "format": 99})
+    broken = dict(list(tensors.items())[1:])
+    for parts in (
+        (broken, description),
+        (tensors, {**description, "rows": [3]}),
+        (tensors, {**description, "rows": None}),
+    ):
+        with pytest.raises(ValueError, match=r"fit it again|at least one device"):
+            from_state(SPACE, *parts)
+
+
+GOOD = np.arange(1.0, 11.0)
+
+
+@pytest.mark.parametrize(
+    ("features", "values", "message"),
+    [
+        (GOOD[:9], [1.0, 2.0], "10 reference measurements"),
+        (GOOD - 1, [1.0, 2.0], "must be positive"),
+        (GOOD * np.nan, [1.0, 2.0], "must be positive"),
+        (np.ones(10), [1.0, 2.0], "all references measured the same"),
+        (GOOD, [1.0], "values for 2 architectures"),
+        (GOOD, [1.0, 0.0], "must be positive"),
+        (GOOD, [1.0, np.inf], "must be positive"),
+    ],
+)
+def test_unusable_tables_are_refused(features, values, message):
+    with pytest.raises(ValueError, match=rf"board: .*{message}"):
+        fit_predictor(SPACE, [DeviceTable("board", features, TEST[:2], values)])
+
+
+def test_no_table_is_refused():
+    with pytest.raises(ValueError, match="at least one device"):
+        fit_predictor(SPACE, [])
+
+
+def test_unusable_features_are_refused_when_predicting(one):
+    with pytest.raises(ValueError, match="the device: 10 reference measurements"):
+        one.predict(TEST, GOOD[:5])
