@@ -1,0 +1,330 @@
+"""The search: a MetaHypernetwork trained on many devices at once (Algorithm 1 of the MODNAS paper).
+
+Upper level: the MetaHypernetwork, by multiple-gradient descent over the devices, on the validation split.
+Lower level: the supernetwork's weights, by the mean gradient of the task loss, on the training split.
+First order: the upper level takes the weights as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modnas import architect, front, gradients, indicators, preferences
+from modnas.front import FrontPoint
+from modnas.hypernetwork import MetaHypernetwork, device_gradients
+from modnas.normalization import RunningRange, min_max
+from modnas.objectives import SearchDevice, TaskLoss, apply_constraints, scalarise
+from modnas.search_config import SearchConfig
+from modnas.search_state import (
+    pack_generator,
+    pack_module,
+    pack_optimizer,
+    unpack_generator,
+    unpack_module,
+    unpack_optimizer,
+)
+from modnas.search_stats import EpochStats, Tally, Validation
+from modnas.spaces import Architecture, Space, Supernetwork
+
+__all__ = ["EpochStats", "Search", "SearchConfig", "SearchDevice", "TaskLoss", "Validation"]
+
+Batches = Callable[[int], Iterable[Any]]
+
+
+class Search:
+    """A search that runs epoch by epoch and can be stopped and resumed between any two.
+
+    Args:
+        space: what is searched.
+        supernetwork: weights for the lower level to train; None when `task_loss` needs none.
+        devices: the devices to search on, at least one, their feature vectors of one length.
+        train_batches: epoch -> batches of the lower level; the same batches for the same epoch.
+        valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
+        task_loss: the first objective, from a batch.
+        config: settings.
+
+    Raises:
+        ValueError: no device, a name twice, or shapes that do not fit together.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        supernetwork: Supernetwork | None,
+        devices: Sequence[SearchDevice],
+        *,
+        train_batches: Batches,
+        valid_batches: Batches,
+        task_loss: TaskLoss,
+        config: SearchConfig,
+    ) -> None:
+        _check(devices, config)
+        self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
+        self.train_batches, self.valid_batches = train_batches, valid_batches
+        self.task_loss, self.config = task_loss, config
+        self.objectives = 1 + len(devices[0].low)
+        self.epoch = 0
+        self.history: list[EpochStats] = []
+        self.best_epoch: int | None = None
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.features = torch.stack([device.features for device in devices])
+        self._low, self._high = (
+            torch.stack([device.low for device in devices]),
+            torch.stack([device.high for device in devices]),
+        )
+        self.hypernetwork = MetaHypernetwork(
+            space.options,
+            self.features.shape[1],
+            self.objectives,
+            bank=config.bank,
+            intervals=config.intervals,
+            tables=config.tables,
+            smoothing=config.smoothing,
+            generator=self.generator,
+        ).to(self.features.device)
+        self.hypernetwork.pretrain_uniform()
+        self.best = copy.deepcopy(self.hypernetwork)
+        self._range = RunningRange()
+        self._adam = torch.optim.Adam(
+            self.hypernetwork.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._sgd = None if supernetwork is None else _sgd(supernetwork, config)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs have run."""
+        return self.epoch >= self.config.epochs
+
+    def run_epoch(self) -> EpochStats:
+        """Run the next epoch, an upper-level and a lower-level step for each pair of batches.
+
+        Raises:
+            ValueError: the epoch has no batch.
+        """
+        began = time.monotonic()
+        config = self.config
+        tally = Tally([device.name for device in self.devices], self.objectives - 1)
+        # The task loss falls as the weights improve: its range is that of this epoch.
+        self._range.reset()
+        valid = itertools.islice(self.valid_batches(self.epoch), config.steps_per_epoch)
+        if self.supernetwork is not None and self._sgd is not None:
+            self.supernetwork.train()
+            share = (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
+            self._sgd.param_groups[0]["lr"] = config.weights_learning_rate * share
+        train = itertools.repeat(None) if self.supernetwork is None else self.train_batches(self.epoch)
+        for valid_batch, train_batch in zip(valid, train, strict=False):
+            for group in gradients.device_groups(config.scheme, len(self.devices), self.generator):
+                self._upper_step(valid_batch, group, tally)
+            if self.supernetwork is not None:
+                self._lower_step(train_batch)
+            tally.steps += 1
+        if tally.steps == 0:
+            raise ValueError(f"epoch {self.epoch} of the search has no batch")
+        stats = tally.stats(self.epoch, time.monotonic() - began)
+        self.history.append(stats)
+        self.epoch += 1
+        return stats
+
+    def _upper_step(self, batch: Any, group: Sequence[int], tally: Tally) -> None:
+        """One Adam step of the MetaHypernetwork along the combined gradient of the devices in `group`."""
+        count = self.config.preferences_per_step
+        drawn, logits = self._logits(group, count)
+        alpha = logits.requires_grad_()
+        samples = self._sample(alpha)
+        task, slopes = self._task_gradients(samples, batch)
+        losses, metrics, pull = self._pull(samples, drawn, task, slopes, group)
+        (slope,) = torch.autograd.grad(samples, alpha, pull / count)
+        matrix = device_gradients(
+            self.hypernetwork,
+            drawn.view(len(group), count, -1),
+            self.features[list(group)],
+            slope.view(len(group), count, -1),
+        )
+        direction, weights = gradients.combine(matrix, self.config.scheme, self.config.normalize_gradients)
+        parameters = list(self.hypernetwork.parameters())
+        pieces = torch.split(direction, [parameter.numel() for parameter in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.grad = piece.view_as(parameter)
+        self._adam.step()
+        spread = architect.entropy(alpha.detach(), self.space.options)
+        tally.add(group, task=task, losses=losses, metrics=metrics, coefficients=weights, entropy=spread)
+
+    def _task_gradients(self, samples: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        """Task losses (n,) and their gradients (n, width) with respect to the samples, not to any weights."""
+        values, slopes = [], []
+        for row in samples.detach():  # one by one, so that only one architecture's activations are held
+            leaf = row.clone().requires_grad_()
+            value = self.task_loss.loss(leaf, batch)
+            slopes += torch.autograd.grad(value, leaf, materialize_grads=True)
+            values.append(value.detach())
+        return torch.stack(values), torch.stack(slopes)
+
+    def _pull(
+        self, samples: Tensor, drawn: Tensor, task: Tensor, slopes: Tensor, group: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scalarised losses (n,), hardware metrics (n, M - 1), the losses' gradient by sample (n, width)."""
+        self._range.update(task)
+        task, leaves = task.clone().requires_grad_(), samples.detach().requires_grad_()
+        shares = leaves.chunk(len(group))
+        metrics = torch.cat([self.devices[t].predict(rows) for t, rows in zip(group, shares, strict=True)])
+        low, high = (
+            bound[list(group)].repeat_interleave(len(shares[0]), 0) for bound in (self._low, self._high)
+        )
+        hardware = apply_constraints(min_max(metrics, low, high), self.config.constraints)
+        normal = torch.cat([self._range.normalise(task).unsqueeze(1), hardware], 1)
+        losses = scalarise(normal, drawn, self.config.cosine_penalty)
+        by_task, by_sample = torch.autograd.grad(losses.sum(), [task, leaves], materialize_grads=True)
+        return losses.detach(), metrics.detach(), by_sample + by_task.unsqueeze(1) * slopes
+
+    def _lower_step(self, batch: Any) -> None:
+        """One SGD step of the supernetwork along the devices' mean gradient of the task loss."""
+        if self.supernetwork is None or self._sgd is None:
+            return
+        with torch.no_grad():
+            samples = self._sample(self._logits(range(len(self.devices)), 1)[1])
+        self._sgd.zero_grad()
+        for sample in samples:
+            torch.autograd.backward(self.task_loss.loss(sample, batch) / len(samples))
+        torch.nn.utils.clip_grad_norm_(self.supernetwork.parameters(), self.config.gradient_clip)
+        self._sgd.step()
+
+    def _logits(self, group: Sequence[int], count: int) -> tuple[Tensor, Tensor]:
+        """`count` fresh preferences a device of the group, device by device, and their logits, detached."""
+        features = self.features[list(group)].repeat_interleave(count, 0)
+        drawn = preferences.sample(len(features), self.objectives, self.generator).to(features)
+        with torch.no_grad():
+            return drawn, self.hypernetwork(drawn, features)
+
+    def _sample(self, logits: Tensor) -> Tensor:
+        return architect.sample(
+            logits, self.space.options, self.generator, self.config.estimator, self.config.temperature
+        )
+
+    def validate(self) -> Validation:
+        """Read each device's front, score it on validation data and predictions, and keep the best state.
+
+        The last step is often not the best. The state kept so far is scored again with the supernetwork's
+        present weights, because errors fall as those improve: an old score would be too low to compare with.
+        """
+        errors: dict[Architecture, float] = {}
+        current = self._score(self.hypernetwork, errors)
+        if self.best_epoch is None or current.score >= self._score(self.best, errors).score:
+            self.best.load_state_dict(self.hypernetwork.state_dict())
+            self.best_epoch = self.epoch
+        return current
+
+    def front(self, features: Tensor, count: int | None = None) -> list[FrontPoint]:
+        """Front of a device, searched or not, by the best state `validate` has kept (else the present one).
+
+        `features`: shape (D,); `count` preferences, `front_size` unless given. Architectures may repeat.
+        """
+        rows = preferences.spread(count or self.config.front_size, self.objectives)
+        source = self.hypernetwork if self.best_epoch is None else self.best
+        return front.read_front(source, self.space, features, rows)
+
+    @torch.no_grad()
+    def _score(self, hypernetwork: MetaHypernetwork, errors: dict[Architecture, float]) -> Validation:
+        """Validation of one state; errors already known are taken from `errors`, new ones added to it."""
+        rows = preferences.spread(self.config.front_size, self.objectives)
+        fronts, objectives, volumes = {}, {}, {}
+        for device in self.devices:
+            points = front.distinct(front.read_front(hypernetwork, self.space, device.features, rows))
+            samples = self.space.encode([point.architecture for point in points]).to(self.features)
+            for point, sample in zip(points, samples, strict=True):
+                if point.architecture not in errors:
+                    errors[point.architecture] = self.task_loss.error(sample)
+            task = torch.tensor([[errors[point.architecture]] for point in points])
+            values = torch.cat([task, device.predict(samples).cpu()], 1).tolist()
+            low, high = self.config.error_bounds
+            scaled = indicators.scale(values, [low, *device.low.tolist()], [high, *device.high.tolist()])
+            fronts[device.name], objectives[device.name] = points, values
+            # Better than the sampled best is no reason for a box that reaches beyond it.
+            volumes[device.name] = indicators.hypervolume(scaled.clip(min=0))
+        return Validation(self.epoch, fronts, objectives, volumes)
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything a resumed search needs: named tensors (safetensors can hold them) and a JSON document.
+
+        To be taken between epochs. The task loss's range is not part of it: an epoch starts a new one.
+        """
+        tensors = {
+            **pack_module("hypernetwork", self.hypernetwork),
+            **pack_module("best", self.best),
+            **pack_optimizer("adam", self._adam),
+            **pack_generator("generator", self.generator),
+        }
+        if self.supernetwork is not None and self._sgd is not None:
+            tensors |= pack_module("supernetwork", self.supernetwork) | pack_optimizer("sgd", self._sgd)
+        meta = {
+            **self._identity(),
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(stats) for stats in self.history],
+        }
+        return tensors, meta
+
+    def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint of a search with the same space, devices and settings.
+
+        On a CPU the resumed search then gives what the uninterrupted one would have given, bit for bit.
+
+        Raises:
+            ValueError: the checkpoint is of another search.
+        """
+        for key, expected in self._identity().items():
+            if meta.get(key) != expected:
+                raise ValueError(f"the checkpoint's {key} is {meta.get(key)!r}, the search's is {expected!r}")
+        unpack_module("hypernetwork", self.hypernetwork, tensors)
+        unpack_module("best", self.best, tensors)
+        unpack_optimizer("adam", self._adam, tensors)
+        unpack_generator("generator", self.generator, tensors)
+        if self.supernetwork is not None and self._sgd is not None:
+            unpack_module("supernetwork", self.supernetwork, tensors)
+            unpack_optimizer("sgd", self._sgd, tensors)
+        self.epoch, self.best_epoch = int(meta["epoch"]), meta["best_epoch"]
+        self.history = [EpochStats(**stats) for stats in meta["history"]]
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the search that resumes it, as JSON gives it back."""
+        identity = {
+            "format": 1,
+            "space": f"{self.space.name}:{self.space.variant}",
+            "devices": [device.name for device in self.devices],
+            "config": asdict(self.config),
+        }
+        restored: dict[str, Any] = json.loads(json.dumps(identity))
+        return restored
+
+
+def _sgd(supernetwork: Supernetwork, config: SearchConfig) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        supernetwork.parameters(),
+        lr=config.weights_learning_rate,
+        momentum=config.weights_momentum,
+        weight_decay=config.weights_decay,
+    )
+
+
+def _check(devices: Sequence[SearchDevice], config: SearchConfig) -> None:
+    if not devices:
+        raise ValueError("a search needs at least one device")
+    names = [device.name for device in devices]
+    if len(set(names)) < len(names):
+        raise ValueError(f"a device is named twice: {', '.join(names)}")
+    for what in ("features", "low", "high"):
+        shapes = {tuple(getattr(device, what).shape) for device in devices}
+        if len(shapes) > 1:
+            raise ValueError(f"the devices' {what} have different shapes: {sorted(shapes)}")
+    metrics = len(devices[0].low)
+    if config.constraints and len(config.constraints) != metrics:
+        raise ValueError(f"{len(config.constraints)} constraints for {metrics} hardware metrics")

@@ -1,0 +1,55 @@
+"""Settings of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modnas.architect import Estimator
+from modnas.gradients import Scheme
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Settings of a search. The defaults are the paper's for NAS-Bench-201.
+
+    Args:
+        epochs: length of the search; the supernetwork's learning rate falls to zero over it as a cosine.
+        steps_per_epoch: at most so many steps an epoch; None: as many as there are batches.
+        estimator: gradient of the sampled architecture.
+        temperature: of the estimator.
+        scheme: how the devices' gradients become one step.
+        normalize_gradients: divide each device's gradient by its norm before they are combined.
+        preferences_per_step: preferences drawn for each device in an upper-level step; their gradients are
+            averaged.
+        cosine_penalty: weight of the cosine term of the scalarised loss.
+        constraints: user priors, one bound or None for each hardware metric (see `apply_constraints`).
+        learning_rate, weight_decay: Adam, for the MetaHypernetwork.
+        weights_learning_rate, weights_momentum, weights_decay, gradient_clip: SGD, for the supernetwork.
+        bank, intervals, smoothing, tables: the MetaHypernetwork's (see there).
+        front_size: number of preferences of a front.
+        error_bounds: task errors, percent, that count as 0 and 1 in the hypervolume that picks a state.
+        seed: of the one generator behind all draws.
+    """
+
+    epochs: int = 100
+    steps_per_epoch: int | None = None
+    estimator: Estimator = "reinmax"
+    temperature: float = 1.0
+    scheme: Scheme = "mgd"
+    normalize_gradients: bool = True
+    preferences_per_step: int = 1
+    cosine_penalty: float = 0.001
+    constraints: tuple[float | None, ...] = ()
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-3
+    weights_learning_rate: float = 0.025
+    weights_momentum: float = 0.9
+    weights_decay: float = 0.0027
+    gradient_clip: float = 5.0
+    bank: int = 50
+    intervals: int = 100
+    smoothing: int = 0
+    tables: tuple[tuple[int, int], ...] | None = None
+    front_size: int = 24
+    error_bounds: tuple[float, float] = (0.0, 100.0)
+    seed: int = 0
