@@ -22,7 +22,7 @@ def select_architectures(text: str, space: Space, seed: int = 0) -> list[Archite
         if everything is None:
             raise UsageError(f"--archs all: space {space.name} is too large to list; give a number")
         return list(everything())
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return _sampled(int(text), space, seed)
     return _from_file(Path(text), space)
 
@@ -39,7 +39,7 @@ def _sampled(count: int, space: Space, seed: int) -> list[Architecture]:
 def _from_file(path: Path, space: Space) -> list[Architecture]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"--archs {path}: not a number, `reference`, `all` or a readable file ({error})"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.devices.profile import POLICY_IN_KEY
 from harness.errors import ModnasHwError, UsageError
 from harness.home import subfolder, write_atomically
 from harness.store import Measurement, Store
@@ -72,7 +74,8 @@ def device_values(store: Store, device: str, space: Space, metric: str) -> dict[
 
 
 def _conditions(row: Measurement) -> tuple[str, str, str]:
-    options, protocol = row.request.get("options"), row.request.get("protocol")
+    options, policy = row.request.get("options"), row.request.get("protocol") or {}
+    protocol = [policy.get(name) for name in POLICY_IN_KEY]
     return row.fingerprint, row.backend, json.dumps([options, protocol], sort_keys=True)
 
 
@@ -125,6 +128,7 @@ def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceT
 
     Arrays: `archs` (n,) text; `encodings` (n, width) one-hot; `devices` (t,) text; `features` (t, 10), raw;
     `values` (t, n) in the metric's unit, NaN where a device has no measurement.
+    Raises UsageError when the file cannot be written.
     """
     archs = list(dict.fromkeys(a for table in tables for a in table.architectures))
     position = {a: i for i, a in enumerate(archs)}
@@ -142,10 +146,12 @@ def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceT
         "features": np.stack([np.asarray(table.features) for table in tables]),
         "values": values,
     }
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **arrays)
-    write_atomically(path, temporary.read_bytes())
-    temporary.unlink()
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise UsageError(f"data set {path} cannot be written: {error.strerror}") from error
 
 
 def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
@@ -169,5 +175,7 @@ def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
                 )
             )
         return tables
-    except (OSError, KeyError, ValueError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
         raise UsageError(f"data set {path} cannot be read: {error}; build it with dataset build") from error

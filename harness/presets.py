@@ -23,9 +23,18 @@ class Recipe(BaseModel):
 class Preset(BaseModel):
     """Everything a search needs beyond space, task, devices and seed.
 
-    `space` sizes the networks; `profile_archs` are measured on each device for its MetaPredictor besides the
-    references; `holdout` is the share of them kept to judge it; `search` are settings of
-    `modnas.search.SearchConfig`.
+    Args:
+        space: sizes of the networks.
+        profile_archs: how many are measured on each device for its MetaPredictor, besides the references.
+        holdout: share of them kept to judge it.
+        threads: PyTorch's, for searching and training. Small networks gain nothing from more than one, and
+            only the same number repeats a result. None leaves the choice to PyTorch.
+        task_limit: cap on the training images.
+        task_side: images are scaled to that many pixels a side.
+        search: settings of `modnas.search.SearchConfig`.
+        counterfactual: the supernetwork's (see `modnas.spaces.Supernetwork`).
+        validate_every: epochs from one scoring of the front to the next.
+        recipe: how a network is trained when it is evaluated.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,25 +43,39 @@ class Preset(BaseModel):
     profile_archs: Annotated[int, Field(ge=10)]
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
     batch_size: Annotated[int, Field(ge=1)]
-    task_limit: int | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    task_limit: Annotated[int, Field(ge=1)] | None = None
+    task_side: Annotated[int, Field(ge=4)] | None = None
     search: dict[str, Any]
+    counterfactual: bool = False
+    validate_every: Annotated[int, Field(ge=1)] = 1
     front_size: Annotated[int, Field(ge=2)] = 24
     recipe: Recipe
 
 
+# quick: digits are scaled up because at 8x8 pixels the fixed parts of a network see the whole image, and then
+# the choice of a cell hardly changes its error.
 PRESETS = {
     "quick": Preset(
-        space={"channels": 16, "cells": 1},
-        profile_archs=60,
+        space={"channels": 4, "cells": 1},
+        profile_archs=80,
         batch_size=64,
-        task_limit=2000,
+        threads=1,
+        task_limit=1500,
+        task_side=24,
         search={
             "epochs": 60,
-            "learning_rate": 1e-2,
-            "smoothing": 10,
-            "preferences_per_step": 2,
+            "learning_rate": 0.1,
+            "smoothing": 5,
+            "preferences_per_step": 4,
+            "warmup_epochs": 30,
+            "weights_learning_rate": 0.1,
+            "weights_decay": 5e-4,
+            "error_bounds": [0.0, 12.0],
         },
-        recipe=Recipe(epochs=8),
+        counterfactual=True,
+        validate_every=10,
+        recipe=Recipe(epochs=5),
     ),
 }
 

@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from harness.devices.profile import DeviceProfile
+from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
-
-# What of a measurement policy changes the number that comes out; time limits for giving up do not.
-_POLICY_IN_KEY = ("precision", "warmup_s", "min_time_s", "max_time_s", "min_samples")
 
 
 @dataclass
@@ -52,7 +49,7 @@ def measurement_key(session: DeviceSession, space: Space, architecture: Architec
             "backend": profile.backend,
             "options": session.backend_options(),
             "batch": profile.batch,
-            "protocol": {name: policy[name] for name in _POLICY_IN_KEY},
+            "protocol": {name: policy[name] for name in POLICY_IN_KEY},
         }
     )
 
@@ -84,7 +81,7 @@ def profile_device(
         profiler = _Profiler(session, space, report)
         keys = {a: measurement_key(session, space, a) for a in dict.fromkeys(architectures)}
         stored = store.measurements(keys.values())
-        missing = [a for a in keys if keys[a] not in stored]
+        missing = [a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], profile)]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
         if on_start:
@@ -100,6 +97,11 @@ def profile_device(
     report.failed = sum(row.status != "ok" for row in report.rows)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _outdated(row: Measurement, profile: DeviceProfile) -> bool:
+    """Whether a failure was measured under other limits than the profile has now, and may not occur again."""
+    return row.status != "ok" and row.request.get("protocol") != profile.policy.model_dump()
 
 
 class _Profiler:

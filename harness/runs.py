@@ -12,6 +12,7 @@ report.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,36 @@ class RunConfig(BaseModel):
     def default_name(self) -> str:
         """Readable, and different for different configurations."""
         devices = "+".join(self.devices)
+        if len(devices) > 80:  # a folder's name has at most 255 bytes
+            devices = f"{len(self.devices)}-devices"
         digest = content_key(self.model_dump(mode="json"))[:6]
         return f"{self.space}-{self.task}-{self.preset}-{devices}-s{self.seed}-{digest}"
 
     def make_task(self) -> Task:
         """The task's data. Raises TaskError."""
         data_dir = Path(self.data_dir) if self.data_dir else None
-        return get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
+        task = get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
+        return task.resized(self.settings.task_side) if self.settings.task_side else task
 
     def make_space(self, task: Task) -> Space:
         """The space with networks that fit the task."""
         return get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
         )
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,199}")
+
+
+def _read_config(folder: Path) -> RunConfig:
+    """The configuration of a run. Raises OSError, and UsageError when it is damaged."""
+    path = folder / "config.json"
+    try:
+        return RunConfig.model_validate_json(path.read_text())
+    except ValueError as error:
+        raise UsageError(
+            f"run {folder.name}: {path} is damaged or of another version; delete the folder to start again"
+        ) from error
 
 
 class Run:
@@ -76,12 +94,14 @@ class Run:
     def start(cls, config: RunConfig, name: str | None = None) -> Run:
         """The run for a configuration: a new folder, or the one that is there to be continued.
 
-        Raises UsageError when `name` belongs to a run with another configuration.
+        Raises UsageError when `name` is no name, or belongs to a run with another configuration.
         """
+        if name is not None and not _NAME.fullmatch(name):
+            raise UsageError(f"run name {name!r}: give 1 to 200 letters, digits or any of _ . + @ -")
         run = cls(subfolder("runs") / (name or config.default_name), config)
         run.path.mkdir(exist_ok=True)
         if (run.path / "config.json").exists():
-            if cls.open(run.name).config != config:
+            if _read_config(run.path) != config:
                 raise UsageError(
                     f"run {run.name} exists with other settings; choose another --run NAME "
                     f"or delete {run.path}"
@@ -95,15 +115,10 @@ class Run:
         """An existing run by name or path. Raises UsageError."""
         path = Path(name) if (Path(name) / "config.json").is_file() else subfolder("runs") / name
         try:
-            config = RunConfig.model_validate_json((path / "config.json").read_text())
+            return cls(path, _read_config(path))
         except OSError as error:
             known = ", ".join(sorted(p.name for p in subfolder("runs").iterdir())) or "none"
             raise UsageError(f"no run {name!r}; known: {known}") from error
-        except ValueError as error:
-            raise UsageError(
-                f"run {name!r}: {path / 'config.json'} is damaged or of another version"
-            ) from error
-        return cls(path, config)
 
     def has(self, file: str) -> bool:
         """Whether a file of the run is there."""

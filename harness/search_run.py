@@ -94,12 +94,15 @@ def open_search(run: Run, store: Store) -> SearchRun:
     if not run.has("predictor.json"):
         raise ModnasHwError(f"run {run.name} has no predictor yet; run modnas-hw search to continue it")
     config, settings = run.config, run.config.settings
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
     task = config.make_task()
     space = config.make_space(task)
     predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         supernetwork = space.supernetwork()
+    supernetwork.counterfactual = settings.counterfactual
     devices = [_search_device(space, predictors, store, name, config.seed) for name in config.devices]
     chance = 100.0 * (1.0 - 1.0 / task.classes)
     search = Search(
@@ -112,9 +115,8 @@ def open_search(run: Run, store: Store) -> SearchRun:
         valid_batches=lambda epoch: task.batches("valid", settings.batch_size, epoch=epoch, seed=config.seed),
         task_loss=SupernetworkLoss(supernetwork, [(task.valid.inputs, task.valid.targets)]),
         config=SearchConfig(
-            **settings.search,
+            **{"error_bounds": (0.0, chance), **settings.search},
             front_size=settings.front_size,
-            error_bounds=(0.0, chance),
             seed=config.seed,
         ),
     )
@@ -124,7 +126,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
 
 
 def run_search(
-    state: SearchRun, on_epoch: Callable[[EpochStats, Validation], None] | None = None
+    state: SearchRun, on_epoch: Callable[[EpochStats, Validation | None], None] | None = None
 ) -> list[dict[str, Any]]:
     """Run the epochs that are left, a checkpoint after each; the validation record of all epochs.
 
@@ -136,10 +138,14 @@ def run_search(
     record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
     record = record[: search.epoch]
     with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
+        if not search.warm:
+            search.warm_up()
+            run.save_state("checkpoint", *search.checkpoint())
         while not search.finished:
             stats = search.run_epoch()
-            validation = search.validate()
-            record.append({**asdict(stats), "hypervolume": validation.hypervolume})
+            due = search.finished or search.epoch % run.config.settings.validate_every == 0
+            validation = search.validate() if due else None
+            record.append({**asdict(stats), "hypervolume": validation and validation.hypervolume})
             # The record first: on resuming, epochs beyond the checkpoint are cut off again.
             run.write_json("epochs.json", record)
             run.save_state("checkpoint", *search.checkpoint())
@@ -161,12 +167,13 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
     return document
 
 
-def _write_events(writer: Any, stats: EpochStats, validation: Validation) -> None:
+def _write_events(writer: Any, stats: EpochStats, validation: Validation | None) -> None:
     writer.add_scalar("search/task_loss", stats.task_loss, stats.epoch)
     writer.add_scalar("search/entropy", stats.entropy, stats.epoch)
-    for device, value in validation.hypervolume.items():
+    for device, loss in stats.device_loss.items():
+        writer.add_scalar(f"loss/{device}", loss, stats.epoch)
+    for device, value in (validation.hypervolume if validation else {}).items():
         writer.add_scalar(f"hypervolume/{device}", value, stats.epoch)
-        writer.add_scalar(f"loss/{device}", stats.device_loss[device], stats.epoch)
 
 
 def _search_device(

@@ -26,6 +26,11 @@ class RunningRange:
         """Forget everything seen."""
         self.low, self.high = math.inf, -math.inf
 
+    @property
+    def known(self) -> bool:
+        """Whether a value was seen since the last reset."""
+        return self.low <= self.high
+
     def update(self, values: Tensor) -> None:
         """Take in values of any shape."""
         self.low = min(self.low, float(values.min()))
@@ -33,6 +38,6 @@ class RunningRange:
 
     def normalise(self, values: Tensor) -> Tensor:
         """Values seen so far map into [0, 1]. Differentiable. Raises ValueError before the first update."""
-        if self.low > self.high:
+        if not self.known:
             raise ValueError("a running range must see a value before it can normalise one")
         return min_max(values, values.new_tensor(self.low), values.new_tensor(self.high))

@@ -74,6 +74,7 @@ class Search:
         self.task_loss, self.config = task_loss, config
         self.objectives = 1 + len(devices[0].low)
         self.epoch = 0
+        self.warm = config.warmup_epochs == 0 or supernetwork is None
         self.history: list[EpochStats] = []
         self.best_epoch: int | None = None
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -105,12 +106,22 @@ class Search:
         """Whether all epochs have run."""
         return self.epoch >= self.config.epochs
 
+    def warm_up(self) -> None:
+        """Train the supernetwork for `warmup_epochs` while the MetaHypernetwork is still uniform."""
+        for epoch in range(self.config.warmup_epochs):
+            # Beyond the search's own epochs, so that no batch of the search is the repetition of one here.
+            for batch in self.train_batches(self.config.epochs + epoch):
+                self._lower_step(batch)
+        self.warm = True
+
     def run_epoch(self) -> EpochStats:
         """Run the next epoch, an upper-level and a lower-level step for each pair of batches.
 
         Raises:
-            ValueError: the epoch has no batch.
+            ValueError: the epoch has no batch, or the warm-up has not run.
         """
+        if not self.warm:
+            raise ValueError("the search has warm-up epochs: call warm_up first")
         began = time.monotonic()
         config = self.config
         tally = Tally([device.name for device in self.devices], self.objectives - 1)
@@ -173,7 +184,13 @@ class Search:
         self, samples: Tensor, drawn: Tensor, task: Tensor, slopes: Tensor, group: Sequence[int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Scalarised losses (n,), hardware metrics (n, M - 1), the losses' gradient by sample (n, width)."""
-        self._range.update(task)
+        usable = [self.space.is_usable(self.space.read(sample)) for sample in samples.detach()]
+        # Networks that do not see their input lose by far the most: with them in the range, the differences
+        # that matter, between networks that learn, would shrink to nothing beside the hardware metrics.
+        if any(usable):
+            self._range.update(task[torch.tensor(usable, device=task.device)])
+        elif not self._range.known:
+            self._range.update(task)
         task, leaves = task.clone().requires_grad_(), samples.detach().requires_grad_()
         shares = leaves.chunk(len(group))
         metrics = torch.cat([self.devices[t].predict(rows) for t, rows in zip(group, shares, strict=True)])
@@ -268,6 +285,7 @@ class Search:
         meta = {
             **self._identity(),
             "epoch": self.epoch,
+            "warm": self.warm,
             "best_epoch": self.best_epoch,
             "history": [asdict(stats) for stats in self.history],
         }
@@ -292,6 +310,7 @@ class Search:
             unpack_module("supernetwork", self.supernetwork, tensors)
             unpack_optimizer("sgd", self._sgd, tensors)
         self.epoch, self.best_epoch = int(meta["epoch"]), meta["best_epoch"]
+        self.warm = bool(meta["warm"])
         self.history = [EpochStats(**stats) for stats in meta["history"]]
 
     def _identity(self) -> dict[str, Any]:

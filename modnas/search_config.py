@@ -14,6 +14,8 @@ class SearchConfig:
 
     Args:
         epochs: length of the search; the supernetwork's learning rate falls to zero over it as a cosine.
+        warmup_epochs: passes over the training data before the search, on architectures drawn uniformly, so
+            that the first preferences are not learnt from untrained weights.
         steps_per_epoch: at most so many steps an epoch; None: as many as there are batches.
         estimator: gradient of the sampled architecture.
         temperature: of the estimator.
@@ -32,6 +34,7 @@ class SearchConfig:
     """
 
     epochs: int = 100
+    warmup_epochs: int = 0
     steps_per_epoch: int | None = None
     estimator: Estimator = "reinmax"
     temperature: float = 1.0

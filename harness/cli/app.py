@@ -19,6 +19,9 @@ from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
 from modnas.tasks import TaskError
 
+# What Typer makes of Ctrl-C.
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="modnas-hw",
     help="Find and measure neural architectures for your devices.",
@@ -51,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code: 0 done, 1 failed, 2 wrong usage, 3 a device is unavailable."""
     try:
         result = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        if result == INTERRUPTED:
+            say("interrupted; what was finished is kept")
         return int(result or 0)
-    except KeyboardInterrupt:
-        say("interrupted; what was finished is kept")
-        return 130
     except Exception as error:
         if os.environ.get("MODNAS_DEBUG"):
             traceback.print_exc()
@@ -66,6 +68,9 @@ def _fail(error: Exception) -> int:
         code, message = error.exit_code, str(error)
     elif isinstance(error, (ArchitectureError, TaskError)):
         code, message = 2, str(error)
+    elif type(error).__name__ == "NoArgsIsHelpError":
+        say(str(error))
+        return 2
     elif hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
         code, message = 2, f"{error.format_message()} (see modnas-hw --help)"
     else:

@@ -27,7 +27,8 @@ def make_space(name: str, settings: list[str] | None) -> Space:
             if not separator:
                 raise ValueError
             if key == "input":
-                config["input_shape"] = tuple(int(part) for part in value.split("x"))
+                channels, height, width = (int(part) for part in value.split("x"))
+                config["input_shape"] = (channels, height, width)
             else:
                 config[key] = int(value)
         except ValueError as error:

@@ -44,6 +44,7 @@ def print_table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> None:
 
 def progress_bar(unit: str) -> Progress:
     """Bar with count, rate and time left on stderr. Nothing is drawn where stderr is no terminal."""
+    console = Console(file=sys.stderr)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -51,6 +52,7 @@ def progress_bar(unit: str) -> Progress:
         TextColumn(f"{{task.fields[rate]}} {unit}/s"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(file=sys.stderr),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -111,13 +111,13 @@ def _search(state: SearchRun) -> None:
         )
         began, first = time.monotonic(), search.epoch
 
-        def on_epoch(stats: EpochStats, validation: Validation) -> None:
+        def on_epoch(stats: EpochStats, validation: Validation | None) -> None:
             done = stats.epoch + 1
             bar.update(
                 task,
                 completed=done,
                 rate=f"{(done - first) / (time.monotonic() - began):.2f}",
-                note=f"hypervolume {validation.score:.3f}",
+                note=f"hypervolume {validation.score:.3f}" if validation else "",
             )
 
         run_search(state, on_epoch)

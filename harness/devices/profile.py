@@ -18,7 +18,7 @@ class ProfileError(UsageError):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BackendOptions(_Strict):
@@ -32,6 +32,10 @@ class BackendOptions(_Strict):
     affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
     provider: str = "CPUExecutionProvider"
     graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
+
+
+# What of a measurement policy changes the number that comes out; limits for giving up do not.
+POLICY_IN_KEY = ("precision", "warmup_s", "min_time_s", "max_time_s", "min_samples")
 
 
 class MeasurementPolicy(_Strict):
@@ -75,7 +79,8 @@ def load_profile(path: Path) -> DeviceProfile:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"profile {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    # PyYAML lets the errors of its constructors through: of int(), of a date's fields, of deep nesting.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ProfileError(f"profile {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ProfileError(f"profile {path} must be a mapping of fields such as name and backend")

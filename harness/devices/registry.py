@@ -6,6 +6,8 @@ import re
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
 from harness.errors import UsageError
 from harness.home import home
@@ -40,9 +42,10 @@ def get_profile(spec: str) -> DeviceProfile:
     profile = load_profile(paths[match[1]])
     if match[2] is None:
         return profile
-    if int(match[2]) < 1:
-        raise UsageError(f"batch size of {spec!r} must be at least 1")
-    return profile.model_copy(update={"batch": int(match[2])})
+    try:
+        return DeviceProfile.model_validate({**profile.model_dump(), "batch": int(match[2])})
+    except ValidationError as error:
+        raise UsageError(f"device {spec!r}: batch size: {error.errors()[0]['msg']}") from error
 
 
 def is_user_profile(name: str) -> bool:

@@ -53,6 +53,8 @@ def _pair(value: int | tuple[int, ...] | str) -> list[int]:
 
 
 def _conv(graph: _Graph, layer: nn.Conv2d, x: str, name: str) -> str:
+    if layer.padding_mode != "zeros":
+        raise ExportError(f"{name} pads with mode {layer.padding_mode}; only zeros are exported")
     inputs = [x, graph.constant(f"{name}.weight", layer.weight)]
     if layer.bias is not None:
         inputs.append(graph.constant(f"{name}.bias", layer.bias))
@@ -103,6 +105,14 @@ def _avg_pool(graph: _Graph, layer: nn.AvgPool2d, x: str, name: str) -> str:
     )
 
 
+def _flatten(graph: _Graph, layer: nn.Flatten, x: str, name: str) -> str:
+    if (layer.start_dim, layer.end_dim) != (1, -1):  # ONNX's Flatten always gives a matrix
+        raise ExportError(
+            f"{name} flattens dimensions {layer.start_dim} to {layer.end_dim}, not 1 to the last"
+        )
+    return graph.add("Flatten", [x], name, axis=1)
+
+
 def _adaptive_pool(graph: _Graph, layer: nn.AdaptiveAvgPool2d, x: str, name: str) -> str:
     if layer.output_size not in (1, (1, 1)):
         raise ExportError(f"{name} pools to {layer.output_size}; only a global average is exported")
@@ -116,7 +126,7 @@ _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str, str], str]] = {
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.ReLU: lambda graph, _, x, name: graph.add("Relu", [x], name),
-    nn.Flatten: lambda graph, layer, x, name: graph.add("Flatten", [x], name, axis=layer.start_dim),
+    nn.Flatten: _flatten,
     nn.Identity: lambda _graph, _layer, x, _name: x,
 }
 
@@ -125,7 +135,10 @@ _BINARY = {operator.add: "Add", operator.mul: "Mul"}
 
 def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
     """Write every operation of `network` into `graph`; the name of the value it returns."""
-    traced = fx.symbolic_trace(network)
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception as error:  # whatever a network's own code raises when it is given a proxy
+        raise ExportError(f"torch.fx cannot trace the network: {error}") from error
     layers = dict(traced.named_modules())
     names: dict[fx.Node, str] = {}
 
@@ -135,6 +148,7 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
         return graph.constant(f"{owner}.constant{position}", np.asarray(argument, dtype=np.float32))
 
     for node in traced.graph.nodes:
+        name = f"node.{node.name}"  # a layer may be called `input` or `output`
         if node.op == "placeholder":
             names[node] = source
         elif node.op == "call_module":
@@ -142,11 +156,13 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
             write = _LAYERS.get(type(layer))
             if write is None:
                 raise ExportError(f"no ONNX writer for layer {type(layer).__name__} ({node.target})")
-            names[node] = write(graph, layer, names[node.args[0]], node.name)
+            names[node] = write(graph, layer, names[node.args[0]], name)
         elif node.op == "call_function" and node.target in _BINARY:
-            inputs = [value(argument, node.name, n) for n, argument in enumerate(node.args)]
-            names[node] = graph.add(_BINARY[node.target], inputs, node.name)
+            inputs = [value(argument, name, n) for n, argument in enumerate(node.args)]
+            names[node] = graph.add(_BINARY[node.target], inputs, name)
         elif node.op == "output":
+            if not isinstance(node.args[0], fx.Node):
+                raise ExportError("the network returns something other than one tensor")
             return names[node.args[0]]
         else:
             raise ExportError(f"no ONNX writer for operation {node.op} {node.target}")

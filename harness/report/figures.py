@@ -88,10 +88,14 @@ def distribution_figure(samples: dict[str, list[float]]) -> Any:
 def curves_figure(epochs: Sequence[dict[str, Any]]) -> Any:
     """Hypervolume of each device's predicted front over the epochs."""
     figure = go.Figure()
+    epochs = [epoch for epoch in epochs if epoch["hypervolume"]]
     steps = [epoch["epoch"] + 1 for epoch in epochs]
     for device in epochs[0]["hypervolume"] if epochs else ():
         figure.add_scatter(
-            x=steps, y=[e["hypervolume"][device] for e in epochs], mode="lines", name=f"hypervolume, {device}"
+            x=steps,
+            y=[e["hypervolume"][device] for e in epochs],
+            mode="lines+markers",
+            name=f"hypervolume, {device}",
         )
     return _layout(figure, "epoch", "hypervolume of the predicted front")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from harness.errors import ModnasHwError, UsageError
 from harness.home import store_url
@@ -29,10 +31,10 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 def _set_sqlite_options(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=30000")  # first: switching to WAL may have to wait too
     # WAL: a reader never blocks the writer, and a kill costs at most the row that was being written.
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=30000")
     cursor.close()
 
 
@@ -45,8 +47,8 @@ class Store:
             self._engine: Engine = create_engine(self.url)
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _set_sqlite_options)
-            Base.metadata.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            self._create_tables()
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise UsageError(f"MODNAS_STORE is no usable SQLAlchemy URL: {error}") from error
         except DBAPIError as error:
             raise StoreError(f"store {self._shown_url()} cannot be opened: {error.orig}") from error
@@ -88,7 +90,7 @@ class Store:
             .where(Measurement.id.in_(wanted.group_by(Measurement.key)))
             .order_by(Measurement.id)
         )
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._reading() as session:
             return list(session.scalars(query))
 
     def devices(self, space: str, variant: str) -> list[str]:
@@ -99,12 +101,12 @@ class Store:
             .distinct()
             .order_by(Measurement.device)
         )
-        with Session(self._engine) as session:
+        with self._reading() as session:
             return list(session.scalars(query))
 
     def counts(self) -> dict[str, int]:
         """Number of rows of each table."""
-        with Session(self._engine) as session:
+        with self._reading() as session:
             return {
                 model.__tablename__: session.scalar(select(func.count()).select_from(model)) or 0
                 for model in (Measurement, Evaluation)
@@ -122,10 +124,27 @@ class Store:
         except DBAPIError as error:
             return str(error.orig)
 
+    def _create_tables(self) -> None:
+        """Create what is missing. Unlike `create_all`, safe when several processes meet a new database."""
+        with self._engine.begin() as connection:
+            for table in Base.metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """A session to read with. Raises StoreError."""
+        try:
+            with Session(self._engine, expire_on_commit=False) as session:
+                yield session
+        except DBAPIError as error:
+            raise StoreError(f"store {self._shown_url()} cannot be read: {error.orig}") from error
+
     def _newest(self, model: Any, keys: Iterable[str]) -> list[Any]:
         wanted = list(keys)
         rows: list[Any] = []
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._reading() as session:
             for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
                 chunk = wanted[start : start + 500]
                 newest = select(func.max(model.id)).where(model.key.in_(chunk)).group_by(model.key)

@@ -15,6 +15,7 @@ from typing import Any
 
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
+from harness.errors import UsageError
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 
 # How long an agent may take to end after its input is closed before it is killed.
@@ -51,7 +52,11 @@ class ChildTransport:
 
     def send(self, frame: Mapping[str, Any]) -> None:
         try:
-            self._input.write(encode(frame))
+            line = encode(frame)
+        except ProtocolError as error:
+            raise UsageError(f"the request cannot be sent to the agent: {error}") from error
+        try:
+            self._input.write(line)
             self._input.flush()
         except (BrokenPipeError, ValueError) as error:
             raise self._closed() from error
@@ -86,6 +91,8 @@ class ChildTransport:
         self._output.close()
 
     def _closed(self) -> TransportClosedError:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it ends
+            self._process.wait(timeout=GRACE_S)
         code = self._process.poll()
         said = self._log.read_text(errors="replace").strip().splitlines()
         last = f": {said[-1]}" if said else ""

@@ -36,7 +36,14 @@ class Architecture:
 
 
 class Supernetwork(nn.Module):
-    """A weight-sharing network over a whole space."""
+    """A weight-sharing network over a whole space.
+
+    `counterfactual`: when a gradient by the sample is asked for, execute the operators that were not chosen
+    too, without their own gradients: then each entry's gradient says what choosing that operator instead
+    would do, for about twice the time. Off, they have no gradient of their own.
+    """
+
+    counterfactual: bool = False
 
     def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
         """Run one architecture.
@@ -44,7 +51,7 @@ class Supernetwork(nn.Module):
         Args:
             inputs: a batch of the task's inputs.
             sample: shape (width,), the concatenated one-hot rows of an architecture. Only the chosen
-                operators are executed; the gradient with respect to `sample` is defined for all entries.
+                operators are executed (but see `counterfactual`).
 
         Returns:
             The network's output for that architecture, e.g. logits of shape (batch, classes).
@@ -132,5 +139,9 @@ class Space(ABC):
         return rows
 
     def decode(self, logits: Tensor) -> Architecture:
-        """The architecture with the highest logits, one argmax a decision. `logits`: shape (width,)."""
-        return self.architecture([int(row.argmax()) for row in torch.split(logits, list(self.options))])
+        """The architecture to propose for logits of shape (width,): a usable one that they favour."""
+        return self.read(logits)
+
+    def read(self, onehot: Tensor) -> Architecture:
+        """The architecture of one encoding, shape (width,): one argmax a decision."""
+        return self.architecture([int(row.argmax()) for row in torch.split(onehot, list(self.options))])

@@ -109,8 +109,8 @@ def _operator(op: int, channels: int) -> nn.Module:
 class Cell(nn.Module):
     """One cell. Operators that cannot reach the output, or are fed by nothing, are left out.
 
-    `keep_dead` builds them all, as the benchmark does and counts them. The two agree while the biases of batch
-    normalisation are zero, as they are initially; trained, an operator fed by zeros would add its bias.
+    `keep_dead` builds them all, as the benchmark does and counts them. The two agree while the biases of
+    batch normalisation are zero, as they are initially; later an operator fed by zeros adds its bias.
     """
 
     def __init__(self, choices: Sequence[int], channels: int, keep_dead: bool = False) -> None:
@@ -202,10 +202,20 @@ class EntangledCell(nn.Module):
         # Batch statistics, no affine part: shared weights have no one running mean that fits all cells.
         return nn.functional.batch_norm(x, None, None, training=True)
 
-    def forward(self, x: Tensor, choices: Sequence[int], weights: Tensor) -> Tensor:
-        """`weights`: shape (6, 5), 1 at the chosen operators; the others only carry gradient.
+    def _idle_operators(self, edge: int, chosen: int, x: Tensor, weights: Tensor) -> list[Tensor]:
+        """The operators not chosen, worth zero: only their weights get a gradient."""
+        idle = [op for op in range(len(OPERATORS)) if op not in (NONE, chosen)]
+        with torch.no_grad():
+            values = [self._apply_operator(edge, op, x) for op in idle]
+        return [weights[op] * value for op, value in zip(idle, values, strict=True)]
 
-        A chosen operator that is not live is not executed: it adds zeros, or to nothing that is used.
+    def forward(
+        self, x: Tensor, choices: Sequence[int], weights: Tensor, counterfactual: bool = False
+    ) -> Tensor:
+        """Execute the chosen operators that are live; the others add zeros, or to nothing that is used.
+
+        `weights`: shape (6, 5), 1 at the chosen operators. The gradient of a weight is that of scaling its
+        operator's output, and zero for operators that were not executed: they count as `none`.
         """
         live = live_edges(choices)
         nodes: list[Tensor] = [x]
@@ -214,14 +224,12 @@ class EntangledCell(nn.Module):
             for e, (i, j) in enumerate(EDGES):
                 if j != target:
                     continue
-                op = choices[e]
-                idle = weights[e].sum() - weights[e, op]  # zero in value
-                if not live[e]:
-                    terms.append(idle)
-                else:
-                    terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]) + idle)
-            total = sum(terms[1:], start=terms[0])
-            nodes.append(total.expand_as(x) if total.dim() == 0 else total)
+                if live[e]:
+                    op = choices[e]
+                    terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]))
+                if counterfactual:
+                    terms.extend(self._idle_operators(e, choices[e], nodes[i], weights[e]))
+            nodes.append(sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(x))
         return nodes[3]
 
 
@@ -247,9 +255,10 @@ class CellSupernetwork(Supernetwork):
     def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
         weights = sample.view(len(EDGES), len(OPERATORS))
         choices = weights.argmax(dim=1).tolist()
+        probing = self.counterfactual and sample.requires_grad
         x = self.stem(inputs)
         for block in self.body:
-            x = block(x, choices, weights) if isinstance(block, EntangledCell) else block(x)
+            x = block(x, choices, weights, probing) if isinstance(block, EntangledCell) else block(x)
         result: Tensor = self.head(x)
         return result
 
@@ -316,9 +325,18 @@ class NasBench201(Space):
         return any(live_edges(architecture.choices))
 
     def decode(self, logits: Tensor) -> Architecture:
-        """The cell with the highest sum of logits among those whose output depends on their input."""
+        """The cell with the highest sum of logits among those whose output depends on their input.
+
+        Its dead edges are set to `none`: cells that differ only there are the same network.
+        """
         encodings, cells = _usable_cells()
-        return self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())])
+        return self.simplified(self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())]))
+
+    def simplified(self, architecture: Architecture) -> Architecture:
+        """The same function with `none` on every edge that is not live."""
+        live = live_edges(architecture.choices)
+        kept = [op if is_live else NONE for op, is_live in zip(architecture.choices, live, strict=True)]
+        return self.architecture(kept)
 
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """What a runtime that deletes dead operators executes.

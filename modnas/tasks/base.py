@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 
 SPLITS = ("train", "valid", "test")
 
@@ -93,6 +93,15 @@ class Task:
             if augment and self.augmentation is not None:
                 inputs = self.augmentation(inputs, generator)
             yield Split(inputs, data.targets[chosen])
+
+    def resized(self, side: int) -> Task:
+        """The same task with its images scaled bilinearly to `side` x `side` pixels."""
+
+        def scaled(split: Split) -> Split:
+            inputs = interpolate(split.inputs, size=(side, side), mode="bilinear", antialias=True)
+            return Split(inputs, split.targets)
+
+        return replace(self, train=scaled(self.train), valid=scaled(self.valid), test=scaled(self.test))
 
     def to(self, device: str | torch.device) -> Task:
         """The same task with its tensors on `device`."""

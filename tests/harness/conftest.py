@@ -1,0 +1,95 @@
+"""Fixtures of the harness's tests: a home of their own, and an agent that answers without measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness_helpers import FakeAgent
+
+from harness.devices import session
+from harness.presets import PRESETS, Preset, Recipe
+from harness.store import Measurement
+from modnas.spaces import Architecture, Space, get_space
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Threads that wait for each other on a busy machine cost more than they bring for tiny networks."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder for this test alone."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MODNAS_HOME", str(folder))
+    monkeypatch.delenv("MODNAS_STORE", raising=False)
+    monkeypatch.setenv("MODNAS_DEBUG", "")  # so that what --debug sets is undone
+    return folder
+
+
+@pytest.fixture
+def space() -> Space:
+    """NAS-Bench-201 with very small networks."""
+    return get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
+
+
+@pytest.fixture
+def fake_agents(monkeypatch: pytest.MonkeyPatch) -> list[FakeAgent]:
+    """Every device opened in the test talks to a FakeAgent; those that were opened."""
+    opened: list[FakeAgent] = []
+
+    def open_fake(_profile: Any) -> FakeAgent:
+        opened.append(FakeAgent())
+        return opened[-1]
+
+    monkeypatch.setattr(session, "open_transport", open_fake)
+    return opened
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a preset that takes seconds."""
+    preset = Preset(
+        space={"channels": 4, "cells": 1},
+        profile_archs=12,
+        batch_size=64,
+        task_limit=100,
+        search={"epochs": 2, "steps_per_epoch": 1, "smoothing": 10},
+        front_size=4,
+        recipe=Recipe(epochs=1),
+    )
+    monkeypatch.setitem(PRESETS, "tiny", preset)
+    return "tiny"
+
+
+@pytest.fixture
+def make_row(space: Space) -> Callable[..., Measurement]:
+    """Builds store rows; anything given by name replaces the default."""
+
+    def make(architecture: Architecture | None = None, value: float = 1.0, **fields: Any) -> Measurement:
+        arch = architecture or space.references[0]
+        defaults: dict[str, Any] = {
+            "key": arch.string,
+            "space": space.name,
+            "variant": space.variant,
+            "arch": arch.string,
+            "device": "cpu",
+            "fingerprint": "f",
+            "batch": 1,
+            "backend": "onnxruntime",
+            "status": "ok",
+            "latency_ms": value,
+            "artifact_sha256": "",
+            "created_at": datetime.now(timezone.utc),
+            "request": {"options": {}, "protocol": {}},
+            "record": {},
+        }
+        return Measurement(**{**defaults, **fields})
+
+    return make

@@ -1,0 +1,61 @@
+"""The home folder and whole-file replacement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.home import home, store_url, subfolder, write_atomically
+
+
+def test_home_is_made_and_named_by_the_environment(home_folder: Path) -> None:
+    assert not home_folder.exists()
+    assert home() == home_folder and home_folder.is_dir()
+    assert subfolder("runs") == home_folder / "runs" and (home_folder / "runs").is_dir()
+    assert list(home_folder.iterdir()) == [home_folder / "runs"], "the probe for writing leaves nothing"
+
+
+def test_store_is_in_the_home_unless_named(home_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store_url() == f"sqlite:///{home_folder / 'store.sqlite'}"
+    monkeypatch.setenv("MODNAS_STORE", "postgresql://host/db")
+    assert store_url() == "postgresql://host/db"
+
+
+@pytest.mark.parametrize("below", ["file/home", "/proc/modnas-home"])
+def test_unwritable_home_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / below))
+    with pytest.raises(UsageError, match="MODNAS_HOME") as caught:
+        home()
+    assert caught.value.exit_code == 2 and str(tmp_path / below) in str(caught.value)
+
+
+@pytest.mark.parametrize("data", ["text ü", b"\0bytes"])
+def test_write_replaces_the_whole_file(tmp_path: Path, data: str | bytes) -> None:
+    path = tmp_path / "file"
+    path.write_text("something that was longer before")
+    write_atomically(path, data)
+    assert path.read_bytes() == (data.encode() if isinstance(data, str) else data)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_failed_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path], "nothing half-written is left behind"

@@ -1,0 +1,151 @@
+"""Device profiles and the registry that finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.devices.profile import DeviceProfile, ProfileError, load_profile
+from harness.devices.registry import device_names, get_profile, is_user_profile
+from harness.errors import UsageError
+
+
+def user_profile(home_folder: Path, name: str, text: str) -> Path:
+    path = home_folder / "devices" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [unclosed", "not YAML"),
+        ("a: b: c", "not YAML"),
+        ("\tname: mine", "not YAML"),
+        ("name: mine\ndescription: 2024-13-45", "not YAML"),
+        ("name: mine\nbatch: !!int x", "not YAML"),
+        ("name: mine\nbatch: !!bool perhaps", "not YAML"),
+        ("name: !!timestamp x", "not YAML"),
+        ("[" * 5000, "not YAML"),
+        ("name: !!python/object/apply:os.system [touch /tmp/x]", "not YAML"),
+        ("", "mapping"),
+        ("- name", "mapping"),
+        ("just text", "mapping"),
+        ("{}", "field name"),
+        ("name: other", "'other'"),
+        ("name: 'a b'", "field name"),
+        ("name: mine\nbatchsize: 3", "field batchsize"),
+        ("name: mine\n1: 2", "field"),
+        ("name: mine\nbatch: 0", "field batch"),
+        ("name: mine\nbatch: 70000", "field batch"),
+        ("name: mine\nbatch: many", "field batch"),
+        ("name: mine\nbatch: '4'", "field batch"),
+        ("name: mine\nbatch: true", "field batch"),
+        ("name: mine\nbackend: abacus", "field backend"),
+        ("name: mine\ntransport: pigeon", "field transport"),
+        ("name: mine\noptions: 3", "field options"),
+        ("name: mine\noptions: {thread: 3}", "field options.thread"),
+        ("name: mine\noptions: {threads: 0}", "field options.threads"),
+        ("name: mine\noptions: {affinity: some}", "field options.affinity"),
+        ("name: mine\noptions: {affinity: [0, -1]}", "field options.affinity"),
+        ("name: mine\noptions: {graph_optimization: best}", "field options.graph_optimization"),
+        ("name: mine\npolicy: {precision: 1.5}", "field policy.precision"),
+        ("name: mine\npolicy: {precision: .nan}", "field policy.precision"),
+        ("name: mine\npolicy: {max_time_s: .inf}", "field policy.max_time_s"),
+        ("name: mine\npolicy: {timeout_s: -1}", "field policy.timeout_s"),
+        ("name: mine\npolicy: {memory_limit_mb: 0}", "field policy.memory_limit_mb"),
+    ],
+)
+def test_broken_profile_is_told_with_file_and_field(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ProfileError) as caught:
+        load_profile(path)
+    assert str(path) in str(caught.value) and says in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_unreadable_profile(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
+    for path in (tmp_path / "mine.yaml", tmp_path / "absent.yaml", tmp_path):
+        with pytest.raises(ProfileError, match="cannot be read"):
+            load_profile(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.text(max_size=60) | st.text(alphabet="name:mine\n -{}[]!&*?|>'\"0.,#%@`", max_size=40))
+def test_any_text_gives_a_profile_or_a_profile_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        assert load_profile(path).name == "mine"
+    except ProfileError as error:
+        assert str(path) in str(error)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.builds(
+        dict,
+        batch=st.integers(1, 65536),
+        description=st.text(),
+        options=st.fixed_dictionaries(
+            {}, optional={"threads": st.integers(1, 1024), "affinity": st.lists(st.integers(0, 64))}
+        ),
+        policy=st.fixed_dictionaries(
+            {},
+            optional={
+                "precision": st.floats(0.001, 0.5),
+                "max_time_s": st.integers(1, 100),
+                "memory_limit_mb": st.none() | st.integers(1, 10**6),
+            },
+        ),
+    )
+)
+def test_profile_round_trip(tmp_path: Path, content: dict[str, object]) -> None:
+    profile = DeviceProfile.model_validate({"name": "mine", **content})
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(profile.model_dump()), encoding="utf-8")
+    assert load_profile(path) == profile
+
+
+def test_shipped_profiles_are_valid() -> None:
+    names = device_names()
+    assert {"cpu", "gpu"} <= set(names)
+    for name in names:
+        assert get_profile(name).name == name and not is_user_profile(name)
+
+
+def test_user_profile_shadows_the_shipped_one(home_folder: Path) -> None:
+    user_profile(home_folder, "cpu", "name: cpu\nbatch: 7")
+    user_profile(home_folder, "board", "name: board")
+    assert get_profile("cpu").batch == 7 and get_profile("cpu").id == "cpu@7"
+    assert is_user_profile("cpu") and is_user_profile("board") and not is_user_profile("gpu")
+    assert "board" in device_names()
+
+
+def test_a_broken_profile_does_not_hide_the_others(home_folder: Path) -> None:
+    user_profile(home_folder, "bad", "name: [")
+    assert get_profile("cpu").name == "cpu"
+    with pytest.raises(ProfileError, match=r"bad\.yaml"):
+        get_profile("bad")
+
+
+def test_name_with_batch_is_another_device() -> None:
+    assert get_profile("cpu").id == "cpu"
+    assert get_profile("cpu@1").id == "cpu", "batch 1 is the plain device"
+    assert get_profile("cpu@32").id == "cpu@32" and get_profile("cpu@32").batch == 32
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "nope", "cpu@", "cpu@0", "cpu@-1", "cpu@x", "cpu@99999", "../cpu", "cpu\n", "@3", "cpu@3@3"]
+)
+def test_bad_device_name(spec: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        get_profile(spec)
+    assert repr(spec) in str(caught.value)
