@@ -40,7 +40,7 @@ class Supernetwork(nn.Module):
 
     `counterfactual`: when a gradient by the sample is asked for, execute the operators that were not chosen
     too, without their own gradients: then each entry's gradient says what choosing that operator instead
-    would do, for about twice the time. Off, they have no gradient of their own.
+    would do, for about twice the time.
     """
 
     counterfactual: bool = False

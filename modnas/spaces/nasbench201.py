@@ -214,8 +214,8 @@ class EntangledCell(nn.Module):
     ) -> Tensor:
         """Execute the chosen operators that are live; the others add zeros, or to nothing that is used.
 
-        `weights`: shape (6, 5), 1 at the chosen operators. The gradient of a weight is that of scaling its
-        operator's output, and zero for operators that were not executed: they count as `none`.
+        `weights`: shape (6, 5), 1 at the chosen operators and 0 elsewhere. Operators that were not chosen
+        get their gradient through the weight alone, as if their output were 1 everywhere.
         """
         live = live_edges(choices)
         nodes: list[Tensor] = [x]
@@ -224,12 +224,14 @@ class EntangledCell(nn.Module):
             for e, (i, j) in enumerate(EDGES):
                 if j != target:
                     continue
+                op = choices[e]
                 if live[e]:
-                    op = choices[e]
                     terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]))
                 if counterfactual:
-                    terms.extend(self._idle_operators(e, choices[e], nodes[i], weights[e]))
-            nodes.append(sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(x))
+                    terms.extend(self._idle_operators(e, op, nodes[i], weights[e]))
+                else:
+                    terms.append(weights[e].sum() - weights[e, op])
+            nodes.append(sum(terms, start=torch.zeros_like(x)))
         return nodes[3]
 
 

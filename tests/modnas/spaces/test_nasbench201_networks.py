@@ -162,6 +162,25 @@ def test_only_chosen_operators_run(supernetwork, images, choices):
     assert calls.pools == 2 + 3 * sum(c == POOL for c in choices)  # the reductions' shortcuts
 
 
+def test_counterfactual_gradient_is_the_effect_of_another_operator(supernetwork, images):
+    targets = torch.arange(5)
+    exact, pixels = supernetwork.double(), images.double()
+    exact.counterfactual = True
+
+    def loss(sample):
+        return nn.functional.cross_entropy(exact(pixels, sample), targets)
+
+    sample = sample_of(MIXED).double().requires_grad_()
+    value = loss(sample)
+    value.backward()
+    # The idle operators are worth nothing, and a little of one changes the loss as its gradient says.
+    assert value.item() == pytest.approx(loss(sample.detach()).item(), abs=1e-12)
+    for entry in (3 * 5 + SKIP, 3 * 5 + CONV1, 3 * 5 + CONV3, 5 + POOL):
+        step = torch.zeros_like(sample).index_fill(0, torch.tensor(entry), 1e-6)
+        up, down = (loss((sample.detach() + s).requires_grad_()).item() for s in (step, -step))
+        assert (up - down) / 2e-6 == pytest.approx(sample.grad[entry].item(), rel=1e-3, abs=1e-6)
+
+
 def test_a_gradient_reaches_every_entry_of_the_sample(supernetwork, images):
     sample = sample_of(MIXED).requires_grad_()
     targets = torch.arange(5)
