@@ -64,7 +64,7 @@ PRESETS = {
         task_limit=1500,
         task_side=24,
         search={
-            "epochs": 60,
+            "epochs": 160,
             "learning_rate": 0.1,
             "smoothing": 5,
             "preferences_per_step": 4,
@@ -73,7 +73,6 @@ PRESETS = {
             "weights_decay": 5e-4,
             "error_bounds": [0.0, 12.0],
         },
-        counterfactual=True,
         validate_every=10,
         recipe=Recipe(epochs=5),
     ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,11 +80,21 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     report: dict[str, dict[str, dict[str, float]]] = {}
     for metric in hardware_metrics(run):
         tables = [device_table(store, device, space, metric) for device in run.config.devices]
-        report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
+        with _belonging_to(run):
+            report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
         tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
         run.save_state(f"predictor-{metric}", tensors, meta)
     run.write_json("predictor.json", report)
     return report
+
+
+@contextmanager
+def _belonging_to(run: Run) -> Iterator[None]:
+    """Turn a complaint about a part of a run into one that names the run."""
+    try:
+        yield
+    except ValueError as error:
+        raise ModnasHwError(f"run {run.name}: {error}; delete {run.path} to start it again") from error
 
 
 def open_search(run: Run, store: Store) -> SearchRun:
@@ -98,7 +109,8 @@ def open_search(run: Run, store: Store) -> SearchRun:
         torch.set_num_threads(settings.threads)
     task = config.make_task()
     space = config.make_space(task)
-    predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
+    with _belonging_to(run):
+        predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         supernetwork = space.supernetwork()
@@ -121,7 +133,8 @@ def open_search(run: Run, store: Store) -> SearchRun:
         ),
     )
     if run.has("checkpoint.safetensors"):
-        search.restore(*run.load_state("checkpoint"))
+        with _belonging_to(run):
+            search.restore(*run.load_state("checkpoint"))
     return SearchRun(run, space, task, predictors, search)
 
 

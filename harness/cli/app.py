@@ -18,6 +18,7 @@ from harness.cli.output import say
 from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
 from modnas.tasks import TaskError
+from modnas.training import TrainingError
 
 # What Typer makes of Ctrl-C.
 INTERRUPTED = 130
@@ -68,6 +69,8 @@ def _fail(error: Exception) -> int:
         code, message = error.exit_code, str(error)
     elif isinstance(error, (ArchitectureError, TaskError)):
         code, message = 2, str(error)
+    elif isinstance(error, TrainingError):
+        code, message = 1, str(error)
     elif type(error).__name__ == "NoArgsIsHelpError":
         say(str(error))
         return 2

@@ -192,7 +192,10 @@ def predict(
     """Predict a metric with the trained MetaPredictor; the interval holds 90 % of true values."""
     sized, name = make_space(space, settings), get_profile(device).id
     chosen = select_architectures(archs, sized, seed)
-    predictor = from_state(sized, *load_tensors(datasets.predictor_path(sized, metric)))
+    path = datasets.predictor_path(sized, metric)
+    if not path.is_file():
+        raise UsageError(f"no predictor of {metric} for {sized.name} {sized.variant}; run predictor train")
+    predictor = from_state(sized, *load_tensors(path))
     with Store() as store:
         references = datasets.device_features(store, name, sized, metric).values
     found = predictor.predict(chosen, references)
