@@ -262,7 +262,7 @@ def test_from_features_to_predictions(
 
 def test_predictions_without_a_predictor(capsys: pytest.CaptureFixture[str]) -> None:
     code, output, errors = run(capsys, "predictor", "predict", "--device", "cpu", *TINY)
-    assert code != 0 and output == "" and "missing" in errors
+    assert code == 2 and output == "" and "predictor train" in errors
     assert_one_line(errors)
 
 
