@@ -1,0 +1,1 @@
+"""Published benchmark tables: readers of a data folder that holds `nb201/`, `ofa/` or `hat/`."""
