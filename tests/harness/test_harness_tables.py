@@ -19,7 +19,7 @@ def test_published_tables(data_dir):
 
 
 def test_missing_and_damaged_files(tmp_path):
-    with pytest.raises(UsageError, match="archs.csv.gz is missing"):
+    with pytest.raises(UsageError, match=r"archs\.csv\.gz is missing"):
         nasbench201.load(tmp_path)
     (tmp_path / "nb201").mkdir()
     (tmp_path / "nb201" / "archs.csv.gz").write_bytes(b"not gzip")
