@@ -105,6 +105,11 @@ class Space(ABC):
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
 
+    def function_features(self, onehot: Tensor) -> Tensor:
+        """Features for an accuracy model: equal for architectures that compute the same where that can be
+        had, differentiable in `onehot`: (n, width) -> (n, features). The predictor's unless overridden."""
+        return self.predictor_features(onehot)
+
     @abstractmethod
     def network(self, architecture: Architecture) -> nn.Module:
         """The standalone network, freshly initialised."""
