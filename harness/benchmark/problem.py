@@ -49,6 +49,10 @@ class Problem:
         """All devices, those of the search first."""
         return [*self.search_devices, *self.unseen_devices]
 
+    def group(self, device: str) -> str:
+        """`search` for a device of the search, `unseen` for one that it does not know."""
+        return "search" if device in self.search_devices else "unseen"
+
     def references(self, device: str) -> Floats:
         """Latencies of the ten reference cells, ms."""
         return self.tables.latency_ms[device][list(REFERENCE_INDICES)]

@@ -13,6 +13,7 @@ class Row:
         experiment: the experiment it belongs to.
         method: what was tried.
         device: the device it was judged on.
+        group: `search` or `unseen`, whether the method knew the device.
         seed: of everything random in the method; None where nothing is.
         metric: what `value` is.
         value: the figure.
@@ -24,6 +25,7 @@ class Row:
     experiment: str
     method: str
     device: str
+    group: str
     seed: int | None
     metric: str
     value: float
@@ -31,16 +33,10 @@ class Row:
     seconds: float
 
 
-def summary(rows: list[Row], groups: dict[str, list[str]]) -> list[tuple[str, str, str, float, float, int]]:
-    """(method, metric, group, mean, smallest, figures) over the devices of each group and all seeds."""
+def summary(rows: list[Row]) -> list[tuple[str, str, str, float, float, float, int]]:
+    """(method, metric, group of devices, mean, smallest, largest, figures) over devices and seeds."""
     found = []
-    for method, metric in dict.fromkeys((row.method, row.metric) for row in rows):
-        for group, devices in groups.items():
-            values = [
-                row.value
-                for row in rows
-                if row.method == method and row.metric == metric and row.device in devices
-            ]
-            if values:
-                found.append((method, metric, group, sum(values) / len(values), min(values), len(values)))
+    for key in dict.fromkeys((row.method, row.metric, row.group) for row in rows):
+        values = [row.value for row in rows if (row.method, row.metric, row.group) == key]
+        found.append((*key, sum(values) / len(values), min(values), max(values), len(values)))
     return found

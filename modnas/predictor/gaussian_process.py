@@ -120,7 +120,8 @@ class GaussianProcess(nn.Module):
         """The values it was fitted on, in the order of `features`: (n,)."""
         # What the fit leaves over of a measurement is its weight times its noise.
         left = self.alpha * self.noise * _noise_variance(self.log_parameters)
-        return self(self.features) + left * self.sd
+        values: Tensor = self(self.features) + left * self.sd
+        return values
 
     def _values(self, covariance: Tensor) -> Tensor:
         values: Tensor = covariance @ self.alpha * self.sd + self.mean
