@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from harness.benchmark import main_experiment, predictor_experiment
+from harness.benchmark import ablations, main_experiment, predictor_experiment
 from harness.benchmark.problem import Problem
 from harness.benchmark.rows import Row
 from harness.errors import UsageError
@@ -17,6 +17,10 @@ from harness.tables.nasbench201 import load
 EXPERIMENTS: dict[str, Callable[[Problem, int], Iterator[Row]]] = {
     "main": main_experiment.run,
     "predictor": predictor_experiment.run,
+    "schemes": ablations.schemes,
+    "estimators": ablations.estimators,
+    "constraints": ablations.constraints,
+    "device-fraction": ablations.device_fraction,
 }
 
 

@@ -15,7 +15,8 @@ benchmark_app = typer.Typer(
 )
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
-ExperimentOption = Annotated[str, typer.Option("--experiment", help="main or predictor.")]
+_EXPERIMENTS = "main, predictor, schemes, estimators, constraints or device-fraction."
+ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]
 
 
