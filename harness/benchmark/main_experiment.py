@@ -73,8 +73,8 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     }
 
 
-# Preferences at which the MetaHypernetwork is read before a refinement keeps 24 architectures.
-STARTS = 96
+# Preferences at which the MetaHypernetwork is read before the refinement.
+STARTS = FRONT_SIZE
 
 # Each gives the fronts of one or more named methods for one seed.
 METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas]
