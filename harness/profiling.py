@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from harness.compile.errors import CompileError
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.export import Artifact, ArtifactCache, ExportError
+from harness.export.exporters import Exporter, open_exporter
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
@@ -36,8 +40,13 @@ class ProfileReport:
         return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
 
 
-def measurement_key(session: DeviceSession, space: Space, architecture: Architecture) -> str:
-    """What must be equal for a stored measurement to answer a new request."""
+def measurement_key(
+    session: DeviceSession, made_with: Mapping[str, Any], space: Space, architecture: Architecture
+) -> str:
+    """What must be equal for a stored measurement to answer a new request.
+
+    `made_with`: what of the file's making counts (see `Exporter.key`).
+    """
     profile = session.profile
     policy = profile.policy.model_dump()
     return content_key(
@@ -47,7 +56,7 @@ def measurement_key(session: DeviceSession, space: Space, architecture: Architec
             "device": profile.name,
             "fingerprint": session.fingerprint,
             "backend": profile.backend,
-            "options": session.backend_options(),
+            "options": {**session.backend_options(), **made_with},
             "batch": profile.batch,
             "protocol": {name: policy[name] for name in POLICY_IN_KEY},
         }
@@ -61,6 +70,7 @@ def profile_device(
     store: Store,
     *,
     seed: int = 0,
+    per_op: bool = False,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
 ) -> ProfileReport:
@@ -68,6 +78,7 @@ def profile_device(
 
     Args:
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
+        per_op: also take the time of every kind of operator, where the backend can tell it.
         on_row: called after each new row.
         on_start: called once with (architectures to measure, architectures already stored).
 
@@ -77,11 +88,14 @@ def profile_device(
     """
     start = time.perf_counter()
     report = ProfileReport(profile.id)
-    with DeviceSession(profile) as session:
-        profiler = _Profiler(session, space, report)
-        keys = {a: measurement_key(session, space, a) for a in dict.fromkeys(architectures)}
+    cache = ArtifactCache()
+    with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
+        profiler = _Profiler(session, exporter, space, report, per_op)
+        keys = {
+            a: measurement_key(session, profiler.made_with, space, a) for a in dict.fromkeys(architectures)
+        }
         stored = store.measurements(keys.values())
-        missing = [a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], profile)]
+        missing = [a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], profile, per_op)]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
         if on_start:
@@ -92,35 +106,69 @@ def profile_device(
             stored[row.key] = row
             if on_row:
                 on_row(row, report)
-        profiler.cache.prune()
+        cache.prune()
     report.rows = [stored[keys[a]] for a in keys]
     report.failed = sum(row.status != "ok" for row in report.rows)
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _outdated(row: Measurement, profile: DeviceProfile) -> bool:
-    """Whether a failure was measured under other limits than the profile has now, and may not occur again."""
-    return row.status != "ok" and row.request.get("protocol") != profile.policy.model_dump()
+def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, float]]:
+    """(kind of operator, mean count, mean ms, share of the time) over the rows that know, slowest first."""
+    tables = [row.record["per_op"] for row in rows if row.record.get("per_op")]
+    counts: Counter[str] = Counter()
+    times_ms: Counter[str] = Counter()
+    for entry in (entry for table in tables for entry in table):
+        counts[entry["op"]] += entry["count"]
+        times_ms[entry["op"]] += entry["ms"]
+    total = times_ms.total()
+    return [
+        (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total)
+        for kind, time_ms in times_ms.most_common()
+    ]
+
+
+def _outdated(row: Measurement, profile: DeviceProfile, per_op: bool) -> bool:
+    """Whether a row does not say what is asked for now.
+
+    A failure may not occur again where it was measured under other limits than the profile has now.
+    """
+    if row.status != "ok":
+        return bool(row.request.get("protocol") != profile.policy.model_dump())
+    return per_op and "per_op" not in row.record
 
 
 class _Profiler:
-    """One open device and one space: turns architectures into rows."""
+    """One open device and one space: turns architectures into rows.
 
-    def __init__(self, session: DeviceSession, space: Space, report: ProfileReport) -> None:
-        self._session, self._space, self._report = session, space, report
-        self.cache = ArtifactCache()
+    Files are made between measurements, never beside one: on this machine that would disturb it.
+    """
+
+    def __init__(
+        self,
+        session: DeviceSession,
+        exporter: Exporter,
+        space: Space,
+        report: ProfileReport,
+        per_op: bool,
+    ) -> None:
+        self._session, self._exporter, self._space = session, exporter, space
+        self._report, self._per_op = report, per_op
+        self.made_with = exporter.key(space)
 
     def measure(self, architecture: Architecture, key: str) -> Measurement:
         """Export and measure one architecture; a failure of either is a row too."""
         artifact: Artifact | None = None
         try:
-            artifact = self.cache.get(self._space, architecture, self._session.profile.batch)
-            result = self._session.measure(artifact)
+            artifact = self._exporter.get(self._space, architecture, self._session.profile.batch)
+            result = self._session.measure(artifact, tolerance=self._exporter.tolerance, per_op=self._per_op)
             self._report.export_s += artifact.export_s
             self._report.window_s += float(result.get("measure_s") or 0.0)
         except ExportError as error:
             result = {"status": "error", "reason": "export", "message": str(error)}
+        except CompileError as error:
+            build = {**self.made_with, "log": error.log}
+            result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
         self._report.measured += 1
         return self._row(architecture, key, artifact, result)
 
@@ -129,6 +177,8 @@ class _Profiler:
     ) -> Measurement:
         profile = self._session.profile
         latency: dict[str, Any] = result.get("latency") or {}
+        if artifact is not None and artifact.details:
+            result = {**result, "build": dict(artifact.details)}
         return Measurement(
             key=key,
             space=self._space.name,
@@ -152,7 +202,7 @@ class _Profiler:
             artifact_sha256=artifact.sha256 if artifact else "",
             created_at=datetime.now(timezone.utc),
             request={
-                "options": self._session.backend_options(),
+                "options": {**self._session.backend_options(), **self.made_with},
                 "protocol": profile.policy.model_dump(),
                 "agent_version": self._session.client.agent_version,
                 "runtime_version": self._session.runtime_version,

@@ -45,6 +45,7 @@ class MeasureRequest:
     inputs: tuple[InputSpec, ...]
     expected: list[float] | None
     tolerance: float
+    per_op: bool = False
     timing: Timing = field(default_factory=Timing)
     timeout_s: float = 60.0
     memory_limit_mb: float | None = None
@@ -79,6 +80,7 @@ def parse_measure(frame: Mapping[str, Any]) -> MeasureRequest:
         inputs=_inputs(frame.get("inputs", [])),
         expected=_expected(frame.get("expected")),
         tolerance=_number(frame, "tolerance", 1e-3, 0.0, 1e6),
+        per_op=_flag(frame, "per_op"),
         timing=_timing(protocol),
         timeout_s=_number(protocol, "timeout_s", 60.0, 0.01, 86400.0),
         memory_limit_mb=None if limit is None else _number(protocol, "memory_limit_mb", 0.0, 1.0, 1e9),
@@ -141,6 +143,13 @@ def _object(frame: Mapping[str, Any], key: str, optional: bool = False) -> dict[
         return {}
     if not isinstance(value, dict):
         raise RequestError(f"{key}: an object is needed")
+    return value
+
+
+def _flag(frame: Mapping[str, Any], key: str) -> bool:
+    value = frame.get(key, False)
+    if not isinstance(value, bool):
+        raise RequestError(f"{key}: true or false is needed")
     return value
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 from modnas_agent import conditions, errors
-from modnas_agent.backends.base import Backend, UnavailableError
+from modnas_agent.backends.base import Backend, OperatorProfiler, UnavailableError
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
 from modnas_agent.placement import allowed_cpus, choose_cpus, pin
@@ -77,7 +77,7 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
     )
     preemptions = usage_after.ru_nivcsw - usage_measure.ru_nivcsw
     runner.close()
-    return {
+    outcome = {
         "status": "ok",
         "latency": latency_summary(series, warmup),
         "memory_mb": peak_mb,
@@ -90,6 +90,19 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         "measure_s": warmup.elapsed_s + series.elapsed_s,
         "warnings": warnings(series, warmup, request.timing, before, after, preemptions=preemptions),
     }
+    if request.per_op:
+        outcome["per_op"] = _operator_times(backend, path, request)
+    return outcome
+
+
+def _operator_times(backend: Backend, path: Path, request: MeasureRequest) -> list[dict[str, Any]] | None:
+    """Taken in a pass of its own, after everything else: recording it would disturb the latency."""
+    if not isinstance(backend, OperatorProfiler):
+        return None
+    found: list[dict[str, Any]] = _in_runtime(
+        lambda: backend.operator_times(path, request.inputs, request.options)
+    )
+    return found
 
 
 def check_artifact(path: Path, sha256: str) -> None:

@@ -11,8 +11,8 @@ from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
-from harness.devices.registry import get_profile
-from harness.profiling import ProfileReport, profile_device
+from harness.devices.registry import choose_profile
+from harness.profiling import ProfileReport, operator_rows, profile_device
 from harness.store import Measurement, Store
 from modnas.spaces import Architecture, Space
 
@@ -22,25 +22,41 @@ def profile(
     space: SpaceOption = "nasbench201",
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="Instead of the profile's: onnxruntime, torch or tvm.")
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option("--quantize", help="int8: networks in 8 bits (onnxruntime).")
+    ] = None,
+    per_op: Annotated[
+        bool, typer.Option("--per-op", help="Also the time of every kind of operator (onnxruntime).")
+    ] = False,
     seed: SeedOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    target, sized = get_profile(device), make_space(space, settings)
+    target, sized = choose_profile(device, backend, quantize, per_op), make_space(space, settings)
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
-        report = run_profile(target, sized, chosen, store, seed)
+        report = run_profile(target, sized, chosen, store, seed, per_op)
     if json_output:
         print_json(_document(report, sized))
     else:
         rows = [(r.arch, r.status, r.latency_ms, r.latency_p90_ms, r.reason) for r in report.rows]
         print_table(rows, ["architecture", "status", "median ms", "p90 ms", "reason"])
+        if per_op:
+            print_table(operator_rows(report.rows), ["operator", "mean count", "mean ms", "share"])
     if report.failed:
         raise typer.Exit(1)
 
 
 def run_profile(
-    target: DeviceProfile, space: Space, chosen: list[Architecture], store: Store, seed: int
+    target: DeviceProfile,
+    space: Space,
+    chosen: list[Architecture],
+    store: Store,
+    seed: int,
+    per_op: bool = False,
 ) -> ProfileReport:
     """`profile_device` with a progress bar and a closing line."""
     with progress_bar("arch") as bar:
@@ -55,7 +71,9 @@ def run_profile(
             note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
             bar.update(task, completed=report.measured, rate=f"{rate:.2f}", note=note)
 
-        report = profile_device(target, space, chosen, store, seed=seed, on_start=on_start, on_row=on_row)
+        report = profile_device(
+            target, space, chosen, store, seed=seed, per_op=per_op, on_start=on_start, on_row=on_row
+        )
     say(summary(report))
     return report
 
@@ -71,6 +89,9 @@ def summary(report: ProfileReport) -> str:
         )
     if report.max_abs_diff is not None:
         parts.append(f"largest output difference from PyTorch {report.max_abs_diff:.1e}")
+    tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
+    if tuned:
+        parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune mends that)")
     if report.failed:
         parts.append(f"{report.failed} failed")
     warned = sum(bool(row.record.get("warnings")) for row in report.rows)
@@ -94,7 +115,7 @@ def _document(report: ProfileReport, space: Space) -> dict[str, Any]:
 
 
 def _entry(row: Measurement) -> dict[str, Any]:
-    entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "status": row.status}
+    entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "backend": row.backend, "status": row.status}
     if row.status != "ok":
         return {**entry, "reason": row.reason, "message": row.message}
     entry["latency_ms"] = {
@@ -109,6 +130,8 @@ def _entry(row: Measurement) -> dict[str, Any]:
         "energy_mj": row.energy_mj,
         "memory_mb": row.memory_mb,
         "max_abs_diff": row.max_abs_diff,
+        "per_op": row.record.get("per_op"),
+        "tuned": (row.record.get("build") or {}).get("tuned"),
     }
     entry.update({key: value for key, value in optional.items() if value is not None})
     entry["artifact_sha256"] = row.artifact_sha256

@@ -26,12 +26,26 @@ class BackendOptions(_Strict):
 
     `affinity`: CPUs to run on; `auto` takes as many as there are threads, from the highest-numbered down;
     null leaves the choice to the system.
+    `provider`, `graph_optimization`, `quantize`: for onnxruntime. `compile`: for torch, by `torch.compile`.
+    `target`: for tvm, a target as TVM writes it; null is this machine's CPU.
     """
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
     provider: str = "CPUExecutionProvider"
     graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
+    quantize: Literal["int8"] | None = None
+    compile: bool = False
+    target: dict[str, str | int | list[str]] | None = None
+
+
+# Options that the agent is told for each backend. The others of a profile say nothing about a measurement
+# with it, or go into the file that is measured.
+AGENT_OPTIONS = {
+    "onnxruntime": ("threads", "affinity", "provider", "graph_optimization"),
+    "torch": ("threads", "affinity", "compile"),
+    "tvm": ("threads", "affinity"),
+}
 
 
 # What of a measurement policy changes the number that comes out; limits for giving up do not.
@@ -62,7 +76,7 @@ class DeviceProfile(_Strict):
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     description: str = ""
     transport: Literal["local"] = "local"
-    backend: Literal["onnxruntime"] = "onnxruntime"
+    backend: Literal["onnxruntime", "torch", "tvm"] = "onnxruntime"
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
@@ -71,6 +85,21 @@ class DeviceProfile(_Strict):
     def id(self) -> str:
         """Name of the device as the paper counts devices: one machine at two batch sizes is two."""
         return self.name if self.batch == 1 else f"{self.name}@{self.batch}"
+
+    @property
+    def agent_options(self) -> dict[str, Any]:
+        """The runtime options of this profile's backend, JSON-able."""
+        return self.options.model_dump(include=set(AGENT_OPTIONS[self.backend]))
+
+    def changed(self, backend: str | None = None, **options: Any) -> DeviceProfile:
+        """The same device measured otherwise. Raises ProfileError."""
+        content = self.model_dump()
+        content["backend"] = backend or self.backend
+        content["options"] |= options
+        try:
+            return DeviceProfile.model_validate(content)
+        except ValidationError as error:
+            raise ProfileError(f"device {self.id}: {error.errors()[0]['msg']}") from error
 
 
 def load_profile(path: Path) -> DeviceProfile:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.agent_archive import write_archive
@@ -10,13 +12,11 @@ from harness.agent_client import AgentClient, ProgressCallback
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
+from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.home import subfolder
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
-
-# Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
-OUTPUT_TOLERANCE = 1e-3
 
 # What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
 _IDENTITY = ("machine", "board", "cpu")
@@ -56,8 +56,20 @@ class DeviceSession:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def measure(self, artifact: Artifact, on_progress: ProgressCallback | None = None) -> Frame:
-        """Measure one artifact; the agent's result frame."""
+    def measure(
+        self,
+        artifact: Artifact,
+        on_progress: ProgressCallback | None = None,
+        *,
+        tolerance: float = OUTPUT_TOLERANCE,
+        per_op: bool = False,
+    ) -> Frame:
+        """Measure one artifact; the agent's result frame.
+
+        Args:
+            tolerance: of the output's difference from PyTorch's, relative to the largest value (at least 1).
+            per_op: afterwards also take the time of every kind of operator.
+        """
         policy = self.profile.policy
         return self.client.measure(
             {
@@ -65,21 +77,44 @@ class DeviceSession:
                 "backend": {"name": self.profile.backend, "options": self.backend_options()},
                 "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
                 "expected": list(artifact.expected),
-                "tolerance": OUTPUT_TOLERANCE,
+                "tolerance": tolerance,
+                "per_op": per_op,
                 "protocol": policy.model_dump(),
             },
             policy.timeout_s + policy.max_time_s,
             on_progress,
         )
 
+    def measure_kernel(
+        self,
+        library: Path,
+        entry: str,
+        inputs: Sequence[Mapping[str, Any]],
+        policy: Mapping[str, Any],
+    ) -> Frame:
+        """Time one function of a compiled library; the agent's result frame."""
+        digest = hashlib.sha256(library.read_bytes()).hexdigest()
+        return self.client.measure(
+            {
+                "artifact": {"path": self._transport.put(library), "sha256": digest},
+                "backend": {
+                    "name": self.profile.backend,
+                    "options": {**self.backend_options(), "entry": entry},
+                },
+                "inputs": list(inputs),
+                "protocol": dict(policy),
+            },
+            policy["timeout_s"] + policy["max_time_s"],
+        )
+
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""
-        return self.profile.options.model_dump()
+        return self.profile.agent_options
 
     def _check_backend(self) -> str:
         answer = self.client.probe(self.profile.backend)
-        wanted, offered = self.profile.options.provider, answer.get("providers")
-        if isinstance(offered, list) and wanted not in offered:
+        wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
+        if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(
                 f"{self.profile.backend} {answer.get('version')} has no {wanted} here "
                 f"(it has {', '.join(offered)}); install a build that has it, or choose another device"
