@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from harness.compile.compiler import require_tvm
 from harness.devices.registry import device_names, get_profile
 from harness.devices.session import DeviceSession
 from harness.errors import ModnasHwError
@@ -29,6 +30,7 @@ def checkup() -> list[Finding]:
     """Run all checks, none of which raises."""
     findings = [Finding("python", True, platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
+    findings.append(_tvm())
     try:
         findings.append(Finding("home", True, str(home())))
         findings.append(_store())
@@ -43,6 +45,15 @@ def _package(name: str) -> Finding:
         return Finding(name, True, version(name))
     except PackageNotFoundError:
         return Finding(name, False, f"not installed; pip install {name}")
+
+
+def _tvm() -> Finding:
+    """Networks are compiled for the backend tvm here; everything else works without it."""
+    try:
+        require_tvm()
+        return Finding("tvm", True, version("apache-tvm"), required=False)
+    except (ModnasHwError, PackageNotFoundError) as error:
+        return Finding("tvm", False, str(error), required=False)
 
 
 def _store() -> Finding:
