@@ -1,7 +1,8 @@
 """Tuning TVM for a device: the distinct operators of a whole space, once, into one database.
 
 The database lies in `MODNAS_HOME/tuning/<device>-<space>-<variant>-<target>/`: MetaSchedule's JSON files, and
-`tasks.json` with how many schedules of which operator were tried. Every compilation for the device uses it.
+`tasks.json` with how many schedules of which operator were tried. Every compilation for the device uses them.
+`networks.json` lists the architectures whose operators are those of the space.
 Candidates are timed by the agent on the device, like networks.
 """
 
@@ -96,8 +97,8 @@ def tune(
         folder.mkdir(parents=True, exist_ok=True)
         report = TuningReport(profile.id, folder, target)
         done = _Progress(folder / "tasks.json")
-        collector = _Collector(exporter, cache, space, profile.batch, seed)
-        report.tasks = collector.collect()
+        collector = _Collector(exporter, cache, space, profile.batch)
+        report.tasks = collector.collect(folder / "networks.json", seed)
         for key, name in report.tasks.items():
             if done.trials(key) >= trials:
                 report.reused += 1
@@ -144,41 +145,50 @@ class _Progress:
 class _Collector:
     """Shows networks to the compiler until it knows the operators of the whole space."""
 
-    def __init__(
-        self, exporter: TvmExporter, cache: ArtifactCache, space: Space, batch: int, seed: int
-    ) -> None:
+    def __init__(self, exporter: TvmExporter, cache: ArtifactCache, space: Space, batch: int) -> None:
         self._compiler, self._target = exporter.compiler, exporter.target
-        self._cache, self._space, self._batch, self._seed = cache, space, batch, seed
-        self._useful: list[Path] = []
+        self._cache, self._space, self._batch = cache, space, batch
+        self._useful: list[Architecture] = []
 
-    def collect(self) -> dict[str, str]:
-        """Key and name of every distinct operator, in the order met."""
+    def collect(self, known: Path, seed: int) -> dict[str, str]:
+        """Key and name of every distinct operator, in the order met.
+
+        `known` is the file that keeps which architectures have them all: the first of several operators that
+        share a schedule stands for the others, so that the order must stay.
+        """
+        try:
+            self._useful = [self._space.parse(text) for text in json.loads(known.read_text())]
+        except FileNotFoundError:
+            return self._explore(known, seed)
+        return self.repeat()
+
+    def repeat(self) -> dict[str, str]:
+        """Show the networks that count, to a compiler that was started anew."""
+        return {key: name for cell in self._useful for key, name in self._show(cell).items()}
+
+    def _explore(self, known: Path, seed: int) -> dict[str, str]:
         tasks: dict[str, str] = {}
         barren = 0
-        for architecture in self._architectures():
-            path = self._cache.get(self._space, architecture, self._batch).path
-            new = self._show(path)
+        for architecture in self._architectures(seed):
+            new = self._show(architecture)
             tasks |= new
             barren = 0 if new else barren + 1
             if new:
-                self._useful.append(path)
+                self._useful.append(architecture)
             if barren >= BARREN:
                 break
+        write_atomically(known, json.dumps([architecture.string for architecture in self._useful], indent=1))
         return tasks
 
-    def repeat(self) -> None:
-        """Show them again, to a compiler that was started anew."""
-        for path in self._useful:
-            self._show(path)
-
-    def _show(self, path: Path) -> dict[str, str]:
+    def _show(self, architecture: Architecture) -> dict[str, str]:
+        path = self._cache.get(self._space, architecture, self._batch).path
         found = self._compiler.ask({"op": "collect", "model": str(path), "target": self._target})
         tasks: dict[str, str] = found["tasks"]
         return tasks
 
-    def _architectures(self) -> list[Architecture]:
-        """The references and random ones: their order decides which operator stands for others like it."""
-        generator = torch.Generator().manual_seed(self._seed)
+    def _architectures(self, seed: int) -> list[Architecture]:
+        """The references and random ones."""
+        generator = torch.Generator().manual_seed(seed)
         return [*self._space.references, *self._space.sample(MOST_ARCHITECTURES, generator)]
 
 
