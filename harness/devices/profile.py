@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from harness.errors import UsageError
 
@@ -80,11 +80,16 @@ class DeviceProfile(_Strict):
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
+    _altered: tuple[str, ...] = PrivateAttr(())
 
     @property
     def id(self) -> str:
-        """Name of the device as the paper counts devices: one machine at two batch sizes is two."""
-        return self.name if self.batch == 1 else f"{self.name}@{self.batch}"
+        """Name of the device as the paper counts devices: one machine at two batch sizes is two.
+
+        So it is with another runtime than its file says: `cpu+torch@8`. Vectors never mix runtimes.
+        """
+        name = "+".join((self.name, *self._altered))
+        return name if self.batch == 1 else f"{name}@{self.batch}"
 
     @property
     def agent_options(self) -> dict[str, Any]:
@@ -92,14 +97,19 @@ class DeviceProfile(_Strict):
         return self.options.model_dump(include=set(AGENT_OPTIONS[self.backend]))
 
     def changed(self, backend: str | None = None, **options: Any) -> DeviceProfile:
-        """The same device measured otherwise. Raises ProfileError."""
+        """The same device measured otherwise, under an id that says how. Raises ProfileError."""
         content = self.model_dump()
         content["backend"] = backend or self.backend
         content["options"] |= options
         try:
-            return DeviceProfile.model_validate(content)
+            made = DeviceProfile.model_validate(content)
         except ValidationError as error:
             raise ProfileError(f"device {self.id}: {error.errors()[0]['msg']}") from error
+        before = self.options.model_dump()
+        altered = [made.backend] if made.backend != self.backend else []
+        altered += [str(value) for name, value in options.items() if value != before[name]]
+        made._altered = (*self._altered, *altered)
+        return made
 
 
 def load_profile(path: Path) -> DeviceProfile:

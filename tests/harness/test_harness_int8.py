@@ -61,6 +61,7 @@ def test_it_is_a_variant_of_its_own_and_its_output_is_not_judged(
         again = profile_device(choose_profile("cpu", None, "int8", False), space, cells, store)
     assert (small.measured, again.measured) == (1, 0)
     assert small.rows[0].key != plain.rows[0].key
+    assert (plain.rows[0].device, small.rows[0].device) == ("cpu", "cpu+int8"), "vectors must not mix them"
     assert small.rows[0].request["options"]["quantize"] == "int8"
     assert "quantize" not in plain.rows[0].request["options"]
     assert fake_agents[1].requests[-1]["tolerance"] == ANY_OUTPUT
@@ -86,3 +87,10 @@ def test_options_that_do_not_go_together(
 def test_eight_bits_are_for_onnx_runtime(space: Space) -> None:
     with Store() as store, pytest.raises(UsageError, match="quantize"):
         profile_device(choose_profile("cpu", "torch", "int8", False), space, space.references[:1], store)
+
+
+def test_a_device_measured_otherwise_has_an_id_that_says_so() -> None:
+    assert choose_profile("cpu", None, None, False).id == "cpu"
+    assert choose_profile("cpu", "onnxruntime", None, False).id == "cpu"
+    assert choose_profile("cpu@4", "torch", None, False).id == "cpu+torch@4"
+    assert choose_profile("cpu", None, "int8", True).name == "cpu"

@@ -24,7 +24,7 @@ FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 FOREVER = 2**62
 DEVICE = """
 name: quick
-policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min_samples: 5, timeout_s: 6,
+policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min_samples: 5, timeout_s: 4,
          memory_limit_mb: 300}
 """
 SEGFAULT = "__attribute__((constructor)) static void crash(void) { *(volatile int *)0 = 1; }\n"

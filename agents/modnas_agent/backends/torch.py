@@ -6,6 +6,8 @@ board; compiling happens in the first call, which belongs to the warm-up.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import os
 from pathlib import Path
@@ -34,6 +36,9 @@ class Torch:
         import torch
         import torch.export
 
+        # Loading a program imports hundreds of modules the first time: here once, not in every measurement.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("torch._export.serde.serialize")
         self._torch = torch
 
     def version(self) -> str:
