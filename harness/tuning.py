@@ -80,7 +80,7 @@ def tune(
 
     Args:
         trials: schedules to try of each operator.
-        limit_s: begin no further operator after this time; the same call continues.
+        limit_s: begin no second operator after this time; the same call continues.
         on_task: called with an operator's name after it was tuned or failed.
 
     Raises:
@@ -103,7 +103,8 @@ def tune(
             if done.trials(key) >= trials:
                 report.reused += 1
                 continue
-            if limit_s is not None and time.monotonic() - start > limit_s:
+            begun = report.tuned + len(report.failed) > 0
+            if begun and limit_s is not None and time.monotonic() - start > limit_s:
                 break
             request = {"op": "tune", "task": key, "seed": seed, "folder": str(folder)}
             request["trials"] = trials - done.trials(key)

@@ -106,7 +106,7 @@ class DeviceProfile(_Strict):
         except ValidationError as error:
             raise ProfileError(f"device {self.id}: {error.errors()[0]['msg']}") from error
         before = self.options.model_dump()
-        altered = [made.backend] if made.backend != self.backend else []
+        altered: list[str] = [made.backend] if made.backend != self.backend else []
         altered += [str(value) for name, value in options.items() if value != before[name]]
         made._altered = (*self._altered, *altered)
         return made

@@ -57,7 +57,7 @@ class Torch:
         program = self._torch.export.load(str(path))
         # Newer versions check every input's shape in every call unless told otherwise.
         guards = "check_guards" in inspect.signature(program.module).parameters
-        module = program.module(check_guards=False) if guards else program.module()
+        module: Any = program.module(check_guards=False) if guards else program.module()
         if options.get("compile"):
             module = self._torch.compile(module)
         return TorchRunner(self._torch, module, fill_inputs(inputs))
