@@ -116,7 +116,7 @@ def aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     space = np.empty(array.nbytes + ALIGNMENT, dtype=np.uint8)
     start = -space.ctypes.data % ALIGNMENT
-    made = space[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    made: np.ndarray[Any, Any] = space[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     made[...] = array
     return made
 
