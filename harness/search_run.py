@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.datasets import UNITS, device_features, device_table
 from harness.errors import ModnasHwError
 from harness.runs import Run
 from harness.store import Store
+from modnas.front import distinct
 from modnas.objectives import SearchDevice, SupernetworkLoss
 from modnas.predictor import MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
+from modnas.refinement import choose, local_search
 from modnas.search import Search, SearchConfig
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space
@@ -37,27 +41,52 @@ class SearchRun:
     search: Search
 
     def front(self, store: Store, device: str) -> list[dict[str, Any]]:
+        """The front of a device: as the search wrote it down, or read now for one that it did not search."""
+        if self.run.has("front.json"):
+            written: dict[str, list[dict[str, Any]]] = self.run.read_json("front.json")["devices"]
+            if device in written:
+                return written[device]
+        return self.read_front(store, device)
+
+    def read_front(self, store: Store, device: str) -> list[dict[str, Any]]:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, by the supernetwork on the
         validation split) and one value a hardware metric. Every architecture occurs once.
         """
         target = _search_device(self.space, self.predictors, store, device, self.run.config.seed)
-        entries: dict[Architecture, dict[str, Any]] = {}
-        for point in self.search.front(target.features):
-            if point.architecture in entries:
-                continue
-            sample = self.space.encode([point.architecture])
-            predicted = {"error": self.search.task_loss.error(sample[0])}
-            with torch.no_grad():
-                for metric, value in zip(self.predictors, target.predict(sample)[0].tolist(), strict=True):
-                    predicted[f"{metric}_{UNITS[metric]}"] = value
-            entries[point.architecture] = {
+        points = self.search.front(target.features)
+
+        def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+            return self._objectives(target, architectures)
+
+        if self.run.config.settings.refine:
+            start = [point.architecture for point in points]
+            found, values = local_search(self.space, start, score, self.run.config.settings.refine)
+            points = choose(found, values, torch.tensor([point.preference for point in points]))
+        points = distinct(points)
+        names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in self.predictors)]
+        values = score([point.architecture for point in points])
+        for point, row in zip(points, values, strict=True):
+            row[0] = self.search.task_loss.error(self.space.encode([point.architecture])[0])
+        return [
+            {
                 "arch": point.architecture.id,
                 "preference": [round(r, 6) for r in point.preference],
-                "predicted": predicted,
+                "predicted": dict(zip(names, row, strict=True)),
             }
-        return list(entries.values())
+            for point, row in zip(points, values.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def _objectives(self, target: SearchDevice, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Validation loss and predicted hardware metrics of architectures on a device, (n, M).
+
+        The loss, not the error: where networks make few mistakes it still tells them apart.
+        """
+        samples = self.space.encode(architectures)
+        losses = [[float(self.search.task_loss.loss(sample, self.task.valid))] for sample in samples]
+        return np.concatenate([losses, target.predict(samples).double().numpy()], axis=1)
 
 
 def hardware_metrics(run: Run) -> list[str]:
@@ -174,7 +203,7 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
         "space": state.space.name,
         "variant": state.space.variant,
         "best_epoch": state.search.best_epoch,
-        "devices": {device: state.front(store, device) for device in state.run.config.devices},
+        "devices": {device: state.read_front(store, device) for device in state.run.config.devices},
     }
     state.run.write_json("front.json", document)
     return document

@@ -207,8 +207,12 @@ class Search:
         """One SGD step of the supernetwork along the devices' mean gradient of the task loss."""
         if self.supernetwork is None or self._sgd is None:
             return
+        logits = self._logits(range(len(self.devices)), 1)[1]
+        if self.config.uniform_share > 0:
+            uniform = torch.rand(len(logits), 1, generator=self.generator) < self.config.uniform_share
+            logits = logits.masked_fill(uniform.to(logits.device), 0.0)
         with torch.no_grad():
-            samples = self._sample(self._logits(range(len(self.devices)), 1)[1])
+            samples = self._sample(logits)
         self._sgd.zero_grad()
         for sample in samples:
             torch.autograd.backward(self.task_loss.loss(sample, batch) / len(samples))

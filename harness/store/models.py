@@ -51,7 +51,10 @@ class Measurement(Base):
 
 
 class Evaluation(Base):
-    """One architecture trained and tested on a task. `error` is in percent, on the test split."""
+    """One architecture trained and tested on a task, once or several times.
+
+    `error` is in percent, on the test split; `losses` by epoch; both are means over the trainings.
+    """
 
     __tablename__ = "evaluations"
 

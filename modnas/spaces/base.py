@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,6 +142,24 @@ class Space(ABC):
     def decode(self, logits: Tensor) -> Architecture:
         """The architecture to propose for logits of shape (width,): a usable one that they favour."""
         return self.read(logits)
+
+    def simplified(self, architecture: Architecture) -> Architecture:
+        """The plainest architecture that is the same network; itself, unless the space knows better."""
+        return architecture
+
+    def neighbours(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
+        """The usable architectures that differ in up to `distance` decisions, in plainest form."""
+        found: dict[Architecture, None] = {}
+        for decisions in itertools.combinations(range(len(self.options)), distance):
+            for chosen in itertools.product(*(range(self.options[d]) for d in decisions)):
+                choices = list(architecture.choices)
+                for decision, option in zip(decisions, chosen, strict=True):
+                    choices[decision] = option
+                other = self.architecture(choices)
+                if self.is_usable(other):
+                    found[self.simplified(other)] = None
+        found.pop(architecture, None)
+        return list(found)
 
     def read(self, onehot: Tensor) -> Architecture:
         """The architecture of one encoding, shape (width,): one argmax a decision."""

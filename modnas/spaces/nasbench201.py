@@ -313,6 +313,10 @@ class NasBench201(Space):
         """The plainest cell that is the same network (see `nasbench201_cells.simplest`)."""
         return self.architecture(simplest(architecture.choices))
 
+    def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
+        """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""
+        return super().neighbours(architecture, distance)
+
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """What a runtime that deletes dead operators executes.
 
