@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 from modnas_agent import conditions, errors
-from modnas_agent.backends.base import Backend, UnavailableError
+from modnas_agent.backends.base import Backend, Runner, UnavailableError
+from modnas_agent.energy_window import run_window
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
 from modnas_agent.placement import allowed_cpus, choose_cpus, pin
-from modnas_agent.request import MeasureRequest
+from modnas_agent.request import MeasureRequest, WindowPlan
 from modnas_agent.sampling import sample, warm_up
 from modnas_agent.summary import latency_summary, warnings
 
@@ -28,7 +29,8 @@ PROGRESS_INTERVAL_S = 0.5
 def measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str, Any]:
     """Measure and return the outcome: the result frame's fields, or status error with a reason.
 
-    `emit` is given {"kind": "before"} once and {"kind": "progress"} at most twice a second.
+    `emit` is given {"kind": "before"} once, {"kind": "progress"} at most twice a second, and
+    {"kind": "window"} when the energy window is about to begin.
     """
     try:
         return _measure(backend, request, emit)
@@ -76,8 +78,10 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         busy_s, busy_after_s, _cpu_s(usage_after) - _cpu_s(usage), window_s, len(cpus)
     )
     preemptions = usage_after.ru_nivcsw - usage_measure.ru_nivcsw
+    window = _energy_window(runner, warmup.call_ns / 1e9, request.window, emit)
     runner.close()
     return {
+        **({"energy_window": window} if window else {}),
         "status": "ok",
         "latency": latency_summary(series, warmup),
         "memory_mb": peak_mb,
@@ -90,6 +94,17 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         "measure_s": warmup.elapsed_s + series.elapsed_s,
         "warnings": warnings(series, warmup, request.timing, before, after, preemptions=preemptions),
     }
+
+
+def _energy_window(
+    runner: Runner, call_s: float, plan: WindowPlan | None, emit: Emit
+) -> dict[str, Any] | None:
+    """After everything else, so that it disturbs nothing: `emit` tells the agent to read its sensor now."""
+    if plan is None:
+        return None
+    emit({"kind": "window"})
+    window: dict[str, Any] = _in_runtime(lambda: run_window(runner.run, call_s, plan))
+    return window
 
 
 def check_artifact(path: Path, sha256: str) -> None:
