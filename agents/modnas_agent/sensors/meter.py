@@ -1,6 +1,6 @@
 """An external power meter whose readings something else appends to a CSV file.
 
-The first line names the columns. `time` is in Unix seconds or ISO 8601 with its zone; the reading is `power_w`,
+The first line names the columns. `time` is in Unix seconds or ISO 8601 with its zone. The reading is `power_w`,
 or `voltage_v` and `current_a`. Other columns are passed over.
 """
 
