@@ -1,7 +1,7 @@
 """An external power meter whose readings something else appends to a CSV file.
 
-The first line names the columns. `time` is in Unix seconds or ISO 8601 with its zone. The reading is `power_w`,
-or `voltage_v` and `current_a`. Other columns are passed over.
+The first line names the columns. `time` is in Unix seconds or ISO 8601 with its zone. The reading is
+`power_w`, or `voltage_v` and `current_a`. Other columns are passed over.
 """
 
 from __future__ import annotations
