@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from typing import Any
 
 from modnas_agent.request import WindowPlan
+from modnas_agent.sampling import Progress, Run
 
 #: The clock is looked at after calls of about this length together.
 CHUNK_S = 0.01
 
 
-def run_window(run: Callable[[], object], call_s: float, plan: WindowPlan) -> dict[str, Any]:
+def run_window(run: Run, call_s: float, plan: WindowPlan, progress: Progress) -> dict[str, Any]:
     """Infer as planned; the window begins and ends between two calls, its times are monotonic."""
     chunk = max(1, int(CHUNK_S / max(call_s, 1e-9)))
-    _infer(run, chunk, plan.lead_s)
+
+    def infer(duration_s: float) -> int:
+        count, start_s = 0, time.monotonic()
+        while (elapsed_s := time.monotonic() - start_s) < duration_s:
+            progress("energy", count, elapsed_s, None)
+            for _ in range(chunk):
+                run()
+            count += chunk
+        return count
+
+    infer(plan.lead_s)
     begin_s = time.monotonic()
-    count = _infer(run, chunk, plan.window_s)
+    count = infer(plan.window_s)
     end_s = time.monotonic()
-    _infer(run, chunk, plan.lead_s)
+    infer(plan.lead_s)
     return {"begin_s": begin_s, "end_s": end_s, "n": count}
-
-
-def _infer(run: Callable[[], object], chunk: int, duration_s: float) -> int:
-    count, until_s = 0, time.monotonic() + duration_s
-    while time.monotonic() < until_s:
-        for _ in range(chunk):
-            run()
-        count += chunk
-    return count

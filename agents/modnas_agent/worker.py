@@ -78,7 +78,7 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         busy_s, busy_after_s, _cpu_s(usage_after) - _cpu_s(usage), window_s, len(cpus)
     )
     preemptions = usage_after.ru_nivcsw - usage_measure.ru_nivcsw
-    window = _energy_window(runner, warmup.call_ns / 1e9, request.window, emit)
+    window = _energy_window(runner, warmup.call_ns / 1e9, request.window, progress)
     runner.close()
     return {
         **({"energy_window": window} if window else {}),
@@ -97,13 +97,13 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
 
 
 def _energy_window(
-    runner: Runner, call_s: float, plan: WindowPlan | None, emit: Emit
+    runner: Runner, call_s: float, plan: WindowPlan | None, progress: Progress
 ) -> dict[str, Any] | None:
-    """After everything else, so that it disturbs nothing: `emit` tells the agent to read its sensor now."""
+    """After everything else, so that it disturbs nothing. The agent is told to read its sensor now."""
     if plan is None:
         return None
-    emit({"kind": "window"})
-    window: dict[str, Any] = _in_runtime(lambda: run_window(runner.run, call_s, plan))
+    progress.emit({"kind": "window"})
+    window: dict[str, Any] = _in_runtime(lambda: run_window(runner.run, call_s, plan, progress))
     return window
 
 
@@ -152,7 +152,7 @@ class Progress:
     """Passes progress on, at most twice a second: the host's curiosity must not disturb the measurement."""
 
     def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+        self.emit = emit
         self._next = 0.0
 
     def __call__(self, phase: str, n: int, elapsed_s: float, half_width: float | None) -> None:
@@ -162,7 +162,7 @@ class Progress:
         self._next = now + PROGRESS_INTERVAL_S
         if half_width is not None and not math.isfinite(half_width):
             half_width = None
-        self._emit(
+        self.emit(
             {"kind": "progress", "phase": phase, "n": n, "elapsed_s": elapsed_s, "half_width": half_width}
         )
 
