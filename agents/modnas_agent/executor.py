@@ -21,6 +21,7 @@ from modnas_agent.placement import allowed_cpus
 from modnas_agent.protocol import Frame
 from modnas_agent.request import MeasureRequest
 from modnas_agent.supervisor import ZygoteHandle
+from modnas_agent.trace import energy_warnings
 
 LOCK_RETRY_S = 0.5
 #: Importing a runtime from an SD card under load takes tens of seconds.
@@ -259,6 +260,7 @@ class Executor:
         outcome = {name: value for name, value in job.outcome.items() if name != "energy_window"}
         if energy is not None and outcome["status"] == "ok":
             outcome["energy"] = energy.result(window)
+            outcome["warnings"] = [*outcome["warnings"], *energy_warnings(outcome["energy"])]
         self._finish(job, outcome)
 
     def _stop(self, job: Job, reason: str) -> None:

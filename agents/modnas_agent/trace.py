@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from modnas_agent.sensors.base import COUNTER, Sample
 
 #: Updates of the sensor that a window must hold: with fewer, chance decides what the sensor saw.
-MIN_UPDATES = 10
+MIN_UPDATES = 20
 #: Longest gap between two updates as a share of the window; a longer one means that readings were lost.
 MAX_GAP = 0.25
+#: Half-width of the 95 % interval of the net energy, relative, beyond which a result warns about itself.
+MAX_HALF_WIDTH = 0.03
+NORMAL_95 = 1.96
 
 
 class EnergyError(Exception):
@@ -60,13 +64,30 @@ class Trace:
 
     def updates(self, window: Window) -> int:
         """How often the sensor was updated in `window`."""
-        return bisect_right(self._times, window.end_s) - bisect_left(self._times, window.begin_s)
+        inside = self._inside(window)
+        return int(inside.stop - inside.start)
 
     def rate_hz(self, window: Window) -> float:
         """Updates a second in `window`, which must hold at least two."""
-        first, last = bisect_left(self._times, window.begin_s), bisect_right(self._times, window.end_s)
-        inside = self._times[first:last]
+        inside = self._times[self._inside(window)]
         return (len(inside) - 1) / (inside[-1] - inside[0])
+
+    def mean_error_w(self, window: Window) -> float | None:
+        """Standard error of the mean power in `window` by the readings' noise; None for a counter.
+
+        The noise is told from successive differences (von Neumann, 1941), which a drift does not enter. A
+        quick ripple does, though trapezoids follow it: the error is then told too large, not too small.
+        """
+        if self._quantity == COUNTER:
+            return None
+        watts = self._values[self._inside(window)]
+        variance = sum((later - earlier) ** 2 for earlier, later in zip(watts, watts[1:])) / (
+            2 * (len(watts) - 1)
+        )
+        return math.sqrt(variance / len(watts))
+
+    def _inside(self, window: Window) -> slice:
+        return slice(bisect_left(self._times, window.begin_s), bisect_right(self._times, window.end_s))
 
     def _check(self, window: Window) -> None:
         count = self.updates(window)
@@ -96,6 +117,9 @@ class Trace:
 def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: int) -> dict[str, Any]:
     """Gross and net energy in mJ an inference; net is gross less what the idle board takes in the same time.
 
+    `net_half_width` is half the 95 % interval of the net energy by the readings' noise, relative to it; None for
+    counters.
+
     Raises `EnergyError` when a window cannot be told, or when the load does not stand out of the idle power.
     """
     try:
@@ -109,8 +133,13 @@ def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: i
             f"the power under load ({gross_j / load.length_s:.4g} W) is not above "
             f"the idle power ({idle_w:.4g} W)"
         )
+    idle_error_w, load_error_w = trace.mean_error_w(idle), trace.mean_error_w(load)
+    half_width = None
+    if idle_error_w is not None and load_error_w is not None:
+        half_width = NORMAL_95 * math.hypot(idle_error_w, load_error_w) * load.length_s / net_j
     return {
         "net_mj": 1e3 * net_j / inferences,
+        "net_half_width": half_width,
         "gross_mj": 1e3 * gross_j / inferences,
         "idle_w": idle_w,
         "load_w": gross_j / load.length_s,
@@ -120,3 +149,14 @@ def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: i
         "updates": trace.updates(load),
         "rate_hz": trace.rate_hz(load),
     }
+
+
+def energy_warnings(energy: Mapping[str, Any]) -> list[str]:
+    """Why an `energy` object may not deserve trust; empty when nothing speaks against it."""
+    half_width = energy.get("net_half_width")
+    if half_width is None or half_width <= MAX_HALF_WIDTH:
+        return []
+    return [
+        f"energy window too short: the sensor's noise leaves the net energy uncertain by {half_width:.1%} "
+        f"after {energy['window_s']:.1f} s; raise window_s"
+    ]

@@ -64,7 +64,7 @@ def asking(folder: Path, id_: str, sensor: str, **fields: Any) -> Frame:
     """A measure request with energy; fields other than the window's lengths are the sensor's options."""
     times = {name: fields.pop(name) for name in ("window_s", "max_window_s") if name in fields}
     request = synthetic_request(folder, id_, SPIN)
-    return {**request, "energy": {"sensor": sensor, "options": fields, "window_s": 1.0, **times}}
+    return {**request, "energy": {"sensor": sensor, "options": fields, "window_s": 1.5, **times}}
 
 
 class RaplTree:
@@ -91,7 +91,7 @@ def figures_error(result: Frame, sensor: str) -> float:
     """Largest relative error of the energies, which follow from the powers and the time an inference took."""
     energy = result["energy"]
     assert energy["sensor"] == sensor and "reason" not in energy, energy
-    assert energy["window_s"] >= 1.0 and energy["updates"] >= 10
+    assert energy["window_s"] >= 1.5 and energy["updates"] >= 20
     call_ms = 1e3 * energy["window_s"] / energy["n"]
     assert call_ms > 0.49, "an inference takes 0.5 ms, and more on a busy machine"
     assert result["status"] == "ok" and result["latency"]["median_ms"] > 0.49
@@ -125,7 +125,7 @@ def test_a_meter_is_read_from_its_log(agent: AgentProcess, board: Board, tmp_pat
             file.write(f"{time.time():.6f},{LOAD_W if loaded else IDLE_W}\n")
 
     with board.playing(0.02, tick):
-        result = agent.measure(asking(tmp_path, "m", "csv", path=str(log)))
+        result = agent.measure(asking(tmp_path, "m", "csv", path=str(log), window_s=2.0))
     assert figures_error(result, "csv:meter.csv") < 0.03
     assert 10 < result["energy"]["rate_hz"] <= 51
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from modnas_agent.energy import plan_window
 from modnas_agent.request import EnergyRequest
 from modnas_agent.sensors.base import COUNTER, POWER, Sample
 from modnas_agent.sensors.meter import Meter
-from modnas_agent.trace import EnergyError, Trace, Window, energy_per_inference
+from modnas_agent.trace import EnergyError, Trace, Window, energy_per_inference, energy_warnings
 
 #: Unix time minus monotonic time in the replayed logs.
 EPOCH_S = 1.7e9
@@ -131,6 +132,22 @@ def test_a_stale_counter_gives_its_known_energy(
     assert found["net_mj"] == pytest.approx(1e3 * level_w * 3.0, abs=0.03 * gross_mj)
 
 
+def test_the_told_uncertainty_covers_the_noise_of_the_meter() -> None:
+    generator, idle, load = random.Random(1), Window(1, 4), Window(6, 9)
+    covered, warned = 0, 0
+    for _ in range(200):
+        times = [n / 10 for n in range(110)]
+        watts = [5.0 + (t >= 5) * 1.0 + generator.gauss(0, 0.1) for t in times]
+        trace = Trace([Sample(t, w) for t, w in zip(times, watts, strict=True)], POWER)
+        found = energy_per_inference(trace, idle, load, inferences=1)
+        covered += abs(found["net_mj"] / 3000 - 1) <= found["net_half_width"]
+        warned += any("energy window too short" in warning for warning in energy_warnings(found))
+    assert 180 <= covered <= 199, "about 95 %"
+    assert warned > 190, "noise of 0.1 W leaves 5 % of uncertainty in 1 W over 3 s at 10 Hz"
+    quiet = Trace(steady(5, 0, 5, 0.1) + steady(6, 5.1, 11, 0.1), POWER)
+    assert energy_warnings(energy_per_inference(quiet, idle, load, inferences=1)) == []
+
+
 def steady(power_w: float, begin_s: float, end_s: float, period_s: float) -> list[Sample]:
     count = round((end_s - begin_s) / period_s) + 1
     return [Sample(begin_s + n * period_s, power_w) for n in range(count)]
@@ -139,9 +156,9 @@ def steady(power_w: float, begin_s: float, end_s: float, period_s: float) -> lis
 def test_edges_between_readings_are_interpolated() -> None:
     ramp = [Sample(float(n), float(n)) for n in range(30)]
     trace = Trace(ramp, POWER)
-    assert trace.energy_j(Window(2.25, 15.5)) == pytest.approx((15.5**2 - 2.25**2) / 2)
-    assert trace.energy_j(Window(2.0, 15.0)) == pytest.approx((15**2 - 2**2) / 2)
-    assert trace.updates(Window(2.0, 15.0)) == 14
+    assert trace.energy_j(Window(2.25, 25.5)) == pytest.approx((25.5**2 - 2.25**2) / 2)
+    assert trace.energy_j(Window(2.0, 25.0)) == pytest.approx((25**2 - 2**2) / 2)
+    assert trace.updates(Window(2.0, 25.0)) == 24
 
 
 @pytest.mark.parametrize(
