@@ -81,10 +81,8 @@ class Trace:
         if self._quantity == COUNTER:
             return None
         watts = self._values[self._inside(window)]
-        variance = sum((later - earlier) ** 2 for earlier, later in zip(watts, watts[1:])) / (
-            2 * (len(watts) - 1)
-        )
-        return math.sqrt(variance / len(watts))
+        squares = [(later - earlier) ** 2 for earlier, later in zip(watts, watts[1:])]
+        return math.sqrt(sum(squares) / (2 * len(squares)) / len(watts))
 
     def _inside(self, window: Window) -> slice:
         return slice(bisect_left(self._times, window.begin_s), bisect_right(self._times, window.end_s))
@@ -117,8 +115,8 @@ class Trace:
 def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: int) -> dict[str, Any]:
     """Gross and net energy in mJ an inference; net is gross less what the idle board takes in the same time.
 
-    `net_half_width` is half the 95 % interval of the net energy by the readings' noise, relative to it; None for
-    counters.
+    `net_half_width` is half the 95 % interval of the net energy by the readings' noise, relative to it; None
+    for counters.
 
     Raises `EnergyError` when a window cannot be told, or when the load does not stand out of the idle power.
     """
