@@ -20,9 +20,9 @@ class EnergySource:
     @classmethod
     def of(cls, session: DeviceSession) -> EnergySource:
         """Ask the device. Raises DeviceUnavailableError when it does not answer."""
-        if session.profile.sensor.name == "none":
+        if session.profile.power_sensor.name == "none":
             return cls(None, f"the profile of {session.profile.name} has power_sensor: none")
-        answer = session.client.sensor(session.profile.sensor.request(), session.backend_options())
+        answer = session.client.sensor(session.profile.power_sensor.request(), session.backend_options())
         return cls(answer.get("sensor"), answer.get("reason"))
 
     def unanswered_by(self, row: Measurement) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx", "battery", "csv"]
 # Fields that say how long to measure; the others are options of the sensor.
@@ -30,6 +30,12 @@ class PowerSensor(BaseModel):
     index: Annotated[int, Field(ge=0)] | None = None
     current_unit: Literal["uA", "mA"] | None = None
     sysfs_root: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, given: Any) -> Any:
+        """A profile may give the name alone."""
+        return {"name": given} if isinstance(given, str) else given
 
     def request(self) -> dict[str, Any]:
         """The `energy` object of a measure request."""

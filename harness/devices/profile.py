@@ -68,14 +68,8 @@ class DeviceProfile(_Strict):
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
-    power_sensor: Literal["auto", "none"] | PowerSensor = "auto"
+    power_sensor: PowerSensor = PowerSensor()
     tdp_w: Annotated[float, Field(gt=0)] | None = None
-
-    @property
-    def sensor(self) -> PowerSensor:
-        """The power sensor with its settings."""
-        given = self.power_sensor
-        return given if isinstance(given, PowerSensor) else PowerSensor(name=given)
 
     @property
     def id(self) -> str:

@@ -60,7 +60,7 @@ class DeviceSession:
         self, artifact: Artifact, on_progress: ProgressCallback | None = None, *, energy: bool = False
     ) -> Frame:
         """Measure one artifact, its energy too if asked for; the agent's result frame."""
-        policy, sensor = self.profile.policy, self.profile.sensor
+        policy, sensor = self.profile.policy, self.profile.power_sensor
         return self.client.measure(
             {
                 "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},

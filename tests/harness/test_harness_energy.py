@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness_helpers import TINY, FakeAgent, MakeRow
 from harness.cli import main
 from harness.datasets import device_features, device_values
 from harness.devices import session
+from harness.devices.power import PowerSensor
 from harness.devices.profile import DeviceProfile, ProfileError, load_profile
 from harness.energy import EnergyModel
 from harness.errors import UsageError
@@ -95,7 +97,9 @@ def test_without_a_sensor_stored_latencies_answer_and_the_reason_is_told(
 
 
 def test_a_profile_may_refuse_energy(space: Space, agents: Agents) -> None:
-    report = profile(space, device=DeviceProfile(name="cpu", power_sensor="none"), energy=True)
+    report = profile(
+        space, device=DeviceProfile(name="cpu", power_sensor=PowerSensor(name="none")), energy=True
+    )
     assert not agents.asked("sensor")
     assert report.energy_note == "energy is absent: the profile of cpu has power_sensor: none"
 
@@ -114,17 +118,19 @@ def test_profile_files_name_sensors_with_their_options(tmp_path: Path) -> None:
     path = tmp_path / "board.yaml"
     meter = "power_sensor: {name: csv, path: /logs/meter.csv, clock_offset_s: 0.25, max_window_s: 60.0}"
     path.write_text(f"name: board\ntdp_w: 15.0\n{meter}\n")
-    asked = load_profile(path).sensor.request()
+    asked = load_profile(path).power_sensor.request()
     options = {"path": "/logs/meter.csv", "clock_offset_s": 0.25}
     assert asked == {"sensor": "csv", "options": options, "window_s": 2.0, "max_window_s": 60.0}
-    for wrong in (
-        "power_sensor: abacus",
-        "power_sensor: {name: abacus}",
-        "power_sensor: {volts: 5}",
-        "tdp_w: 0.0",
-    ):
+    path.write_text("name: board\npower_sensor: none\n")
+    assert load_profile(path).power_sensor.name == "none"
+    for wrong, field in [
+        ("power_sensor: abacus", "power_sensor.name"),
+        ("power_sensor: {name: abacus}", "power_sensor.name"),
+        ("power_sensor: {volts: 5}", "power_sensor.volts"),
+        ("tdp_w: 0.0", "tdp_w"),
+    ]:
         path.write_text(f"name: board\n{wrong}\n")
-        with pytest.raises(ProfileError, match="field power_sensor"):
+        with pytest.raises(ProfileError, match=f"field {re.escape(field)}:"):
             load_profile(path)
 
 
