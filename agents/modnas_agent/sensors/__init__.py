@@ -6,7 +6,7 @@ A new one is a module beside this one and a line in `SENSORS`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping
 
 from modnas_agent.conditions import PROC, SYSFS
 from modnas_agent.sensors import nvml
@@ -34,6 +34,8 @@ SENSORS: dict[str, Callable[..., Sensor]] = {
 ON_CPU = ("rapl", "jetson", "pmic", "ina2xx", "battery")
 #: A GPU's energy is its own; on a Jetson it is part of the board's input.
 ON_GPU = ("nvml", "jetson")
+#: What a greeting lists. A phone's battery is left out: its command may take ten seconds to fail.
+LISTED = ("nvml", "rapl", "jetson", "pmic", "ina2xx")
 
 
 def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
@@ -54,10 +56,10 @@ def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
     raise SensorError("no power sensor found (" + "; ".join(reasons) + ")")
 
 
-def found_sensors(sysfs_root: Path = SYSFS, names: Sequence[str] = tuple(ON_GPU[:1] + ON_CPU)) -> list[str]:
-    """Names of the sensors that can be read on this board."""
+def found_sensors(sysfs_root: Path = SYSFS) -> list[str]:
+    """Names of the sensors that can be read on this board, for its greeting."""
     found = []
-    for name in names:
+    for name in LISTED:
         try:
             found.append(_open(name, {"sysfs_root": str(sysfs_root)}).name)
         except SensorError:
