@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.devices.profile import POLICY_IN_KEY
+from harness.energy import energy_sensor
 from harness.errors import ModnasHwError, UsageError
 from harness.home import subfolder, write_atomically
 from harness.store import Measurement, Store
@@ -21,9 +22,9 @@ from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture, Space
 
 # Column of the store for each metric that a device can be asked for.
-METRICS = {"latency": "latency_ms"}
+METRICS = {"latency": "latency_ms", "energy": "energy_mj"}
 # Unit of each metric, as it appears in names.
-UNITS = {"latency": "ms"}
+UNITS = {"latency": "ms", "energy": "mj"}
 
 
 class DatasetError(ModnasHwError):
@@ -59,18 +60,22 @@ def check_metric(metric: str) -> str:
 def device_values(store: Store, device: str, space: Space, metric: str) -> dict[Architecture, float]:
     """Measured values of one device in its present state, by architecture.
 
-    Only rows that were measured like the newest one count: same fingerprint, backend options and protocol.
+    Only rows that were measured like the newest one count: same fingerprint, backend options and protocol,
+    and for energy the same sensor as the newest row with an energy.
     """
     column = check_metric(metric)
     rows = store.device_measurements(device, space.name, space.variant)
     if not rows:
         return {}
     newest = _conditions(rows[-1])
-    return {
-        space.parse(row.arch): float(getattr(row, column))
+    measured = [
+        row
         for row in rows
         if row.status == "ok" and getattr(row, column) is not None and _conditions(row) == newest
-    }
+    ]
+    if metric == "energy":
+        measured = [row for row in measured if energy_sensor(row) == energy_sensor(measured[-1])]
+    return {space.parse(row.arch): float(getattr(row, column)) for row in measured}
 
 
 def _conditions(row: Measurement) -> tuple[str, str, str]:

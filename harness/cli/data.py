@@ -24,7 +24,7 @@ from modnas.spaces import Space
 dataset_app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)
 predictor_app = typer.Typer(help="The MetaPredictor.", no_args_is_help=True, rich_markup_mode=None)
 
-MetricOption = Annotated[str, typer.Option("--metric", help="latency")]
+MetricOption = Annotated[str, typer.Option("--metric", help="latency or energy")]
 DevicesOption = Annotated[
     list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
 ]
@@ -42,7 +42,7 @@ def features(
     datasets.check_metric(metric)
     target, sized = get_profile(device), make_space(space, settings)
     with Store() as store:
-        run_profile(target, sized, list(sized.references), store, seed=0)
+        run_profile(target, sized, list(sized.references), store, seed=0, energy=metric == "energy")
         found = datasets.device_features(store, target.id, sized, metric)
     unit = datasets.UNITS[metric]
     scaled = found.vector.tolist()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from harness.cli.output import JsonOption, print_json, print_table, say
 from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.devices.session import DeviceSession
+from harness.energy import EnergySource
 from harness.errors import ModnasHwError
 
 app = typer.Typer(help="Device profiles.", no_args_is_help=True, rich_markup_mode=None)
@@ -52,16 +55,18 @@ def show(name: str, json_output: JsonOption = False) -> None:
 def check(name: str, json_output: JsonOption = False) -> None:
     """Start the device's agent, import its runtime, and say what was found; exit 3 if that fails."""
     with DeviceSession(get_profile(name)) as session:
-        document = {
+        document: dict[str, Any] = {
             "name": session.profile.id,
             "agent_version": session.client.agent_version,
             "backend": session.profile.backend,
             "runtime_version": session.runtime_version,
             "fingerprint": session.fingerprint,
             "inventory": session.client.inventory,
+            "energy": vars(EnergySource.of(session)),
         }
     if json_output:
         print_json(document)
     else:
         print_table([(key, str(value)) for key, value in document.items()], ["field", "value"])
-        say(f"device {name} is ready")
+        energy = document["energy"]
+        say(f"device {name} is ready; energy: {energy['sensor'] or energy['reason']}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from harness.arch_lists import select_architectures
-from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
+from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
+from harness.energy import EnergyModel
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from modnas.spaces import Architecture, Space
@@ -23,24 +25,39 @@ def profile(
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
     seed: SeedOption = 0,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
+    ] = "latency,memory",
+    energy_model: Annotated[
+        str | None, typer.Option("--energy-model", help="tdp: add a modelled energy, marked as such.")
+    ] = None,
+    tdp_w: Annotated[
+        float | None, typer.Option("--tdp-w", min=0.001, help="Thermal design power in watts for the model.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    target, sized = get_profile(device), make_space(space, settings)
+    target, sized, wanted = get_profile(device), make_space(space, settings), make_metrics(metrics)
+    model = EnergyModel.named(energy_model, target, tdp_w) if energy_model else None
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
-        report = run_profile(target, sized, chosen, store, seed)
+        report = run_profile(target, sized, chosen, store, seed, energy="energy" in wanted)
     if json_output:
-        print_json(_document(report, sized))
+        print_json(_document(report, sized, wanted, model))
     else:
-        rows = [(r.arch, r.status, r.latency_ms, r.latency_p90_ms, r.reason) for r in report.rows]
-        print_table(rows, ["architecture", "status", "median ms", "p90 ms", "reason"])
+        _print_rows(report, wanted, model)
     if report.failed:
         raise typer.Exit(1)
 
 
 def run_profile(
-    target: DeviceProfile, space: Space, chosen: list[Architecture], store: Store, seed: int
+    target: DeviceProfile,
+    space: Space,
+    chosen: list[Architecture],
+    store: Store,
+    seed: int,
+    *,
+    energy: bool = False,
 ) -> ProfileReport:
     """`profile_device` with a progress bar and a closing line."""
     with progress_bar("arch") as bar:
@@ -55,8 +72,12 @@ def run_profile(
             note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
             bar.update(task, completed=report.measured, rate=f"{rate:.2f}", note=note)
 
-        report = profile_device(target, space, chosen, store, seed=seed, on_start=on_start, on_row=on_row)
+        report = profile_device(
+            target, space, chosen, store, seed=seed, energy=energy, on_start=on_start, on_row=on_row
+        )
     say(summary(report))
+    if report.energy_note:
+        say(f"{report.device}: {report.energy_note}")
     return report
 
 
@@ -79,7 +100,29 @@ def summary(report: ProfileReport) -> str:
     return "; ".join(parts)
 
 
-def _document(report: ProfileReport, space: Space) -> dict[str, Any]:
+def _print_rows(report: ProfileReport, metrics: frozenset[str], model: EnergyModel | None) -> None:
+    columns: dict[str, Callable[[Measurement], Any]] = {
+        "architecture": lambda row: row.arch,
+        "status": lambda row: row.status,
+        "median ms": lambda row: row.latency_ms,
+        "p90 ms": lambda row: row.latency_p90_ms,
+    }
+    if "energy" in metrics:
+        columns["energy mJ"] = lambda row: row.energy_mj
+    if model is not None:
+        columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
+    columns["reason"] = lambda row: row.reason
+    print_table([[cell(row) for cell in columns.values()] for row in report.rows], list(columns))
+
+
+def _document(
+    report: ProfileReport, space: Space, metrics: frozenset[str], model: EnergyModel | None
+) -> dict[str, Any]:
+    energy: dict[str, Any] = {}
+    if report.energy is not None:
+        energy["energy"] = {"sensor": report.energy.sensor, "note": report.energy_note}
+    if model is not None:
+        energy["energy_model"] = {"name": model.name, "tdp_w": model.tdp_w}
     return {
         "device": report.device,
         "space": space.name,
@@ -89,11 +132,12 @@ def _document(report: ProfileReport, space: Space) -> dict[str, Any]:
         "failed": report.failed,
         "seconds": report.seconds,
         "max_abs_diff": report.max_abs_diff,
-        "measurements": [_entry(row) for row in report.rows],
+        **energy,
+        "measurements": [_entry(row, metrics, model) for row in report.rows],
     }
 
 
-def _entry(row: Measurement) -> dict[str, Any]:
+def _entry(row: Measurement, metrics: frozenset[str], model: EnergyModel | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "status": row.status}
     if row.status != "ok":
         return {**entry, "reason": row.reason, "message": row.message}
@@ -106,8 +150,10 @@ def _entry(row: Measurement) -> dict[str, Any]:
         "n": row.latency_n,
     }
     optional = {
-        "energy_mj": row.energy_mj,
-        "memory_mb": row.memory_mb,
+        "energy_mj": row.energy_mj if "energy" in metrics else None,
+        "energy": row.record.get("energy") if "energy" in metrics else None,
+        "energy_mj_modelled": model.energy_mj(row) if model is not None else None,
+        "memory_mb": row.memory_mb if "memory" in metrics else None,
         "max_abs_diff": row.max_abs_diff,
     }
     entry.update({key: value for key, value in optional.items() if value is not None})

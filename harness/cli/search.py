@@ -89,11 +89,16 @@ def _config(devices: str, space: str, task: str, data_dir: Path | None, preset: 
     )
 
 
+def _wants_energy(run: Run) -> bool:
+    return "energy" in run.config.objectives
+
+
 def _prepare(run: Run, store: Store) -> None:
     """Measure what the predictors need, and fit them if they are not there yet."""
     sized = run.config.make_space(run.config.make_task())
     for device in run.config.devices:
-        run_profile(get_profile(device), sized, profile_sample(run, sized), store, run.config.seed)
+        wanted = profile_sample(run, sized)
+        run_profile(get_profile(device), sized, wanted, store, run.config.seed, energy=_wants_energy(run))
     if not run.has("predictor.json"):
         for metric, devices in fit_predictors(run, sized, store).items():
             for device, figures in devices.items():
@@ -171,7 +176,9 @@ def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, 
             state,
             device,
             store,
-            lambda chosen: run_profile(get_profile(device), state.space, chosen, store, run.config.seed),
+            lambda chosen: run_profile(
+                get_profile(device), state.space, chosen, store, run.config.seed, energy=_wants_energy(run)
+            ),
             on_evaluation,
         )
     done = run.read_json("verification.json") if run.has("verification.json") else {}

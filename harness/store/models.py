@@ -17,7 +17,8 @@ class Measurement(Base):
     """One architecture measured (or failed) on one device. What was not measured is NULL.
 
     `key` is the hash of everything that must be equal for a stored row to answer a new request.
-    `request` is what was asked, `record` everything the agent saw.
+    `request` is what was asked, `record` everything the agent saw. `energy_mj` is an inference's measured
+    energy net of the idle power; gross energy and sensor are in `record["energy"]`.
     """
 
     __tablename__ = "measurements"
