@@ -73,7 +73,7 @@ def run_baselines(
         try:
             for quality in qualities:
                 for seed in range(seeds):
-                    row = _run(method, quality, proposals, budget, seed, report)
+                    row = _run(method, quality, proposals, budget=budget, seed=seed, report=report)
                     report.rows.append(row)
                     on_row(row)
         except BaselineError as error:
@@ -85,6 +85,7 @@ def _run(
     method: str,
     quality: TableQuality,
     proposals: Proposals,
+    *,
     budget: int,
     seed: int,
     report: BaselinesReport,
