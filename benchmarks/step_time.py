@@ -60,7 +60,9 @@ class Trivial:
         return float(sample[0])
 
 
-def search_devices(space: NasBench201, rows: int) -> list[SearchDevice]:
+def search_devices(
+    space: NasBench201, rows: int
+) -> tuple[list[SearchDevice], Callable[[Tensor, Tensor], Tensor]]:
     """Devices behind one MetaPredictor; their latency is linear in its features, with 3 % noise."""
     draw = np.random.default_rng(0)
     cells = space.sample(rows, torch.Generator().manual_seed(0))
@@ -74,9 +76,8 @@ def search_devices(space: NasBench201, rows: int) -> list[SearchDevice]:
         tables.append(DeviceTable(f"device{number}", at_references, cells, values))
         ranges.append((values.min(), values.max()))
     predictor = fit_predictor(space, tables)
-    devices = []
-    for table, (low, high) in zip(tables, ranges, strict=True):
-        raw = torch.tensor(np.asarray(table.features), dtype=torch.float32)
+    devices, references = [], torch.tensor(np.stack([table.features for table in tables])).float()
+    for table, raw, (low, high) in zip(tables, references, ranges, strict=True):
 
         def predict(samples: Tensor, raw: Tensor = raw) -> Tensor:
             return predictor(samples, raw).unsqueeze(1)
@@ -84,7 +85,11 @@ def search_devices(space: NasBench201, rows: int) -> list[SearchDevice]:
         features = (raw - raw.min()) / (raw.max() - raw.min())
         bounds = (torch.tensor([bound], dtype=torch.float32) for bound in (low, high))
         devices.append(SearchDevice(table.name, features, predict, *bounds))
-    return devices
+
+    def predict_all(samples: Tensor, owners: Tensor) -> Tensor:
+        return predictor(samples, references[owners]).unsqueeze(1)
+
+    return devices, predict_all
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -103,7 +108,9 @@ def plain_passes(space: NasBench201, cells: list[Architecture], batch: tuple[Ten
     return total
 
 
-def overhead_ms(devices: list[SearchDevice], rounds: int) -> float:
+def overhead_ms(
+    devices: list[SearchDevice], predict: Callable[[Tensor, Tensor], Tensor], rounds: int
+) -> float:
     """Median milliseconds of an upper-level step in which no network is executed."""
     search = Search(
         NasBench201(),
@@ -113,13 +120,19 @@ def overhead_ms(devices: list[SearchDevice], rounds: int) -> float:
         valid_batches=lambda epoch: [None],
         task_loss=Trivial(),
         config=SearchConfig(epochs=MANY),
+        predict=predict,
     )
     for _ in range(3):
         search.run_epoch()
     return 1e3 * statistics.median(seconds(search.run_epoch) for _ in range(10 * rounds))
 
 
-def compare(size: tuple[int, int, int], devices: list[SearchDevice], rounds: int) -> None:
+def compare(
+    size: tuple[int, int, int],
+    devices: list[SearchDevice],
+    predict: Callable[[Tensor, Tensor], Tensor],
+    rounds: int,
+) -> None:
     channels, cells, batch_size = size
     torch.manual_seed(0)
     space = NasBench201(channels=channels, cells=cells)
@@ -134,6 +147,7 @@ def compare(size: tuple[int, int, int], devices: list[SearchDevice], rounds: int
         valid_batches=lambda epoch: [batch],
         task_loss=loss,
         config=SearchConfig(epochs=MANY),
+        predict=predict,
     )
     search.run_epoch()
     ratios, steps = [], []
@@ -162,11 +176,13 @@ def main() -> None:
     single = (arguments.channels, arguments.cells, arguments.batch)
     if any(single) and not all(single):
         parser.error("--channels, --cells and --batch go together")
-    devices = search_devices(NasBench201(), arguments.rows)
+    devices, predict = search_devices(NasBench201(), arguments.rows)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {DEVICES} devices", flush=True)
-    print(f"all but the networks: {overhead_ms(devices, arguments.rounds):.1f} ms a step", flush=True)
+    print(
+        f"all but the networks: {overhead_ms(devices, predict, arguments.rounds):.1f} ms a step", flush=True
+    )
     for size in [single] if all(single) else SIZES:
-        compare(size, devices, arguments.rounds)
+        compare(size, devices, predict, arguments.rounds)
 
 
 if __name__ == "__main__":
