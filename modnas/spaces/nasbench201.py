@@ -6,8 +6,6 @@ ICLR 2020. Strings, operator names and the order of the benchmark's index are th
 
 from __future__ import annotations
 
-import itertools
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,48 +17,25 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from modnas.spaces.base import Architecture, ArchitectureError, Space, Supernetwork
-
-OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-NONE, SKIP, CONV1, CONV3, POOL = range(5)
+from modnas.spaces.nasbench201_cells import (
+    CONV1,
+    CONV3,
+    EDGES,
+    NONE,
+    OPERATORS,
+    POOL,
+    SKIP,
+    format_cell,
+    live_edges,
+    official_order,
+    simplest,
+)
 
 # Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
 REFERENCE_INDICES = (11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462)
 
 _OP = "(" + "|".join(OPERATORS) + ")"
 _PATTERN = re.compile(rf"\|{_OP}~0\|\+\|{_OP}~0\|{_OP}~1\|\+\|{_OP}~0\|{_OP}~1\|{_OP}~2\|")
-
-
-def format_cell(choices: Sequence[int]) -> str:
-    """Official string of the cell whose edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3 hold these operators."""
-    o = [OPERATORS[c] for c in choices]
-    return f"|{o[0]}~0|+|{o[1]}~0|{o[2]}~1|+|{o[3]}~0|{o[4]}~1|{o[5]}~2|"
-
-
-@cache
-def official_order() -> tuple[tuple[int, ...], ...]:
-    """All 15,625 cells in the order of the published benchmark (position = its index).
-
-    The benchmark's authors shuffled the lexicographic product with Python's generator seeded by 88.
-    """
-    cells = list(itertools.product(range(len(OPERATORS)), repeat=len(EDGES)))
-    random.Random(88).shuffle(cells)
-    return tuple(cells)
-
-
-def live_edges(choices: Sequence[int]) -> tuple[bool, ...]:
-    """Which edges lie on a path of operators other than `none` from the cell's input to its output."""
-    reached = {0}
-    for (i, j), op in zip(EDGES, choices, strict=True):
-        if op != NONE and i in reached:
-            reached.add(j)
-    needed = {3}
-    for (i, j), op in reversed(list(zip(EDGES, choices, strict=True))):
-        if op != NONE and j in needed:
-            needed.add(i)
-    return tuple(
-        op != NONE and i in reached and j in needed for (i, j), op in zip(EDGES, choices, strict=True)
-    )
 
 
 def live_weights(onehot: Tensor) -> Tensor:
@@ -389,16 +364,14 @@ class NasBench201(Space):
     def decode(self, logits: Tensor) -> Architecture:
         """The cell with the highest sum of logits among those whose output depends on their input.
 
-        Its dead edges are set to `none`: cells that differ only there are the same network.
+        It is given in its plainest form: cells that share it are the same network.
         """
         encodings, cells = _usable_cells()
         return self.simplified(self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())]))
 
     def simplified(self, architecture: Architecture) -> Architecture:
-        """The same function with `none` on every edge that is not live."""
-        live = live_edges(architecture.choices)
-        kept = [op if is_live else NONE for op, is_live in zip(architecture.choices, live, strict=True)]
-        return self.architecture(kept)
+        """The plainest cell that is the same network (see `nasbench201_cells.simplest`)."""
+        return self.architecture(simplest(architecture.choices))
 
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """What a runtime that deletes dead operators executes.
