@@ -176,7 +176,7 @@ class _WeightedSum(torch.autograd.Function):
         return total if constant == 0 else total + constant
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_shift, by_weights = None, None
         if ctx.needs_input_grad[1]:
@@ -266,7 +266,9 @@ def _weighted_sum(
     if not terms:
         return torch.zeros_like(like) + shift
     rows, columns = zip(*terms, strict=True)
-    result: Tensor = _WeightedSum.apply(shift, weights[rows, columns], *terms.values())
+    result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
+        shift, weights[rows, columns], *terms.values()
+    )
     return result
 
 
