@@ -160,6 +160,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
             front_size=settings.front_size,
             seed=config.seed,
         ),
+        predict=_predict_all(space, predictors, store, config.devices),
     )
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
@@ -216,6 +217,22 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
         writer.add_scalar(f"loss/{device}", loss, stats.epoch)
     for device, value in (validation.hypervolume if validation else {}).items():
         writer.add_scalar(f"hypervolume/{device}", value, stats.epoch)
+
+
+def _predict_all(
+    space: Space, predictors: dict[str, MetaPredictor], store: Store, devices: Sequence[str]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Metrics of samples (n, width) on the devices with these indices (n,), in one call a predictor."""
+    references = {
+        metric: torch.tensor([device_features(store, name, space, metric).values for name in devices])
+        for metric in predictors
+    }
+
+    def predict(onehot: Tensor, owners: Tensor) -> Tensor:
+        values = [predictors[metric](onehot, references[metric][owners]) for metric in predictors]
+        return torch.stack(values, dim=1)
+
+    return predict
 
 
 def _search_device(

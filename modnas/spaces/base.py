@@ -131,13 +131,10 @@ class Space(ABC):
 
     def encode(self, architectures: Sequence[Architecture]) -> Tensor:
         """One-hot encoding, float32 of shape (n, width)."""
-        rows = torch.zeros(len(architectures), self.width)
-        for row, architecture in zip(rows, architectures, strict=True):
-            start = 0
-            for choice, count in zip(architecture.choices, self.options, strict=True):
-                row[start + choice] = 1.0
-                start += count
-        return rows
+        starts = torch.tensor([0, *self.options[:-1]]).cumsum(0)
+        choices = torch.tensor([a.choices for a in architectures], dtype=torch.long)
+        columns = choices.view(len(architectures), len(self.options)) + starts
+        return torch.zeros(len(architectures), self.width).scatter_(1, columns, 1.0)
 
     def decode(self, logits: Tensor) -> Architecture:
         """The architecture to propose for logits of shape (width,): a usable one that they favour."""
