@@ -11,9 +11,9 @@ from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
-from harness.devices.registry import get_profile
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
+from harness.tables.devices import measurable
 from modnas.spaces import Architecture, Space
 
 
@@ -26,9 +26,10 @@ def profile(
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    target, sized = get_profile(device), make_space(space, settings)
+    sized = make_space(space, settings)
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
+        target = measurable(device, store)
         report = run_profile(target, sized, chosen, store, seed)
     if json_output:
         print_json(_document(report, sized))
