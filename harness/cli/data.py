@@ -12,11 +12,12 @@ import typer
 from harness import datasets
 from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
-from harness.cli.output import JsonOption, print_json, print_table, say
+from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.cli.profile import run_profile
 from harness.errors import UsageError
 from harness.store import Store
 from harness.tables.devices import TableDevice, find_device, table_note, table_origin
+from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
 from harness.tables.importing import BENCHMARKS, Imported, import_csv, import_nasbench201
 from harness.tensors import load_tensors, save_tensors
 from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
@@ -132,6 +133,33 @@ def import_command(
             sized = make_space(space, settings)
             report = import_csv(store, Path(what), device, sized, metric=metric, unit=unit)
     _show_import(sized, report, json_output)
+
+
+@dataset_app.command("fetch")
+def fetch_command(
+    benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(sources())}.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to put the tables in.")],
+    mirror: Annotated[str, typer.Option("--mirror", help="Address to fetch from.")] = MIRROR,
+    json_output: JsonOption = False,
+) -> None:
+    """Download published tables and convert them; the same command continues what was interrupted."""
+    with progress_bar("file") as bar:
+        task = bar.add_task(f"fetching {benchmark}", total=None, rate="-", note="")
+
+        def on_file(one: Fetched, total: int) -> None:
+            bar.update(task, total=total, advance=1, note=Path(one.path).name)
+
+        report = fetch(benchmark, to, mirror, on_file)
+    unverified = sum(not one.verified for one in report.files)
+    if json_output:
+        files = [asdict(one) for one in report.files]
+        print_json({"folder": str(report.folder), "files": files, "written": report.written})
+    else:
+        print_table([(name,) for name in report.written], [f"in {report.folder}"])
+    say(
+        f"{len(report.files)} files, {unverified} of them not verified (no sha256 is known beforehand); "
+        f"what came is recorded in {report.folder / RECORD}"
+    )
 
 
 def _show_import(space: Space, report: list[Imported], json_output: bool) -> None:
