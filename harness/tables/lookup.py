@@ -11,7 +11,7 @@ from harness.profiling import ProfileReport
 from harness.runs import RunConfig
 from harness.store import Measurement, Store
 from harness.tables.devices import StoredTable, stored_table
-from modnas.spaces import Architecture, Space, get_space
+from modnas.spaces import Architecture, Space
 
 
 def check_searchable(config: RunConfig, store: Store, device: str) -> None:
@@ -21,7 +21,7 @@ def check_searchable(config: RunConfig, store: Store, device: str) -> None:
         DatasetError: a reference architecture has no value.
         UsageError: the references are all it has; a predictor for the search cannot be judged on them.
     """
-    space = get_space(config.space)
+    space = config.make_space(config.make_task())
     for metric in config.objectives:
         if metric == "error":
             continue

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -45,7 +46,8 @@ def load_torch(path: Path) -> Any:
     Nothing of it is executed. Raises ConversionError.
     """
     try:
-        with torch.serialization.safe_globals(_ARRAYS):
+        with torch.serialization.safe_globals(_ARRAYS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual files: what cannot be read is an error below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for a damaged file
         reason = " ".join(str(error).split())[:120]
