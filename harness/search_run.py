@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.datasets import UNITS, device_features, device_table
+from harness.datasets import UNITS, device_features, device_table, device_values
 from harness.errors import ModnasHwError
 from harness.runs import Run
 from harness.store import Store
+from harness.tables.devices import table_origin
 from modnas.front import distinct
 from modnas.objectives import SearchDevice, SupernetworkLoss
-from modnas.predictor import MetaPredictor, fit_predictor, from_state, to_state
+from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
 from modnas.refinement import choose, local_search
 from modnas.search import Search, SearchConfig
@@ -107,14 +108,32 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     The predictor that is kept is fitted on everything, the figures come from one fitted without a holdout.
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
+    sample, from_table = profile_sample(run, space), store.table_devices()
     for metric in hardware_metrics(run):
-        tables = [device_table(store, device, space, metric) for device in run.config.devices]
+        tables = [
+            _part_of_table(store, device, space, metric, sample)
+            if device in from_table
+            else device_table(store, device, space, metric)
+            for device in run.config.devices
+        ]
         with _belonging_to(run):
             report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
         tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
         run.save_state(f"predictor-{metric}", tensors, meta)
     run.write_json("predictor.json", report)
     return report
+
+
+def _part_of_table(
+    store: Store, device: str, space: Space, metric: str, sample: list[Architecture]
+) -> DeviceTable:
+    """As much of a table device as would have been measured: the sample, or others where it lacks them.
+
+    A search then uses as many values of every device, and a whole table could not be fitted.
+    """
+    values = device_values(store, device, space, metric)
+    there = [a for a in dict.fromkeys([*sample, *values]) if a in values]
+    return device_table(store, device, space, metric, there[: len(sample)])
 
 
 @contextmanager
@@ -205,6 +224,11 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
         "variant": state.space.variant,
         "best_epoch": state.search.best_epoch,
         "devices": {device: state.read_front(store, device) for device in state.run.config.devices},
+        "tables": {
+            device: origin
+            for device in state.run.config.devices
+            if (origin := table_origin(store, device, state.space, *state.predictors))
+        },
     }
     state.run.write_json("front.json", document)
     return document

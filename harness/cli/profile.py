@@ -12,10 +12,10 @@ from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
-from harness.devices.registry import get_profile
 from harness.energy import EnergyModel
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
+from harness.tables.devices import measurable
 from modnas.spaces import Architecture, Space
 
 
@@ -37,10 +37,11 @@ def profile(
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    target, sized, wanted = get_profile(device), make_space(space, settings), make_metrics(metrics)
-    model = EnergyModel.named(energy_model, target, tdp_w) if energy_model else None
+    sized, wanted = make_space(space, settings), make_metrics(metrics)
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
+        target = measurable(device, store)
+        model = EnergyModel.named(energy_model, target, tdp_w) if energy_model else None
         report = run_profile(target, sized, chosen, store, seed, energy="energy" in wanted)
     if json_output:
         print_json(_document(report, sized, wanted, model))

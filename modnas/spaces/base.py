@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Space(ABC):
         return sum(self.options)
 
     @property
+    def size(self) -> int:
+        """Number of usable architectures, or an upper bound where they are too many to count."""
+        return math.prod(self.options)
+
+    @property
     @abstractmethod
     def variant(self) -> str:
         """Short text for everything but the choices that shapes a network (channels, input size, ...)."""
@@ -116,6 +122,8 @@ class Space(ABC):
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""
+        if count > self.size:
+            raise ValueError(f"space {self.name} has only {self.size} usable architectures")
         found: dict[Architecture, None] = {}
         misses = 0
         while len(found) < count:

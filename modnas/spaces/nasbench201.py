@@ -328,6 +328,10 @@ class NasBench201(Space):
             raise ValueError(f"input height and width must be divisible by 4, not {self.input_shape[1:]}")
 
     @property
+    def size(self) -> int:
+        return len(_usable_cells()[1])
+
+    @property
     def variant(self) -> str:
         size = "x".join(str(n) for n in self.input_shape)
         return f"c{self.channels}n{self.cells}-{size}-{self.classes}"
