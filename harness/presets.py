@@ -61,8 +61,8 @@ class Preset(BaseModel):
     recipe: Recipe
 
 
-# quick: with two channels and digits scaled up to 24 pixels the choice of a cell decides a network's error. Wider
-# networks, or smaller images of which the fixed parts see everything, learn digits with any cell.
+# quick: with two channels and digits scaled up to 24 pixels the choice of a cell decides a network's error.
+# Wider networks, or smaller images of which the fixed parts see everything, learn digits with any cell.
 PRESETS = {
     "quick": Preset(
         space={"channels": 2, "cells": 1},
