@@ -8,17 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from harness.arch_lists import select_architectures
-from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
+from harness.cli.fleet import finish, run_fleet
+from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
+from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from modnas.spaces import Architecture, Space
 
 
 def profile(
-    device: DeviceOption,
+    device: DevicesOption,
     space: SpaceOption = "nasbench201",
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
@@ -26,10 +28,17 @@ def profile(
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    target, sized = get_profile(device), make_space(space, settings)
+    targets, sized = [get_profile(name) for name in dict.fromkeys(device)], make_space(space, settings)
     chosen = select_architectures(archs, sized, seed)
+    if len(targets) > 1:
+        with Store() as store:
+            statuses = run_fleet(targets, sized, chosen, store, seed)
+        if json_output:
+            print_json({"devices": [_fleet_entry(status, sized) for status in statuses]})
+        finish(statuses)
+        return
     with Store() as store:
-        report = run_profile(target, sized, chosen, store, seed)
+        report = run_profile(targets[0], sized, chosen, store, seed)
     if json_output:
         print_json(_document(report, sized))
     else:
@@ -37,6 +46,11 @@ def profile(
         print_table(rows, ["architecture", "status", "median ms", "p90 ms", "reason"])
     if report.failed:
         raise typer.Exit(1)
+
+
+def _fleet_entry(status: DeviceStatus, space: Space) -> dict[str, Any]:
+    measured = _document(status.report, space) if status.report else {"device": status.device}
+    return {**measured, "state": status.state, "error": status.error}
 
 
 def run_profile(

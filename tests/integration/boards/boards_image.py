@@ -65,7 +65,7 @@ def _run(*command: str | Path) -> None:
 
 
 def base_layer() -> Path:
-    """A Debian whose packages are unpacked but not configured: nobody needs more of it than sshd and Python."""
+    """A Debian whose packages are unpacked but not configured: all it has to do is run sshd and Python."""
     with _made_once(f"base-{SUITE}-amd64") as folder:
         if folder is not None:
             sources = [

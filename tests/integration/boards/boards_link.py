@@ -1,4 +1,4 @@
-"""A link between this machine and a network namespace whose delay and loss can be set while it carries traffic.
+"""A link between this machine and a network namespace whose delay and loss can be set at any time.
 
 Run as a program: two TUN devices, one on either side, and a relay of their packets in between. Kernels in
 containers often lack netem, and a relay can be told to lose everything without any of the two ends noticing.
