@@ -64,19 +64,19 @@ class Fleet:
         store: Store,
         *,
         seed: int = 0,
-        backoff_s: Sequence[float] = BACKOFF_S,
+        backoff_s: Sequence[float] | None = None,
         profile_one: ProfileDevice = profile_device,
     ) -> None:
         """Nothing begins yet.
 
         Args:
             seed: of the order in which the architectures are measured.
-            backoff_s: pause after the first, second, ... failure in a row; the last one repeats.
+            backoff_s: pauses after failures in a row, the last one repeated; by default BACKOFF_S.
             profile_one: measures on one device; `profile_device` or something that behaves like it.
         """
         self._profiles, self._space, self._architectures = profiles, space, architectures
         self._store, self._seed = store, seed
-        self._backoff_s, self._profile_one = tuple(backoff_s), profile_one
+        self._backoff_s, self._profile_one = tuple(backoff_s or BACKOFF_S), profile_one
         self._stopping = threading.Event()
         self.statuses = [DeviceStatus(profile.id) for profile in profiles]
 

@@ -158,8 +158,7 @@ def _install_runtime(
     home = board.connection.run("pwd").output.strip().splitlines()[-1]
     packages = posixpath.join(home, board.directory, f"runtime-{version}")
     if offline:
-        _push(board, python, found, packages, say)
-        interpreter, path, mode = python.path, packages, "offline"
+        interpreter, path, mode = _push(board, python, found, packages, say)
     else:
         interpreter, path, mode = _download(board, python, found, packages, say)
     after = facts(board, Interpreter(interpreter, python.version), path)
@@ -168,7 +167,9 @@ def _install_runtime(
     return Manifest(version, interpreter, path, mode, after["runtime"])
 
 
-def _push(board: Board, python: Interpreter, found: dict[str, Any], packages: str, say: Say) -> None:
+def _push(
+    board: Board, python: Interpreter, found: dict[str, Any], packages: str, say: Say
+) -> tuple[str, str | None, str]:
     """Fetch wheels for the board's platform here, and unpack them there."""
     platform = BoardPlatform(found["machine"], found["libc"], python.version)
     say(f"fetching ONNX Runtime for {platform}")
@@ -178,6 +179,7 @@ def _push(board: Board, python: Interpreter, found: dict[str, Any], packages: st
     board.connection.make_folder(board.directory)
     board.connection.write(target, archive)
     _run_python(board, python.path, UNPACK_S, "-c", _UNPACK, target, packages)
+    return python.path, packages, "offline"
 
 
 def _download(
