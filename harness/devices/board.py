@@ -117,16 +117,24 @@ class Board:
         """Record an installation."""
         self.connection.write(f"{self.directory}/{MANIFEST}", json.dumps(asdict(manifest)).encode())
 
+    @property
+    def archive_path(self) -> str:
+        """Where this host's agent belongs on the board."""
+        return f"{self.directory}/modnas_agent-{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
+
+    def has_archive(self) -> bool:
+        """Whether this host's agent is on the board."""
+        size, _ = self.connection.sizes(self.directory).get(self.archive_path.rpartition("/")[2], (None, 0))
+        return size == len(archive_bytes())
+
     def bring_archive(self) -> str:
         """Put this host's agent on the board if it is not there; its path."""
-        content = archive_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        path = f"{self.directory}/modnas_agent-{digest[:12]}.pyz"
-        if self.connection.sizes(self.directory).get(path.rpartition("/")[2], (None,))[0] != len(content):
+        if not self.has_archive():
+            content = archive_bytes()
             self.connection.make_folder(self.directory)
-            self.connection.write(path, content)
-            self.check_sha256(path, digest)
-        return path
+            self.connection.write(self.archive_path, content)
+            self.check_sha256(self.archive_path, hashlib.sha256(content).hexdigest())
+        return self.archive_path
 
     def check_sha256(self, path: str, digest: str) -> None:
         """Have the board hash a file. Raises DeviceUnavailableError when it is not what was sent."""

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import modnas_agent
-
 from harness.devices.board import MANIFEST, Board, Interpreter, Manifest
 from harness.devices.wheels import REQUIREMENTS, BoardPlatform, runtime_archive
 from harness.errors import DeviceUnavailableError
@@ -92,10 +90,12 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
     Raises:
         DeviceUnavailableError: what the board lacks, with the mend.
     """
-    wanted = content_key({"agent": modnas_agent.__version__, "requirements": list(REQUIREMENTS)})[:12]
+    wanted = content_key({"requirements": list(REQUIREMENTS)})[:12]
     known = board.manifest()
     if known is not None and known.version == wanted and _is_whole(board, known):
-        return Installed(False, known)
+        upgraded = not board.has_archive()
+        board.bring_archive()
+        return Installed(upgraded, known)
     python = board.find_python()
     say(f"{board.connection.address}: Python {python.text} at {python.path}")
     found = facts(board, python)
@@ -131,8 +131,11 @@ def uninstall(board: Board) -> bool:
 
 
 def _is_whole(board: Board, manifest: Manifest) -> bool:
-    names = board.connection.sizes(board.directory)
-    return manifest.packages is None or posixpath.basename(manifest.packages) in names
+    """Whether the interpreter and the packages that were installed are still there."""
+    tests = [f"test -x {shlex.quote(manifest.python)}"]
+    if manifest.packages is not None:
+        tests.append(f"test -d {shlex.quote(manifest.packages)}")
+    return board.connection.run(" && ".join(tests)).status == 0
 
 
 def _install_runtime(
@@ -220,7 +223,7 @@ def _offline(board: Board) -> str:
 def _remove_others(board: Board, manifest: Manifest) -> None:
     """Delete what earlier versions left."""
     kept = {posixpath.basename(manifest.packages or ""), manifest.python.split("/bin/")[0].rpartition("/")[2]}
-    archive = posixpath.basename(board.bring_archive())
+    archive = posixpath.basename(board.archive_path)
     for name in board.connection.sizes(board.directory):
         old_agent = name.startswith("modnas_agent-") and name != archive
         old_runtime = name.startswith("runtime-") and name not in kept

@@ -29,7 +29,7 @@ FIRST_ATTEMPT_S = 15.0
 LEAST_ATTEMPT_S = 3.0
 # How long a resent measurement waits for an agent that still holds the board, beyond its own time limit.
 LOCK_MARGIN_S = 10.0
-_REPEATED = ("measure", "probe", "fetch")
+_REPEATED = ("measure", "probe", "ping")
 _IDENTITY = ("machine", "board", "cpu")
 
 
