@@ -13,6 +13,7 @@ from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOptio
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
+from harness.errors import DeviceUnavailableError
 from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
@@ -60,16 +61,24 @@ def run_profile(
     with progress_bar("arch") as bar:
         task = bar.add_task(f"measuring on {target.id}", total=None, rate="-", note="")
         began = time.monotonic()
+        measured: list[Measurement] = []
 
         def on_start(missing: int, reused: int) -> None:
             bar.update(task, total=missing, note=f"({reused} in the store)")
 
         def on_row(row: Measurement, report: ProfileReport) -> None:
+            measured.append(row)
             rate = report.measured / (time.monotonic() - began)
             note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
             bar.update(task, completed=report.measured, rate=f"{rate:.2f}", note=note)
 
-        report = profile_device(target, space, chosen, store, seed=seed, on_start=on_start, on_row=on_row)
+        try:
+            report = profile_device(target, space, chosen, store, seed=seed, on_start=on_start, on_row=on_row)
+        except DeviceUnavailableError as error:
+            if not measured:
+                raise
+            mend = f"{len(measured)} measured before are kept, the same command goes on from there"
+            raise DeviceUnavailableError(f"{error}; {mend}") from error
     say(summary(report))
     return report
 

@@ -35,13 +35,13 @@ try:
     import onnxruntime, numpy
     runtime, reason = onnxruntime.__version__, None
 except Exception as error:
-    runtime, reason = None, "%s: %s" % (type(error).__name__, error)
+    runtime, reason = None, type(error).__name__ + ": " + str(error)
 print(json.dumps({
     "machine": platform.machine(), "libc": platform.libc_ver(), "runtime": runtime, "reason": reason,
     "pip": importlib.util.find_spec("pip") is not None,
     "venv": importlib.util.find_spec("ensurepip") is not None,
     "termux": "com.termux" in (os.environ.get("PREFIX") or sys.prefix),
-    "missing": [name for name in %(libraries)r if not loads(name)],
+    "missing": [name for name in sys.argv[1:] if not loads(name)],
 }))
 """
 _UNPACK = """
@@ -68,15 +68,15 @@ class Installed:
     manifest: Manifest
 
 
-def facts(board: Board, python: Interpreter, packages: str | None = None) -> dict[str, Any]:
+def facts(board: Board, python: str, packages: str | None = None) -> dict[str, Any]:
     """What decides how the runtime can come to the board: platform, pip, venv, missing system libraries."""
-    code = _FACTS % {"libraries": tuple(_SYSTEM_PACKAGES)}
-    done = board.connection.run(board.python_command(python.path, "-c", code, packages=packages), 120.0)
+    command = board.python_command(python, "-c", _FACTS, *_SYSTEM_PACKAGES, packages=packages)
+    done = board.connection.run(command, 120.0)
     try:
         found: dict[str, Any] = json.loads(done.output.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
         said = (done.errors.strip() or "nothing").splitlines()[-1]
-        raise DeviceUnavailableError(f"{python.path} on {board.connection.address} fails: {said}") from error
+        raise DeviceUnavailableError(f"{python} on {board.connection.address} fails: {said}") from error
     return found
 
 
@@ -98,7 +98,7 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
         return Installed(upgraded, known)
     python = board.find_python()
     say(f"{board.connection.address}: Python {python.text} at {python.path}")
-    found = facts(board, python)
+    found = facts(board, python.path)
     board.bring_archive()
     if found["runtime"]:
         say(f"ONNX Runtime {found['runtime']} is there already")
@@ -135,7 +135,10 @@ def _is_whole(board: Board, manifest: Manifest) -> bool:
     tests = [f"test -x {shlex.quote(manifest.python)}"]
     if manifest.packages is not None:
         tests.append(f"test -d {shlex.quote(manifest.packages)}")
-    return board.connection.run(" && ".join(tests)).status == 0
+    if board.connection.run(" && ".join(tests)).status != 0:
+        return False
+    # What was not installed by us may have gone without a trace.
+    return manifest.mode != "present" or facts(board, manifest.python)["runtime"] is not None
 
 
 def _install_runtime(
@@ -164,7 +167,7 @@ def _install_runtime(
         interpreter, path, mode = _push(board, python, found, packages, say)
     else:
         interpreter, path, mode = _download(board, python, found, packages, say)
-    after = facts(board, Interpreter(interpreter, python.version), path)
+    after = facts(board, interpreter, path)
     if not after["runtime"]:
         raise DeviceUnavailableError(f"ONNX Runtime was installed on {address} but fails: {after['reason']}")
     return Manifest(version, interpreter, path, mode, after["runtime"])

@@ -64,16 +64,17 @@ def _run(*command: str | Path) -> None:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()[-800:]}")
 
 
-def base_layer() -> Path:
+def base_layer(architecture: str = "amd64") -> Path:
     """A Debian whose packages are unpacked but not configured: all it has to do is run sshd and Python."""
-    with _made_once(f"base-{SUITE}-amd64") as folder:
+    name = f"base-{SUITE}-{architecture}"
+    with _made_once(name) as folder:
         if folder is not None:
             sources = [
                 path
                 for path in map(Path, ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"))
                 if path.exists()
             ]
-            options = ["--quiet", "--arch=amd64", "--variant=extract", f"--include={PACKAGES}"]
+            options = ["--quiet", f"--arch={architecture}", "--variant=extract", f"--include={PACKAGES}"]
             _run("mmdebstrap", *options, SUITE, folder, sources[0])
             (folder / "etc/passwd").write_text(PASSWD)
             (folder / "etc/group").write_text(GROUP)
@@ -81,7 +82,7 @@ def base_layer() -> Path:
             for path in ("proc", "sys", "dev", "run", "tmp", "root/.ssh", "home/board/.ssh", "etc/ssh"):
                 (folder / path).mkdir(parents=True, exist_ok=True)
             (folder / "tmp").chmod(0o1777)
-    return cache_folder() / f"base-{SUITE}-amd64"
+    return cache_folder() / name
 
 
 def runtime_layer() -> Path:

@@ -32,12 +32,26 @@ AllowTcpForwarding yes
 Subsystem sftp internal-sftp
 MaxStartups 100
 """
+EMULATED_SESSION = "SetEnv QEMU_CPU=cortex-a72\n"
+CPUINFO = """processor\t: {number}
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd08
+CPU revision\t: 3
+
+"""
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+QEMU_REGISTRATION = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 #: Runs as the first process of the board's mount and process namespaces.
 INIT = """
 set -e
 R={folder}/root
 mount -t overlay overlay -o lowerdir={layers},upperdir={folder}/upper,workdir={folder}/work $R
 mount -t proc proc $R/proc
+{more}
 mount --bind {folder}/sys $R/sys
 mount -t tmpfs -o mode=755 tmpfs $R/dev
 for x in null zero full random urandom tty; do touch $R/dev/$x; mount --bind /dev/$x $R/dev/$x; done
@@ -66,15 +80,29 @@ def _ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-class NamespaceBoard:
-    """One board. `with_runtime` says whether ONNX Runtime is installed on it."""
+def register_qemu() -> None:
+    """Have the kernel run programs for aarch64 under qemu-user, in every namespace."""
+    if not (BINFMT / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "none", BINFMT], check=True)
+    if not (BINFMT / "qemu-aarch64").exists():
+        (BINFMT / "register").write_text(QEMU_REGISTRATION.read_text())
 
-    def __init__(self, folder: Path, with_runtime: bool = True) -> None:
+
+class NamespaceBoard:
+    """One board.
+
+    `with_runtime`: whether ONNX Runtime is installed on it. `emulated`: board (c), aarch64 under qemu-user.
+    """
+
+    def __init__(self, folder: Path, with_runtime: bool = True, emulated: bool = False) -> None:
         self.folder = folder
         self.number, self._slot = _take_slot()
         self.namespace = f"modnas-b{self.number}"
         self.address = f"{NETWORK}.{4 * self.number + 2}"
-        layers = [str(base_layer())]
+        self._emulated = emulated
+        if emulated:
+            register_qemu()
+        layers = [str(base_layer("arm64" if emulated else "amd64"))]
         if with_runtime:
             layers.insert(0, str(runtime_layer()))
         self._layers = ":".join(layers)
@@ -95,7 +123,7 @@ class NamespaceBoard:
         client_key = make_key(self.folder / "client_key")
         host_key = make_key(self.folder / "upper/etc/ssh/board_host_key")
         (self.folder / "upper/etc/ssh/board_sshd_config").write_text(
-            SSHD_CONFIGURATION.format(address=self.address)
+            SSHD_CONFIGURATION.format(address=self.address) + EMULATED_SESSION * self._emulated
         )
         for home in ("root", "home/board"):
             path = self.folder / "upper" / home
@@ -113,7 +141,10 @@ class NamespaceBoard:
         (zone / "temp").write_text("48200\n")
         for name in ("possible", "present", "online"):
             (cpus / name).write_text(f"0-{(os.cpu_count() or 1) - 1}\n")
-        (self.folder / "init.sh").write_text(INIT.format(folder=self.folder, layers=self._layers))
+        # Runtimes read which Arm core they are on, and crash when they are shown an x86 one.
+        (self.folder / "cpuinfo").write_text("".join(CPUINFO.format(number=n) for n in range(2)))
+        more = f"mount --bind {self.folder}/cpuinfo $R/proc/cpuinfo" if self._emulated else ""
+        (self.folder / "init.sh").write_text(INIT.format(folder=self.folder, layers=self._layers, more=more))
 
     def _lay_link(self) -> None:
         # Should the link's device vanish, its packets must not leave by the default route.
@@ -231,6 +262,17 @@ class NamespaceBoard:
         if done.returncode != 0:
             raise RuntimeError(f"{script!r} on the board: {done.stderr}")
         return done.stdout
+
+    def mount_small_disk(self, path: str, kilobytes: int) -> None:
+        """Mount a disk of this size, which everybody may write to, over a folder of the board."""
+        assert self._holder is not None
+        self.shell(f"mkdir -p {path}")
+        inside = next(pid for pid, command in self.commands().items() if "sshd" in command)
+        # The board has no mount of its own; its root is a folder of the mount namespace's root.
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "tmpfs"]
+        subprocess.run(
+            ["nsenter", "--target", str(inside), "--mount", *mount, f"{self.folder}/root{path}"], check=True
+        )
 
     def remove(self) -> None:
         """Power off, take the link away, delete the disk."""

@@ -144,10 +144,8 @@ def test_agent_that_dies_each_time_is_given_up(board: NamespaceBoard, tmp_path: 
 
 
 def test_full_disk_is_named(board: NamespaceBoard) -> None:
-    board.shell(
-        "mkdir -p /home/board/.modnas-agent && mount -t tmpfs -o size=400k tmpfs /home/board/.modnas-agent"
-        " && chown board /home/board/.modnas-agent && head -c 390000 /dev/zero > /home/board/.modnas-agent/x"
-    )
+    board.mount_small_disk("/home/board/.modnas-agent", kilobytes=400)
+    board.shell("head -c 390000 /dev/zero > /home/board/.modnas-agent/x")
     with pytest.raises(DeviceUnavailableError, match=r"the disk of board@.* is full") as caught:
         open_transport(DeviceProfile.model_validate(board.endpoint().profile("board")))
     assert "free some space there" in str(caught.value)
@@ -182,8 +180,9 @@ def test_latency_is_the_boards_and_not_the_links(board: NamespaceBoard, tmp_path
         transport = open_transport(DeviceProfile.model_validate(board.endpoint().profile("board")))
         client = AgentClient(transport)
         artifact = {"path": transport.put(path), "sha256": sha256}
-        result = client.measure(spin("x", artifact, 0.5), 60.0)
-        medians.append(result["latency"]["median_ms"])
+        results = [client.measure(spin(f"{delay_ms}-{n}", artifact, 0.2), 60.0) for n in range(4)]
+        # The best of a few: another process may have been in the way, but none makes a measurement shorter.
+        medians.append(min(result["latency"]["median_ms"] for result in results))
         client.close()
     assert medians[1] == pytest.approx(medians[0], rel=0.03)
 
