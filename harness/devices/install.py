@@ -95,6 +95,8 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
     if known is not None and known.version == wanted and _is_whole(board, known):
         upgraded = not board.has_archive()
         board.bring_archive()
+        if upgraded:
+            _remove_others(board, known)
         return Installed(upgraded, known)
     python = board.find_python()
     say(f"{board.connection.address}: Python {python.text} at {python.path}")

@@ -82,14 +82,20 @@ class RemoteTransport(_Strict):
     ssh: SshSettings
 
 
-def _transport_kind(value: Any) -> str:
-    return "remote" if isinstance(value, (dict, RemoteTransport)) else "local"
+def _transport_kind(value: Any) -> str | None:
+    if isinstance(value, (dict, RemoteTransport)):
+        return "remote"
+    return "local" if value == "local" else None
 
 
 # Tagged, so that an error names the field that is wrong and not each alternative that did not fit.
 TransportSettings = Annotated[
     Annotated[Literal["local"], Tag("local")] | Annotated[RemoteTransport, Tag("remote")],
-    Discriminator(_transport_kind),
+    Discriminator(
+        _transport_kind,
+        custom_error_type="transport",
+        custom_error_message="expected local, or ssh with its settings: {ssh: {}}",
+    ),
 ]
 
 

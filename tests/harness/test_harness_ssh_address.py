@@ -132,14 +132,14 @@ def test_shipped_board_is_found_by_its_name(config: Path) -> None:
         ("{ssh: {host: '-x'}}", "transport.remote.ssh.host"),
         ("{ssh: {directory: 'a; rm -rf b'}}", "transport.remote.ssh.directory"),
         ("{ssh: {directory: ''}}", "transport.remote.ssh.directory"),
-        ("ssh", "transport"),
+        ("ssh", "transport: expected local, or ssh"),
         ("{}", "transport.remote.ssh"),
     ],
 )
 def test_wrong_transport_names_its_field(tmp_path: Path, transport: str, field: str) -> None:
     path = tmp_path / "pi.yaml"
     path.write_text(f"name: pi\ntransport: {transport}\n")
-    with pytest.raises(ProfileError, match=f"field {field}: "):
+    with pytest.raises(ProfileError, match=f"field {field}"):
         load_profile(path)
 
 

@@ -153,6 +153,10 @@ def test_install_from_the_boards_own_index(tmp_path: Path, run: Run, can_make_lo
         assert "ONNX Runtime 1.99.0 installed" in run("agent install --device online")
         assert "1.99.0 (venv)" in run("agent status --device online")
         assert "was installed already" in run("agent install --device online")
+        (agent,) = (board.directory / "agent").glob("*.pyz")
+        agent.rename(agent.with_name("modnas_agent-0123456789ab.pyz"))
+        assert "1.99.0 installed" in run("agent install --device online"), "another version was there"
+        assert list((board.directory / "agent").glob("*.pyz")) == [agent], "one version stays"
         run("agent uninstall --device online")
         assert not any(board.directory.iterdir())
         assert "nothing was installed" in run("agent uninstall --device online")

@@ -161,6 +161,18 @@ def test_banner_and_talkative_shell_do_no_harm(loopback: LoopbackBoard) -> None:
         noisy.stop()
 
 
+def test_agent_of_another_protocol_is_refused(loopback: LoopbackBoard) -> None:
+    old = loopback.folder / "old"
+    greeting = '{"event": "hello", "id": "", "protocol": 99, "agent_version": "9.9"}'
+    python = loopback.endpoint.extra["python"]
+    old.write_text(
+        f'#!/bin/sh\ncase "$*" in *serve*) echo \'{greeting}\'; sleep 5; exit;; esac\nexec {python} "$@"\n'
+    )
+    old.chmod(0o755)
+    text = refusal(loopback.endpoint, python=str(old))
+    assert "speaks protocol 99" in text and "install the same version on both" in text
+
+
 def test_endless_garbage_is_named(loopback: LoopbackBoard) -> None:
     folder = loopback.folder
     mad = folder / "mad"
