@@ -59,12 +59,12 @@ class SshTransport:
             line = encode(frame)
         except ProtocolError as error:
             raise UsageError(f"the request cannot be sent to the agent: {error}") from error
-        with self._connection.limit(ANSWER_S, "sending"):
-            try:
+        try:
+            with self._connection.limit(ANSWER_S, "sending"):
                 self._channel.settimeout(ANSWER_S)
                 self._channel.sendall(line)
-            except OSError as error:  # a closed channel, or one that takes nothing any more
-                raise self._closed() from error
+        except (TransportClosedError, TransportTimeoutError) as error:
+            raise self._closed() from error  # closed, or it takes nothing any more
 
     def receive(self, timeout_s: float) -> Frame:
         began = time.monotonic()

@@ -72,6 +72,8 @@ def connect(address: Address, timeout_s: float) -> list[paramiko.SSHClient]:
     except BaseException as error:
         close(clients)
         wire.close()
+        if isinstance(error, TransportTimeoutError):
+            raise explain(hop, TimeoutError()) from error
         if isinstance(error, (DeviceUnavailableError, UsageError)) or not isinstance(error, Exception):
             raise
         raise explain(hop, error) from error

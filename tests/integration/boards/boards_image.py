@@ -42,6 +42,14 @@ def cache_folder() -> Path:
     return _CACHE
 
 
+def share_wheels(home: Path) -> None:
+    """Have a home folder use the wheels in the cache, so that they are downloaded once and not once a test."""
+    wheels = cache_folder() / "wheels"
+    wheels.mkdir(exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "wheels").symlink_to(wheels)
+
+
 @contextmanager
 def _made_once(name: str) -> Iterator[Path | None]:
     """A folder to fill that becomes `name` when the block ends well; None when it is there already."""

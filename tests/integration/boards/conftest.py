@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from boards_image import cache_folder
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 from boards_namespace import QEMU_REGISTRATION, NamespaceBoard
@@ -23,8 +22,6 @@ def no_ssh_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    # Wheels are downloaded once, not once a home.
-    monkeypatch.setenv("PIP_CACHE_DIR", str(cache_folder() / "pip"))
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from boards_image import share_wheels
 from boards_namespace import NamespaceBoard
 
 from harness.cli import main
@@ -38,6 +39,7 @@ def test_bare_aarch64_board_becomes_a_device_vector(
 ) -> None:
     monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MODNAS_STORE", raising=False)
+    share_wheels(tmp_path / "home")
     board = make_board(with_runtime=False, emulated=True)
     reach = ["--identity-file", str(board.client_key), "--known-hosts", str(board.known_hosts)]
     assert main(["devices", "add", "arm", "--ssh", f"board@{board.address}", *reach]) == 0

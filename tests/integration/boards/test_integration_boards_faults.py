@@ -174,17 +174,17 @@ def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -
 
 def test_latency_is_the_boards_and_not_the_links(board: NamespaceBoard, tmp_path: Path) -> None:
     path, sha256 = spin_artifact(tmp_path, 2.0)
-    medians = []
+    fastest = []
     for delay_ms, loss in ((0.0, 0.0), (100.0, 5.0)):
         board.set_link(delay_ms, loss)
         transport = open_transport(DeviceProfile.model_validate(board.endpoint().profile("board")))
         client = AgentClient(transport)
         artifact = {"path": transport.put(path), "sha256": sha256}
         results = [client.measure(spin(f"{delay_ms}-{n}", artifact, 0.2), 60.0) for n in range(4)]
-        # The best of a few: another process may have been in the way, but none makes a measurement shorter.
-        medians.append(min(result["latency"]["median_ms"] for result in results))
+        # The quick runs of a few measurements: another process may have been in the way of the others.
+        fastest.append(min(result["latency"]["p10_ms"] for result in results))
         client.close()
-    assert medians[1] == pytest.approx(medians[0], rel=0.03)
+    assert fastest[1] == pytest.approx(fastest[0], rel=0.03)
 
 
 def test_runtime_that_is_missing_comes_with_the_command(make_board: Callable[..., NamespaceBoard]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from boards_image import share_wheels
 from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
 
@@ -31,6 +32,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command line; what the user reads."""
     monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MODNAS_STORE", raising=False)
+    share_wheels(tmp_path / "home")
 
     def command(line: str, code: int = 0) -> str:
         ended = main(shlex.split(line))
