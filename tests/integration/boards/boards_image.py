@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def share_wheels(home: Path) -> None:
-    """Have a home folder use the wheels in the cache, so that they are downloaded once and not once a test."""
+    """Have a home folder use the wheels in the cache: downloaded once, and not once a test."""
     wheels = cache_folder() / "wheels"
     wheels.mkdir(exist_ok=True)
     home.mkdir(parents=True, exist_ok=True)
