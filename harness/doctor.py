@@ -67,6 +67,8 @@ def _device(name: str) -> Finding:
     try:
         with DeviceSession(get_profile(name)) as session:
             detail = f"{session.profile.backend} {session.runtime_version}, fingerprint {session.fingerprint}"
+            sensors = session.client.inventory.get("power_sensors")
+            detail += f", power sensors: {', '.join(sensors or []) or 'none'}"
             return Finding(f"device {name}", True, detail, required)
     except ModnasHwError as error:
         return Finding(f"device {name}", False, str(error), required)

@@ -64,6 +64,7 @@ class Fleet:
         store: Store,
         *,
         seed: int = 0,
+        energy: bool = False,
         backoff_s: Sequence[float] | None = None,
         profile_one: ProfileDevice = profile_device,
     ) -> None:
@@ -71,11 +72,12 @@ class Fleet:
 
         Args:
             seed: of the order in which the architectures are measured.
+            energy: measure energy too, where a device has a sensor.
             backoff_s: pauses after failures in a row, the last one repeated; by default BACKOFF_S.
             profile_one: measures on one device; `profile_device` or something that behaves like it.
         """
         self._profiles, self._space, self._architectures = profiles, space, architectures
-        self._store, self._seed = store, seed
+        self._store, self._options = store, {"seed": seed, "energy": energy}
         self._backoff_s, self._profile_one = tuple(backoff_s or BACKOFF_S), profile_one
         self._stopping = threading.Event()
         self.statuses = [DeviceStatus(profile.id) for profile in profiles]
@@ -144,7 +146,7 @@ class Fleet:
             self._space,
             self._architectures,
             self._store,
-            seed=self._seed,
+            **self._options,
             on_start=on_start,
             on_row=on_row,
         )

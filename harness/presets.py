@@ -10,11 +10,16 @@ from harness.errors import UsageError
 
 
 class Recipe(BaseModel):
-    """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation."""
+    """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation.
+
+    `repeats`: trainings from different initial weights; the error is their mean. One training of a small
+    network says as much of its luck as of its architecture.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -33,6 +38,8 @@ class Preset(BaseModel):
         task_side: images are scaled to that many pixels a side.
         search: settings of `modnas.search.SearchConfig`.
         counterfactual: the supernetwork's (see `modnas.spaces.Supernetwork`).
+        refine: architectures of a front's surroundings that are scored by the search's own models (see
+            `modnas.refinement`); 0: the front is what the MetaHypernetwork says.
         validate_every: epochs from one scoring of the front to the next.
         recipe: how a network is trained when it is evaluated.
     """
@@ -48,6 +55,7 @@ class Preset(BaseModel):
     task_side: Annotated[int, Field(ge=4)] | None = None
     search: dict[str, Any]
     counterfactual: bool = False
+    refine: Annotated[int, Field(ge=0)] = 0
     validate_every: Annotated[int, Field(ge=1)] = 1
     front_size: Annotated[int, Field(ge=2)] = 24
     recipe: Recipe

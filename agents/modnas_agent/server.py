@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from modnas_agent import errors
+from modnas_agent.energy import describe, uses_gpu
 from modnas_agent.executor import Executor, Job
 from modnas_agent.hello import hello
 from modnas_agent.journal import Journal
 from modnas_agent.output import Output
 from modnas_agent.protocol import Frame, FrameReader, ProtocolError
-from modnas_agent.request import RequestError, parse_measure, request_id
+from modnas_agent.request import EnergyRequest, RequestError, parse_energy, parse_measure, request_id
 
 #: Jobs waiting behind the running one; a host has little reason for more than one or two.
 MAX_QUEUE = 64
@@ -66,6 +67,7 @@ class Server:
             "ping": self._ping,
             "measure": self._measure,
             "probe": self._probe,
+            "sensor": self._sensor,
             "cancel": self._cancel,
             "fetch": self._fetch,
             "bye": lambda frame: self._end(),
@@ -159,6 +161,12 @@ class Server:
         if not isinstance(backend, str):
             raise RequestError("backend: a string is needed")
         self._enqueue(Job(request_id(frame), backend))
+
+    def _sensor(self, frame: Frame) -> None:
+        """Which power sensor a measurement with this `energy` and these backend `options` would use."""
+        energy, options = parse_energy(frame) or EnergyRequest(), frame.get("options")
+        on_gpu = uses_gpu(options if isinstance(options, dict) else {})
+        self._send({"event": "sensor", "id": request_id(frame), **describe(energy, on_gpu)})
 
     def _enqueue(self, job: Job) -> None:
         if len(self._queue) >= MAX_QUEUE:

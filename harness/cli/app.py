@@ -13,7 +13,7 @@ import typer
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from harness.cli import agent, data, devices, doctor, profile, search
+from harness.cli import agent, baselines, data, devices, doctor, profile, search
 from harness.cli.output import say
 from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
@@ -42,6 +42,7 @@ app.command("search")(search.search)
 app.command("front")(search.front)
 app.command("verify")(search.verify)
 app.command("report")(search.report)
+app.command("baselines")(baselines.baselines)
 
 
 @app.callback()

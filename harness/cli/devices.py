@@ -11,6 +11,14 @@ from harness.devices.adding import add_board, remove_profile, ssh_settings
 from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.devices.steps import check_device
 from harness.errors import ModnasHwError
+from harness.store import Store
+from harness.tables.devices import (
+    TableDevice,
+    describe_tables,
+    find_device,
+    measurable,
+    table_details,
+)
 
 app = typer.Typer(help="Device profiles.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,7 +26,7 @@ app = typer.Typer(help="Device profiles.", no_args_is_help=True, rich_markup_mod
 @app.command("list")
 def list_devices(json_output: JsonOption = False) -> None:
     """List all profiles; a broken one is listed with what is wrong."""
-    rows: list[tuple[str, str, str, str, int | None, str]] = []
+    rows: list[tuple[str, str, str, str, str, int | None, str]] = []
     for name in device_names():
         source = "user" if is_user_profile(name) else "shipped"
         try:
@@ -26,6 +34,7 @@ def list_devices(json_output: JsonOption = False) -> None:
             rows.append(
                 (
                     name,
+                    "profile",
                     source,
                     "ssh" if profile.ssh else "local",
                     profile.backend,
@@ -34,8 +43,10 @@ def list_devices(json_output: JsonOption = False) -> None:
                 )
             )
         except ModnasHwError as error:
-            rows.append((name, source, "-", "-", None, f"broken: {error}"))
-    keys = ["name", "source", "transport", "backend", "batch", "description"]
+            rows.append((name, "profile", source, "-", "-", None, f"broken: {error}"))
+    with Store() as store:
+        rows += [(name, "table", "import", "-", "-", None, text) for name, text in describe_tables(store)]
+    keys = ["name", "kind", "source", "transport", "backend", "batch", "description"]
     if json_output:
         print_json({"devices": [dict(zip(keys, row, strict=True)) for row in rows]})
     else:
@@ -45,7 +56,12 @@ def list_devices(json_output: JsonOption = False) -> None:
 @app.command()
 def show(name: str, json_output: JsonOption = False) -> None:
     """Show one profile with all its defaults filled in."""
-    content = get_profile(name).model_dump()
+    with Store() as store:
+        target = find_device(name, store)
+        if isinstance(target, TableDevice):
+            content: dict[str, Any] = {"name": name, "kind": "table", "tables": table_details(store, name)}
+        else:
+            content = target.model_dump()
     if json_output:
         print_json(content)
         return
@@ -61,12 +77,15 @@ def show(name: str, json_output: JsonOption = False) -> None:
 @app.command()
 def check(name: str, json_output: JsonOption = False) -> None:
     """Walk from the network to the runtime, and name the first step that fails; exit 3 if one does."""
-    document = check_device(get_profile(name), lambda step: say(f"ok  {step.name}: {step.found}"))
+    with Store() as store:
+        target = measurable(name, store)
+    document = check_device(target, lambda step: say(f"ok  {step.name}: {step.found}"))
     if json_output:
         print_json(document)
     else:
         print_table([(key, str(value)) for key, value in document.items()], ["field", "value"])
-        say(f"device {name} is ready")
+        energy = document["energy"]
+        say(f"device {name} is ready; energy: {energy['sensor'] or energy['reason']}")
 
 
 @app.command()

@@ -21,10 +21,16 @@ _HEADERS = ["device", "state", "done", "rate/s", "left", "temperature", "last er
 
 
 def run_fleet(
-    targets: list[DeviceProfile], space: Space, chosen: list[Architecture], store: Store, seed: int
+    targets: list[DeviceProfile],
+    space: Space,
+    chosen: list[Architecture],
+    store: Store,
+    seed: int,
+    *,
+    energy: bool,
 ) -> list[DeviceStatus]:
     """`Fleet.run` with a table that is drawn again and again on a terminal, and once at the end elsewhere."""
-    fleet = Fleet(targets, space, chosen, store, seed=seed)
+    fleet = Fleet(targets, space, chosen, store, seed=seed, energy=energy)
     console = Console(file=sys.stderr)
     if console.is_terminal:
         with Live(_table(fleet.statuses), console=console, refresh_per_second=4) as live:

@@ -21,6 +21,20 @@ SetOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
 
+# What a device can be asked for.
+MEASURABLE = ("latency", "energy", "memory")
+
+
+def make_metrics(text: str) -> frozenset[str]:
+    """The set of metrics in a comma-separated list. Raises UsageError for an unknown one."""
+    chosen = frozenset(name.strip() for name in text.split(",") if name.strip())
+    unknown = sorted(chosen - set(MEASURABLE))
+    if unknown or not chosen:
+        what = f"no metric {unknown[0]!r}" if unknown else "no metric"
+        raise UsageError(f"--metrics {text}: {what}; known: {', '.join(MEASURABLE)}")
+    return chosen
+
+
 def make_space(name: str, settings: list[str] | None) -> Space:
     """The space with networks of the size the `--set` options give. Raises UsageError."""
     config: dict[str, Any] = {}

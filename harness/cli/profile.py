@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from harness.arch_lists import select_architectures
 from harness.cli.fleet import finish, run_fleet
-from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_space
+from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
-from harness.devices.registry import get_profile
+from harness.energy import EnergyModel
 from harness.errors import DeviceUnavailableError
 from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
+from harness.tables.devices import measurable
 from modnas.spaces import Architecture, Space
 
 
@@ -26,36 +28,55 @@ def profile(
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
     seed: SeedOption = 0,
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
+    ] = "latency,memory",
+    energy_model: Annotated[
+        str | None, typer.Option("--energy-model", help="tdp: add a modelled energy, marked as such.")
+    ] = None,
+    tdp_w: Annotated[
+        float | None, typer.Option("--tdp-w", min=0.001, help="Thermal design power in watts for the model.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
-    targets, sized = [get_profile(name) for name in dict.fromkeys(device)], make_space(space, settings)
+    sized, wanted = make_space(space, settings), make_metrics(metrics)
     chosen = select_architectures(archs, sized, seed)
-    if len(targets) > 1:
-        with Store() as store:
-            statuses = run_fleet(targets, sized, chosen, store, seed)
-        if json_output:
-            print_json({"devices": [_fleet_entry(status, sized) for status in statuses]})
-        finish(statuses)
-        return
     with Store() as store:
-        report = run_profile(targets[0], sized, chosen, store, seed)
+        targets = [measurable(name, store) for name in dict.fromkeys(device)]
+        models = [EnergyModel.named(energy_model, one, tdp_w) if energy_model else None for one in targets]
+        if len(targets) > 1:
+            statuses = run_fleet(targets, sized, chosen, store, seed, energy="energy" in wanted)
+            if json_output:
+                pairs = zip(statuses, models, strict=True)
+                print_json({"devices": [_fleet_entry(one, sized, wanted, model) for one, model in pairs]})
+            finish(statuses)
+            return
+        report = run_profile(targets[0], sized, chosen, store, seed, energy="energy" in wanted)
     if json_output:
-        print_json(_document(report, sized))
+        print_json(_document(report, sized, wanted, models[0]))
     else:
-        rows = [(r.arch, r.status, r.latency_ms, r.latency_p90_ms, r.reason) for r in report.rows]
-        print_table(rows, ["architecture", "status", "median ms", "p90 ms", "reason"])
+        _print_rows(report, wanted, models[0])
     if report.failed:
         raise typer.Exit(1)
 
 
-def _fleet_entry(status: DeviceStatus, space: Space) -> dict[str, Any]:
-    measured = _document(status.report, space) if status.report else {"device": status.device}
+def _fleet_entry(
+    status: DeviceStatus, space: Space, metrics: frozenset[str], model: EnergyModel | None
+) -> dict[str, Any]:
+    report = status.report
+    measured = _document(report, space, metrics, model) if report else {"device": status.device}
     return {**measured, "state": status.state, "error": status.error}
 
 
 def run_profile(
-    target: DeviceProfile, space: Space, chosen: list[Architecture], store: Store, seed: int
+    target: DeviceProfile,
+    space: Space,
+    chosen: list[Architecture],
+    store: Store,
+    seed: int,
+    *,
+    energy: bool = False,
 ) -> ProfileReport:
     """`profile_device` with a progress bar and a closing line."""
     with progress_bar("arch") as bar:
@@ -73,13 +94,17 @@ def run_profile(
             bar.update(task, completed=report.measured, rate=f"{rate:.2f}", note=note)
 
         try:
-            report = profile_device(target, space, chosen, store, seed=seed, on_start=on_start, on_row=on_row)
+            report = profile_device(
+                target, space, chosen, store, seed=seed, energy=energy, on_start=on_start, on_row=on_row
+            )
         except DeviceUnavailableError as error:
             if not measured:
                 raise
             mend = f"{len(measured)} measured before are kept, the same command goes on from there"
             raise DeviceUnavailableError(f"{error}; {mend}") from error
     say(summary(report))
+    if report.energy_note:
+        say(f"{report.device}: {report.energy_note}")
     return report
 
 
@@ -102,7 +127,29 @@ def summary(report: ProfileReport) -> str:
     return "; ".join(parts)
 
 
-def _document(report: ProfileReport, space: Space) -> dict[str, Any]:
+def _print_rows(report: ProfileReport, metrics: frozenset[str], model: EnergyModel | None) -> None:
+    columns: dict[str, Callable[[Measurement], Any]] = {
+        "architecture": lambda row: row.arch,
+        "status": lambda row: row.status,
+        "median ms": lambda row: row.latency_ms,
+        "p90 ms": lambda row: row.latency_p90_ms,
+    }
+    if "energy" in metrics:
+        columns["energy mJ"] = lambda row: row.energy_mj
+    if model is not None:
+        columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
+    columns["reason"] = lambda row: row.reason
+    print_table([[cell(row) for cell in columns.values()] for row in report.rows], list(columns))
+
+
+def _document(
+    report: ProfileReport, space: Space, metrics: frozenset[str], model: EnergyModel | None
+) -> dict[str, Any]:
+    energy: dict[str, Any] = {}
+    if report.energy is not None:
+        energy["energy"] = {"sensor": report.energy.sensor, "note": report.energy_note}
+    if model is not None:
+        energy["energy_model"] = {"name": model.name, "tdp_w": model.tdp_w}
     return {
         "device": report.device,
         "space": space.name,
@@ -112,11 +159,12 @@ def _document(report: ProfileReport, space: Space) -> dict[str, Any]:
         "failed": report.failed,
         "seconds": report.seconds,
         "max_abs_diff": report.max_abs_diff,
-        "measurements": [_entry(row) for row in report.rows],
+        **energy,
+        "measurements": [_entry(row, metrics, model) for row in report.rows],
     }
 
 
-def _entry(row: Measurement) -> dict[str, Any]:
+def _entry(row: Measurement, metrics: frozenset[str], model: EnergyModel | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "status": row.status}
     if row.status != "ok":
         return {**entry, "reason": row.reason, "message": row.message}
@@ -129,8 +177,10 @@ def _entry(row: Measurement) -> dict[str, Any]:
         "n": row.latency_n,
     }
     optional = {
-        "energy_mj": row.energy_mj,
-        "memory_mb": row.memory_mb,
+        "energy_mj": row.energy_mj if "energy" in metrics else None,
+        "energy": row.record.get("energy") if "energy" in metrics else None,
+        "energy_mj_modelled": model.energy_mj(row) if model is not None else None,
+        "memory_mb": row.memory_mb if "memory" in metrics else None,
         "max_abs_diff": row.max_abs_diff,
     }
     entry.update({key: value for key, value in optional.items() if value is not None})

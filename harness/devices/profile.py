@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from harness.devices.power import PowerSensor
 from harness.errors import UsageError
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -103,6 +104,7 @@ class DeviceProfile(_Strict):
     """One device at one batch size.
 
     `transport`: how its agent is reached; `local` starts it as a child process on this machine.
+    `power_sensor`: what energy is measured with. `tdp_w`: thermal design power, for `--energy-model tdp`.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
@@ -112,6 +114,8 @@ class DeviceProfile(_Strict):
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
+    power_sensor: PowerSensor = PowerSensor()
+    tdp_w: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def ssh(self) -> SshSettings | None:

@@ -64,9 +64,11 @@ class DeviceSession:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def measure(self, artifact: Artifact, on_progress: ProgressCallback | None = None) -> Frame:
-        """Measure one artifact; the agent's result frame."""
-        policy = self.profile.policy
+    def measure(
+        self, artifact: Artifact, on_progress: ProgressCallback | None = None, *, energy: bool = False
+    ) -> Frame:
+        """Measure one artifact, its energy too if asked for; the agent's result frame."""
+        policy, sensor = self.profile.policy, self.profile.power_sensor
         return self.client.measure(
             {
                 "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
@@ -75,8 +77,9 @@ class DeviceSession:
                 "expected": list(artifact.expected),
                 "tolerance": OUTPUT_TOLERANCE,
                 "protocol": policy.model_dump(),
+                **({"energy": sensor.request()} if energy else {}),
             },
-            policy.timeout_s + policy.max_time_s,
+            policy.timeout_s + policy.max_time_s + (sensor.extra_time_s if energy else 0.0),
             on_progress,
         )
 

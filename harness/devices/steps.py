@@ -9,6 +9,7 @@ from typing import Any
 from harness.devices.board import Board
 from harness.devices.profile import DeviceProfile
 from harness.devices.session import DeviceSession
+from harness.energy import EnergySource
 from harness.errors import DeviceUnavailableError
 
 
@@ -42,6 +43,7 @@ def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dic
                 "runtime_version": session.runtime_version,
                 "fingerprint": session.fingerprint,
                 "inventory": session.client.inventory,
+                "energy": vars(EnergySource.of(session)),
             }
     except DeviceUnavailableError as error:
         raise _failed(step, error) from error
