@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from harness.devices.registry import device_names, get_profile
+from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.devices.session import DeviceSession
 from harness.errors import ModnasHwError
 from harness.home import home
@@ -32,7 +32,9 @@ def checkup() -> list[Finding]:
     try:
         findings.append(Finding("home", True, str(home())))
         findings.append(_store())
-        findings += [_device(name) for name in device_names()]
+        findings += [
+            _device(name) for name in device_names() if is_user_profile(name) or not _is_remote(name)
+        ]
     except ModnasHwError as error:
         findings.append(Finding("home", False, str(error)))
     return findings
@@ -53,6 +55,11 @@ def _store() -> Finding:
             return Finding("store", problem is None, problem or f"integrity ok; {counts}")
     except ModnasHwError as error:
         return Finding("store", False, str(error))
+
+
+def _is_remote(name: str) -> bool:
+    """Whether a profile is for a board: a shipped one of a board that is not there is no finding."""
+    return get_profile(name).ssh is not None
 
 
 def _device(name: str) -> Finding:

@@ -11,6 +11,9 @@ from modnas.spaces import Space, get_space, space_names
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device, NAME or NAME@BATCH.")]
+DevicesOption = Annotated[
+    list[str], typer.Option("--device", help="Device, NAME or NAME@BATCH; several run side by side.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from harness.arch_lists import select_architectures
-from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
+from harness.cli.fleet import finish, run_fleet
+from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.devices.profile import DeviceProfile
 from harness.energy import EnergyModel
+from harness.errors import DeviceUnavailableError
+from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from harness.tables.devices import measurable
@@ -20,7 +23,7 @@ from modnas.spaces import Architecture, Space
 
 
 def profile(
-    device: DeviceOption,
+    device: DevicesOption,
     space: SpaceOption = "nasbench201",
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
@@ -40,15 +43,30 @@ def profile(
     sized, wanted = make_space(space, settings), make_metrics(metrics)
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
-        target = measurable(device, store)
-        model = EnergyModel.named(energy_model, target, tdp_w) if energy_model else None
-        report = run_profile(target, sized, chosen, store, seed, energy="energy" in wanted)
+        targets = [measurable(name, store) for name in dict.fromkeys(device)]
+        models = [EnergyModel.named(energy_model, one, tdp_w) if energy_model else None for one in targets]
+        if len(targets) > 1:
+            statuses = run_fleet(targets, sized, chosen, store, seed, energy="energy" in wanted)
+            if json_output:
+                pairs = zip(statuses, models, strict=True)
+                print_json({"devices": [_fleet_entry(one, sized, wanted, model) for one, model in pairs]})
+            finish(statuses)
+            return
+        report = run_profile(targets[0], sized, chosen, store, seed, energy="energy" in wanted)
     if json_output:
-        print_json(_document(report, sized, wanted, model))
+        print_json(_document(report, sized, wanted, models[0]))
     else:
-        _print_rows(report, wanted, model)
+        _print_rows(report, wanted, models[0])
     if report.failed:
         raise typer.Exit(1)
+
+
+def _fleet_entry(
+    status: DeviceStatus, space: Space, metrics: frozenset[str], model: EnergyModel | None
+) -> dict[str, Any]:
+    report = status.report
+    measured = _document(report, space, metrics, model) if report else {"device": status.device}
+    return {**measured, "state": status.state, "error": status.error}
 
 
 def run_profile(
@@ -64,18 +82,26 @@ def run_profile(
     with progress_bar("arch") as bar:
         task = bar.add_task(f"measuring on {target.id}", total=None, rate="-", note="")
         began = time.monotonic()
+        measured: list[Measurement] = []
 
         def on_start(missing: int, reused: int) -> None:
             bar.update(task, total=missing, note=f"({reused} in the store)")
 
         def on_row(row: Measurement, report: ProfileReport) -> None:
+            measured.append(row)
             rate = report.measured / (time.monotonic() - began)
             note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
             bar.update(task, completed=report.measured, rate=f"{rate:.2f}", note=note)
 
-        report = profile_device(
-            target, space, chosen, store, seed=seed, energy=energy, on_start=on_start, on_row=on_row
-        )
+        try:
+            report = profile_device(
+                target, space, chosen, store, seed=seed, energy=energy, on_start=on_start, on_row=on_row
+            )
+        except DeviceUnavailableError as error:
+            if not measured:
+                raise
+            mend = f"{len(measured)} measured before are kept, the same command goes on from there"
+            raise DeviceUnavailableError(f"{error}; {mend}") from error
     say(summary(report))
     if report.energy_note:
         say(f"{report.device}: {report.energy_note}")

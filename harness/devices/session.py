@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.board import start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
@@ -14,6 +16,7 @@ from harness.home import subfolder
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
+from harness.transport.lasting import LastingTransport
 
 # Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
 OUTPUT_TOLERANCE = 1e-3
@@ -23,7 +26,9 @@ _IDENTITY = ("machine", "board", "cpu")
 
 
 def open_transport(profile: DeviceProfile) -> Transport:
-    """Start the agent of a device."""
+    """Start the agent of a device: here, or on its board."""
+    if profile.ssh is not None:
+        return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
     root = subfolder("agent")
     return ChildTransport(write_archive(root), root)
 
@@ -39,7 +44,10 @@ class DeviceSession:
         self.profile = profile
 
     def __enter__(self) -> DeviceSession:
-        transport = open_transport(self.profile)
+        try:
+            transport = open_transport(self.profile)
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
         try:
             self.client = AgentClient(transport)
             self.runtime_version = self._check_backend()
@@ -80,7 +88,13 @@ class DeviceSession:
         return self.profile.options.model_dump()
 
     def _check_backend(self) -> str:
-        answer = self.client.probe(self.profile.backend)
+        try:
+            answer = self.client.probe(self.profile.backend)
+        except DeviceUnavailableError as error:
+            if self.profile.ssh is None or "answers runtime" not in str(error):
+                raise
+            mend = f"modnas-hw agent install --device {self.profile.name}"
+            raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
         wanted, offered = self.profile.options.provider, answer.get("providers")
         if isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(
