@@ -14,6 +14,7 @@ from typing import Any
 from harness.compile.errors import CompileError
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
+from harness.energy import EnergySource, energy_failure
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.exporters import Exporter, open_exporter
 from harness.store import Measurement, Store, content_key
@@ -33,6 +34,22 @@ class ProfileReport:
     seconds: float = 0.0
     export_s: float = 0.0
     window_s: float = 0.0
+    energy: EnergySource | None = None
+
+    @property
+    def energy_note(self) -> str | None:
+        """One line on the energies: their sensor, or why there are none; None when nobody asked."""
+        if self.energy is None:
+            return None
+        told = sum(row.energy_mj is not None for row in self.rows)
+        if told:
+            by = f" with {self.energy.sensor}" if self.energy.sensor else ""
+            note = f"energy of {told} of {len(self.rows)}{by}, net of idle power"
+        else:
+            note = "energy is absent"
+        failures = [reason for reason in map(energy_failure, self.rows) if reason]
+        reason = self.energy.reason or (failures[0] if failures else None)
+        return f"{note}: {reason}" if reason and told < len(self.rows) else note
 
     @property
     def max_abs_diff(self) -> float | None:
@@ -70,6 +87,7 @@ def profile_device(
     store: Store,
     *,
     seed: int = 0,
+    energy: bool = False,
     per_op: bool = False,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
@@ -77,6 +95,7 @@ def profile_device(
     """Measure what the store does not have yet, in random order, and return all rows.
 
     Args:
+        energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
         on_row: called after each new row.
@@ -90,12 +109,16 @@ def profile_device(
     report = ProfileReport(profile.id)
     cache = ArtifactCache()
     with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
+        if energy:
+            report.energy = EnergySource.of(session)
         profiler = _Profiler(session, exporter, space, report, per_op)
         keys = {
             a: measurement_key(session, profiler.made_with, space, a) for a in dict.fromkeys(architectures)
         }
         stored = store.measurements(keys.values())
-        missing = [a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], profile, per_op)]
+        missing = [
+            a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
+        ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
         if on_start:
@@ -128,11 +151,12 @@ def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, 
     ]
 
 
-def _outdated(row: Measurement, profile: DeviceProfile, per_op: bool) -> bool:
-    """Whether a row does not say what is asked for now.
-
-    A failure may not occur again where it was measured under other limits than the profile has now.
+def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, per_op: bool) -> bool:
+    """Whether a stored row does not answer: it lacks what is asked for now, or it is a failure under other
+    limits than the profile has now, which may not occur again.
     """
+    if report.energy is not None and report.energy.unanswered_by(row):
+        return True
     if row.status != "ok":
         return bool(row.request.get("protocol") != profile.policy.model_dump())
     return per_op and "per_op" not in row.record
@@ -161,7 +185,13 @@ class _Profiler:
         artifact: Artifact | None = None
         try:
             artifact = self._exporter.get(self._space, architecture, self._session.profile.batch)
-            result = self._session.measure(artifact, tolerance=self._exporter.tolerance, per_op=self._per_op)
+            energy = self._report.energy
+            result = self._session.measure(
+                artifact,
+                tolerance=self._exporter.tolerance,
+                energy=energy is not None and energy.sensor is not None,
+                per_op=self._per_op,
+            )
             self._report.export_s += artifact.export_s
             self._report.window_s += float(result.get("measure_s") or 0.0)
         except ExportError as error:
@@ -197,6 +227,7 @@ class _Profiler:
             latency_ci_low_ms=latency.get("ci_low_ms"),
             latency_ci_high_ms=latency.get("ci_high_ms"),
             latency_n=latency.get("n"),
+            energy_mj=(result.get("energy") or {}).get("net_mj"),
             memory_mb=result.get("memory_mb"),
             max_abs_diff=result.get("max_abs_diff"),
             artifact_sha256=artifact.sha256 if artifact else "",

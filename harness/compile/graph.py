@@ -45,7 +45,9 @@ def _simplified(path: Path) -> Any:
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
         options.optimized_model_filepath = str(Path(folder) / "model.onnx")
-        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # From memory: weights in a file beside the model would stay there, unknown to the copy.
+        content = onnx.load(str(path)).SerializeToString()
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return onnx.load(options.optimized_model_filepath)
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
+from harness.devices.power import PowerSensor
 from harness.errors import UsageError
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+# Not an option, not two words; IPv6 addresses have colons.
+HOST_PATTERN = r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]*$"
 
 
 class ProfileError(UsageError):
@@ -67,20 +70,72 @@ class MeasurementPolicy(_Strict):
     memory_limit_mb: Annotated[int, Field(gt=0)] | None = 2048
 
 
+class SshSettings(_Strict):
+    """How a board is reached over SSH. What is not given comes from `~/.ssh/config`, then from its defaults.
+
+    `host`: name or address; without one the profile's name is looked up.
+    `jump`: hosts to go through, `user@host:port`, several separated by commas.
+    `python`: interpreter on the board; without it the one the agent was installed with, or any that fits.
+    `directory`: the agent's folder, relative to the user's home there.
+    `reconnect_s`: for how long after its last sign of life a board may be silent before it is given up.
+    """
+
+    host: Annotated[str, Field(pattern=HOST_PATTERN)] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: Annotated[str, Field(pattern=r"^[^@\s-][^@\s]*$")] | None = None
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    jump: str | None = None
+    python: str | None = None
+    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")] = ".modnas-agent"
+    reconnect_s: Annotated[float, Field(ge=0)] = 26.0
+
+
+class RemoteTransport(_Strict):
+    """A transport that is not local. `{ssh: {}}` leaves everything to `~/.ssh/config`."""
+
+    ssh: SshSettings
+
+
+def _transport_kind(value: Any) -> str | None:
+    if isinstance(value, (dict, RemoteTransport)):
+        return "remote"
+    return "local" if value == "local" else None
+
+
+# Tagged, so that an error names the field that is wrong and not each alternative that did not fit.
+TransportSettings = Annotated[
+    Annotated[Literal["local"], Tag("local")] | Annotated[RemoteTransport, Tag("remote")],
+    Discriminator(
+        _transport_kind,
+        custom_error_type="transport",
+        custom_error_message="expected local, or ssh with its settings: {ssh: {}}",
+    ),
+]
+
+
 class DeviceProfile(_Strict):
     """One device at one batch size.
 
     `transport`: how its agent is reached; `local` starts it as a child process on this machine.
+    `power_sensor`: what energy is measured with. `tdp_w`: thermal design power, for `--energy-model tdp`.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     description: str = ""
-    transport: Literal["local"] = "local"
+    transport: TransportSettings = "local"
     backend: Literal["onnxruntime", "torch", "tvm"] = "onnxruntime"
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
+    power_sensor: PowerSensor = PowerSensor()
+    tdp_w: Annotated[float, Field(gt=0)] | None = None
     _altered: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ssh(self) -> SshSettings | None:
+        """How the board is reached over SSH, or None for this machine."""
+        return self.transport.ssh if isinstance(self.transport, RemoteTransport) else None
 
     @property
     def id(self) -> str:

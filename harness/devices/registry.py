@@ -48,16 +48,17 @@ def get_profile(spec: str) -> DeviceProfile:
         raise UsageError(f"device {spec!r}: batch size: {error.errors()[0]['msg']}") from error
 
 
-def choose_profile(spec: str, backend: str | None, quantize: str | None, per_op: bool) -> DeviceProfile:
-    """The profile for `NAME` or `NAME@BATCH`, measured with other options than it says where these are given.
+def with_options(
+    profile: DeviceProfile, backend: str | None, quantize: str | None, per_op: bool
+) -> DeviceProfile:
+    """The profile measured with other options than it says, where these are given.
 
-    Raises:
-        UsageError: no such device, or options that do not go together.
+    Raises UsageError for options that do not go together.
     """
-    profile = get_profile(spec).changed(backend, **({"quantize": quantize} if quantize else {}))
-    if per_op and profile.backend != "onnxruntime":
-        raise UsageError(f"--per-op works with backend onnxruntime, not {profile.backend}")
-    return profile
+    changed = profile.changed(backend, **({"quantize": quantize} if quantize else {}))
+    if per_op and changed.backend != "onnxruntime":
+        raise UsageError(f"--per-op works with backend onnxruntime, not {changed.backend}")
+    return changed
 
 
 def is_user_profile(name: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.board import start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
@@ -17,13 +19,16 @@ from harness.home import subfolder
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
+from harness.transport.lasting import LastingTransport
 
 # What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
 _IDENTITY = ("machine", "board", "cpu")
 
 
 def open_transport(profile: DeviceProfile) -> Transport:
-    """Start the agent of a device."""
+    """Start the agent of a device: here, or on its board."""
+    if profile.ssh is not None:
+        return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
     root = subfolder("agent")
     return ChildTransport(write_archive(root), root)
 
@@ -39,7 +44,10 @@ class DeviceSession:
         self.profile = profile
 
     def __enter__(self) -> DeviceSession:
-        transport = open_transport(self.profile)
+        try:
+            transport = open_transport(self.profile)
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
         try:
             self.client = AgentClient(transport)
             self.runtime_version = self._check_backend()
@@ -62,15 +70,17 @@ class DeviceSession:
         on_progress: ProgressCallback | None = None,
         *,
         tolerance: float = OUTPUT_TOLERANCE,
+        energy: bool = False,
         per_op: bool = False,
     ) -> Frame:
         """Measure one artifact; the agent's result frame.
 
         Args:
             tolerance: of the output's difference from PyTorch's, relative to the largest value (at least 1).
+            energy: also measure the energy of an inference.
             per_op: afterwards also take the time of every kind of operator.
         """
-        policy = self.profile.policy
+        policy, sensor = self.profile.policy, self.profile.power_sensor
         return self.client.measure(
             {
                 "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
@@ -80,8 +90,9 @@ class DeviceSession:
                 "tolerance": tolerance,
                 "per_op": per_op,
                 "protocol": policy.model_dump(),
+                **({"energy": sensor.request()} if energy else {}),
             },
-            policy.timeout_s + policy.max_time_s,
+            policy.timeout_s + policy.max_time_s + (sensor.extra_time_s if energy else 0.0),
             on_progress,
         )
 
@@ -112,7 +123,13 @@ class DeviceSession:
         return self.profile.agent_options
 
     def _check_backend(self) -> str:
-        answer = self.client.probe(self.profile.backend)
+        try:
+            answer = self.client.probe(self.profile.backend)
+        except DeviceUnavailableError as error:
+            if self.profile.ssh is None or "answers runtime" not in str(error):
+                raise
+            mend = f"modnas-hw agent install --device {self.profile.name}"
+            raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
         if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(

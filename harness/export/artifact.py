@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,10 @@ def probe_input(shape: tuple[int, ...]) -> Tensor:
     """The input on which a device's output is compared with PyTorch's."""
     values: Any = fill_values(int(np.prod(shape)))
     return torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(shape)
+
+
+# The number of threads and the random state are the process's: two exports at once would spoil each other's.
+_exporting = threading.Lock()
 
 
 @contextmanager
@@ -138,7 +143,7 @@ class ArtifactCache:
                 "exporter": EXPORTER_VERSION,
             }
         )
-        with _one_thread():
+        with _exporting, _one_thread():
             return self._load(key) or self._export(
                 key, build_network(space, architecture, weights), space, batch, form
             )

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from harness_helpers import FakeAgent
 
-from harness.devices.registry import choose_profile
+from harness.devices.registry import get_profile, with_options
 from harness.errors import UsageError
 from harness.export import ArtifactCache, ExportError
 from harness.export.artifact import probe_input
@@ -56,9 +56,9 @@ def test_it_is_a_variant_of_its_own_and_its_output_is_not_judged(
 ) -> None:
     cells = space.references[:1]
     with Store() as store:
-        plain = profile_device(choose_profile("cpu", None, None, False), space, cells, store)
-        small = profile_device(choose_profile("cpu", None, "int8", False), space, cells, store)
-        again = profile_device(choose_profile("cpu", None, "int8", False), space, cells, store)
+        plain = profile_device(with_options(get_profile("cpu"), None, None, False), space, cells, store)
+        small = profile_device(with_options(get_profile("cpu"), None, "int8", False), space, cells, store)
+        again = profile_device(with_options(get_profile("cpu"), None, "int8", False), space, cells, store)
     assert (small.measured, again.measured) == (1, 0)
     assert small.rows[0].key != plain.rows[0].key
     assert (plain.rows[0].device, small.rows[0].device) == ("cpu", "cpu+int8"), "vectors must not mix them"
@@ -80,17 +80,19 @@ def test_options_that_do_not_go_together(
     backend: str | None, quantize: str | None, per_op: bool, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        choose_profile("cpu", backend, quantize, per_op)
+        with_options(get_profile("cpu"), backend, quantize, per_op)
 
 
 @pytest.mark.usefixtures("fake_agents")
 def test_eight_bits_are_for_onnx_runtime(space: Space) -> None:
     with Store() as store, pytest.raises(UsageError, match="quantize"):
-        profile_device(choose_profile("cpu", "torch", "int8", False), space, space.references[:1], store)
+        profile_device(
+            with_options(get_profile("cpu"), "torch", "int8", False), space, space.references[:1], store
+        )
 
 
 def test_a_device_measured_otherwise_has_an_id_that_says_so() -> None:
-    assert choose_profile("cpu", None, None, False).id == "cpu"
-    assert choose_profile("cpu", "onnxruntime", None, False).id == "cpu"
-    assert choose_profile("cpu@4", "torch", None, False).id == "cpu+torch@4"
-    assert choose_profile("cpu", None, "int8", True).name == "cpu"
+    assert with_options(get_profile("cpu"), None, None, False).id == "cpu"
+    assert with_options(get_profile("cpu"), "onnxruntime", None, False).id == "cpu"
+    assert with_options(get_profile("cpu@4"), "torch", None, False).id == "cpu+torch@4"
+    assert with_options(get_profile("cpu"), None, "int8", True).name == "cpu"

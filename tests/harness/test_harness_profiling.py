@@ -137,10 +137,12 @@ def test_failure_to_export_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatc
     cells = list(space.references[:3])
     get = ArtifactCache.get
 
-    def failing(cache: ArtifactCache, space: Space, architecture: Architecture, *rest: Any) -> Any:
+    def failing(
+        cache: ArtifactCache, space: Space, architecture: Architecture, *rest: Any, **form: Any
+    ) -> Any:
         if architecture == cells[2]:
             raise ExportError("no writer")
-        return get(cache, space, architecture, *rest)
+        return get(cache, space, architecture, *rest, **form)
 
     monkeypatch.setattr(ArtifactCache, "get", failing)
     report = profile(space, cells)
