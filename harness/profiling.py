@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from sqlalchemy import inspect
+
+from harness.blocks import Block, measure_in_blocks
 from harness.compile.errors import CompileError
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
@@ -24,16 +27,22 @@ from modnas.spaces import Architecture, Space
 
 @dataclass
 class ProfileReport:
-    """What a call of `profile` did. `rows`: newest row of every architecture, in the order asked for."""
+    """What a call of `profile` did.
+
+    `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
+    `repeated`: measurements of them that were taken again (see `blocks`).
+    """
 
     device: str
     rows: list[Measurement] = field(default_factory=list)
     measured: int = 0
+    repeated: int = 0
     reused: int = 0
     failed: int = 0
     seconds: float = 0.0
     export_s: float = 0.0
     window_s: float = 0.0
+    blocks: list[Block] = field(default_factory=list)
     energy: EnergySource | None = None
 
     @property
@@ -89,12 +98,16 @@ def profile_device(
     seed: int = 0,
     energy: bool = False,
     per_op: bool = False,
+    fresh: bool = False,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
 ) -> ProfileReport:
     """Measure what the store does not have yet, in random order, and return all rows.
 
+    What is measured while the device drifts or is disturbed is measured once more (see `harness.blocks`).
+
     Args:
+        fresh: measure everything, whatever the store has.
         energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
@@ -117,18 +130,35 @@ def profile_device(
         }
         stored = store.measurements(keys.values())
         missing = [
-            a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
+            a
+            for a in keys
+            if fresh or keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
         ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
         if on_start:
             on_start(len(missing), report.reused)
-        for architecture in missing:
-            row = profiler.measure(architecture, keys[architecture])
+
+        def keep(row: Measurement) -> Measurement:
             store.add(row)
             stored[row.key] = row
             if on_row:
                 on_row(row, report)
+            return row
+
+        def mark(architecture: Architecture, reason: str) -> None:
+            marked = _with_warning(stored[keys[architecture]], reason)
+            store.add(marked)
+            stored[marked.key] = marked
+
+        report.blocks = measure_in_blocks(
+            missing,
+            lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
+            profiler.read_anchor,
+            mark,
+            size=profile.policy.anchor_every,
+            limit=profile.policy.drift_limit,
+        )
         cache.prune()
     report.rows = [stored[keys[a]] for a in keys]
     report.failed = sum(row.status != "ok" for row in report.rows)
@@ -162,6 +192,13 @@ def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, p
     return per_op and "per_op" not in row.record
 
 
+def _with_warning(row: Measurement, warning: str) -> Measurement:
+    """The row once more, as something to append, with one more reason to distrust it."""
+    columns = {c.key: getattr(row, c.key) for c in inspect(Measurement).columns if c.key != "id"}
+    warnings = [*(row.record.get("warnings") or []), warning]
+    return Measurement(**{**columns, "record": {**row.record, "warnings": warnings}})
+
+
 class _Profiler:
     """One open device and one space: turns architectures into rows.
 
@@ -179,6 +216,26 @@ class _Profiler:
         self._session, self._exporter, self._space = session, exporter, space
         self._report, self._per_op = report, per_op
         self.made_with = exporter.key(space)
+        self._taken: set[str] = set()
+
+    def read_anchor(self) -> float | None:
+        """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
+        batch = self._session.profile.batch
+        try:
+            artifact = self._exporter.get(self._space, self._space.references[0], batch)
+        except (ExportError, CompileError):
+            return None
+        latency: dict[str, Any] = self._take(artifact).get("latency") or {}
+        return latency.get("median_ms")
+
+    def _take(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
+        """One measurement on the device, after its pause."""
+        time.sleep(self._session.profile.policy.cooldown_s)
+        result = self._session.measure(
+            artifact, tolerance=self._exporter.tolerance, energy=energy, per_op=per_op
+        )
+        self._report.window_s += float(result.get("measure_s") or 0.0)
+        return result
 
     def measure(self, architecture: Architecture, key: str) -> Measurement:
         """Export and measure one architecture; a failure of either is a row too."""
@@ -186,20 +243,19 @@ class _Profiler:
         try:
             artifact = self._exporter.get(self._space, architecture, self._session.profile.batch)
             energy = self._report.energy
-            result = self._session.measure(
-                artifact,
-                tolerance=self._exporter.tolerance,
-                energy=energy is not None and energy.sensor is not None,
-                per_op=self._per_op,
-            )
+            wanted = energy is not None and energy.sensor is not None
+            result = self._take(artifact, energy=wanted, per_op=self._per_op)
             self._report.export_s += artifact.export_s
-            self._report.window_s += float(result.get("measure_s") or 0.0)
         except ExportError as error:
             result = {"status": "error", "reason": "export", "message": str(error)}
         except CompileError as error:
             build = {**self.made_with, "log": error.log}
             result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
-        self._report.measured += 1
+        if key in self._taken:
+            self._report.repeated += 1
+        else:
+            self._report.measured += 1
+        self._taken.add(key)
         return self._row(architecture, key, artifact, result)
 
     def _row(

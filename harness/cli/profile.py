@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from harness.energy import EnergyModel
 from harness.errors import DeviceUnavailableError, UsageError
 from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, operator_rows, profile_device
+from harness.repeatability import Repeatability, compare_sessions
 from harness.store import Measurement, Store
 from harness.tables.devices import measurable
 from modnas.spaces import Architecture, Space
@@ -37,6 +39,12 @@ def profile(
     per_op: Annotated[
         bool, typer.Option("--per-op", help="Also the time of every kind of operator (onnxruntime).")
     ] = False,
+    sessions: Annotated[
+        int, typer.Option("--sessions", min=1, help="2: measure everything again, and compare.")
+    ] = 1,
+    cooldown_s: Annotated[
+        float | None, typer.Option("--cooldown", min=0, help="Seconds of rest before each measurement.")
+    ] = None,
     seed: SeedOption = 0,
     metrics: Annotated[
         str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
@@ -54,11 +62,11 @@ def profile(
     chosen = select_architectures(archs, sized, seed)
     with Store() as store:
         profiles = [measurable(name, store) for name in dict.fromkeys(device)]
-        targets = [with_options(one, backend, quantize, per_op) for one in profiles]
+        targets = [with_options(one, backend, quantize, per_op).rested(cooldown_s) for one in profiles]
         models = [EnergyModel.named(energy_model, one, tdp_w) if energy_model else None for one in targets]
         if len(targets) > 1:
-            if per_op:
-                raise UsageError("--per-op works with one --device")
+            if per_op or sessions > 1:
+                raise UsageError("--per-op and --sessions work with one --device")
             statuses = run_fleet(targets, sized, chosen, store, seed, energy="energy" in wanted)
             if json_output:
                 pairs = zip(statuses, models, strict=True)
@@ -67,8 +75,15 @@ def profile(
             return
         asked = {"energy": "energy" in wanted, "per_op": per_op}
         report = run_profile(targets[0], sized, chosen, store, seed, **asked)
+        compared: list[Repeatability] = []
+        for session in range(1, sessions):
+            before = report.rows
+            report = run_profile(targets[0], sized, chosen, store, seed + session, fresh=True, **asked)
+            compared.append(compare_sessions(before, report.rows))
+            say(f"{report.device}: {compared[-1]}")
     if json_output:
-        print_json(_document(report, sized, wanted, models[0]))
+        repeated = {"repeatability": [asdict(one) for one in compared]} if compared else {}
+        print_json({**_document(report, sized, wanted, models[0]), **repeated})
     else:
         _print_rows(report, wanted, models[0])
         if per_op:
@@ -94,6 +109,7 @@ def run_profile(
     *,
     energy: bool = False,
     per_op: bool = False,
+    fresh: bool = False,
 ) -> ProfileReport:
     """`profile_device` with a progress bar and a closing line."""
     with progress_bar("arch") as bar:
@@ -119,6 +135,7 @@ def run_profile(
                 seed=seed,
                 energy=energy,
                 per_op=per_op,
+                fresh=fresh,
                 on_start=on_start,
                 on_row=on_row,
             )
@@ -128,6 +145,9 @@ def run_profile(
             mend = f"{len(measured)} measured before are kept, the same command goes on from there"
             raise DeviceUnavailableError(f"{error}; {mend}") from error
     say(summary(report))
+    for block in report.blocks:
+        if block.again or not block.settled:
+            say(f"{report.device}: {block}")
     if report.energy_note:
         say(f"{report.device}: {report.energy_note}")
     return report
@@ -142,6 +162,8 @@ def summary(report: ProfileReport) -> str:
             f"({report.window_s / report.seconds:.0%} of the time measuring, "
             f"{report.export_s / report.seconds:.0%} exporting)"
         )
+    if report.repeated:
+        parts.append(f"{report.repeated} measured again after drift or a disturbance")
     if report.max_abs_diff is not None:
         parts.append(f"largest output difference from PyTorch {report.max_abs_diff:.1e}")
     tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
@@ -183,11 +205,13 @@ def _document(
         "space": space.name,
         "variant": space.variant,
         "measured": report.measured,
+        "repeated": report.repeated,
         "reused": report.reused,
         "failed": report.failed,
         "seconds": report.seconds,
         "max_abs_diff": report.max_abs_diff,
         **energy,
+        "blocks": [asdict(block) for block in report.blocks],
         "measurements": [_entry(row, metrics, model) for row in report.rows],
     }
 

@@ -59,6 +59,8 @@ class MeasurementPolicy(_Strict):
     """When a measurement is good enough, and when it is given up.
 
     `precision`: half-width of the 95 % confidence interval of the median, relative to the median.
+    `anchor_every`, `drift_limit`: after so many networks an anchor network is measured; if its latency has
+    changed by more than the limit, they are measured again. `cooldown_s`: pause before each measurement.
     """
 
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.01
@@ -66,6 +68,9 @@ class MeasurementPolicy(_Strict):
     min_time_s: Annotated[float, Field(ge=0)] = 0.1
     max_time_s: Annotated[float, Field(gt=0)] = 2.0
     min_samples: Annotated[int, Field(ge=5)] = 20
+    anchor_every: Annotated[int, Field(ge=5)] = 20
+    drift_limit: Annotated[float, Field(gt=0)] = 0.03
+    cooldown_s: Annotated[float, Field(ge=0)] = 0.0
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     memory_limit_mb: Annotated[int, Field(gt=0)] | None = 2048
 
@@ -150,6 +155,12 @@ class DeviceProfile(_Strict):
     def agent_options(self) -> dict[str, Any]:
         """The runtime options of this profile's backend, JSON-able."""
         return self.options.model_dump(include=set(AGENT_OPTIONS[self.backend]))
+
+    def rested(self, cooldown_s: float | None) -> DeviceProfile:
+        """The same device with that pause before each measurement; None leaves it as it is."""
+        if cooldown_s is None:
+            return self
+        return self.model_copy(update={"policy": self.policy.model_copy(update={"cooldown_s": cooldown_s})})
 
     def changed(self, backend: str | None = None, **options: Any) -> DeviceProfile:
         """The same device measured otherwise, under an id that says how. Raises ProfileError."""
