@@ -10,31 +10,15 @@ many of the first profile (minutes before) do, and how many architectures a seco
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+
+from profile_command import profile
 
 PLAIN_LOOP = Path(__file__).with_name("plain_loop.py")
-MODNAS_HW = Path(sys.executable).with_name("modnas-hw")
-
-
-def profile(home: Path, archs: str, seed: int, store: str = "store.db") -> Any:
-    """The JSON document of one `modnas-hw profile`."""
-    command = [MODNAS_HW, "profile", "--device", "cpu", "--space", "nasbench201", "--json"]
-    environment = {**os.environ, "MODNAS_HOME": str(home), "MODNAS_STORE": f"sqlite:///{home / store}"}
-    done = subprocess.run(
-        [*command, "--archs", archs, "--seed", str(seed)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
 
 
 def plain_ms(path: Path) -> float:
@@ -52,7 +36,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        document = profile(home, str(arguments.archs), arguments.seed)
+        seed = ["--seed", str(arguments.seed)]
+        document = profile(home, "--archs", str(arguments.archs), *seed)
         measured = sorted(document["measurements"], key=lambda m: m["latency_ms"]["median"])
         step = (len(measured) - 1) / (arguments.cells - 1)
         chosen = [measured[round(i * step)] for i in range(arguments.cells)]
@@ -61,7 +46,7 @@ def main() -> None:
             for entry in chosen:
                 cell = home / "cell.txt"
                 cell.write_text(entry["arch"] + "\n")
-                again = profile(home, str(cell), arguments.seed, f"round-{number}.db")["measurements"][0]
+                again = profile(home, "--archs", str(cell), *seed, store=f"{number}.db")["measurements"][0]
                 artifact = home / "artifacts" / f"{entry['artifact_sha256']}.onnx"
                 pairs[entry["arch"]].append((again["latency_ms"]["median"], plain_ms(artifact)))
 

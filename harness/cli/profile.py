@@ -209,6 +209,8 @@ def _document(
         "reused": report.reused,
         "failed": report.failed,
         "seconds": report.seconds,
+        "window_s": report.window_s,
+        "export_s": report.export_s,
         "max_abs_diff": report.max_abs_diff,
         **energy,
         "blocks": [asdict(block) for block in report.blocks],
