@@ -11,7 +11,7 @@ MODNAS_HW = Path(sys.executable).with_name("modnas-hw")
 
 
 def profile(home: Path, *options: str, store: str = "store.sqlite") -> Any:
-    """The JSON document of one `modnas-hw profile --device cpu`; by default networks of the published size."""
+    """The JSON document of one `modnas-hw profile --device cpu`, networks of the published size."""
     return json.loads(
         subprocess.run(
             [MODNAS_HW, "profile", "--device", "cpu", "--json", *options],
