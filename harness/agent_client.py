@@ -36,6 +36,10 @@ class AgentClient:
         """Import a backend on the device. Raises DeviceUnavailableError with the agent's reason."""
         return self._answer(self._send({"op": "probe", "backend": backend}), timeout_s)
 
+    def sensor(self, energy: Mapping[str, Any], options: Mapping[str, Any], timeout_s: float = 60.0) -> Frame:
+        """The power sensor a measurement would use: `sensor` is its name, or None with the `reason`."""
+        return self._answer(self._send({"op": "sensor", "energy": energy, "options": options}), timeout_s)
+
     def ping(self, timeout_s: float = 10.0) -> Frame:
         """Ask for a sign of life; answered even while measuring."""
         return self._answer(self._send({"op": "ping"}), timeout_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ import torch
 from torch import Tensor
 
 from harness.devices.profile import POLICY_IN_KEY
+from harness.energy import energy_sensor
 from harness.errors import ModnasHwError, UsageError
 from harness.home import subfolder, write_atomically
 from harness.store import Measurement, Store
+from harness.tables.devices import stored_table
 from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture, Space
 
 # Column of the store for each metric that a device can be asked for.
-METRICS = {"latency": "latency_ms"}
+METRICS = {"latency": "latency_ms", "energy": "energy_mj"}
 # Unit of each metric, as it appears in names.
-UNITS = {"latency": "ms"}
+UNITS = {"latency": "ms", "energy": "mj"}
 
 
 class DatasetError(ModnasHwError):
@@ -56,21 +58,38 @@ def check_metric(metric: str) -> str:
     return METRICS[metric]
 
 
-def device_values(store: Store, device: str, space: Space, metric: str) -> dict[Architecture, float]:
-    """Measured values of one device in its present state, by architecture.
+def device_values(
+    store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
+) -> dict[Architecture, float]:
+    """Values of one device in one state, by architecture; a table device's are those of its table.
 
-    Only rows that were measured like the newest one count: same fingerprint, backend options and protocol.
+    Only rows that were measured like `like` count, the newest one when it is absent: same fingerprint,
+    backend options and protocol, and for energy the same sensor as the newest row with an energy.
     """
+    values = _values(store, device, space, metric, like)
+    return {space.parse(text): value for text, value in values.items()}
+
+
+def _values(
+    store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
+) -> dict[str, float]:
+    """`device_values` by the architectures' strings: parsing a whole table takes longer than reading it."""
     column = check_metric(metric)
+    table = stored_table(store, device, space, metric)
+    if table is not None:
+        return table.values
     rows = store.device_measurements(device, space.name, space.variant)
     if not rows:
         return {}
-    newest = _conditions(rows[-1])
-    return {
-        space.parse(row.arch): float(getattr(row, column))
+    wanted = _conditions(like or rows[-1])
+    measured = [
+        row
         for row in rows
-        if row.status == "ok" and getattr(row, column) is not None and _conditions(row) == newest
-    }
+        if row.status == "ok" and getattr(row, column) is not None and _conditions(row) == wanted
+    ]
+    if metric == "energy":
+        measured = [row for row in measured if energy_sensor(row) == energy_sensor(measured[-1])]
+    return {row.arch: float(getattr(row, column)) for row in measured}
 
 
 def _conditions(row: Measurement) -> tuple[str, str, str]:
@@ -79,22 +98,41 @@ def _conditions(row: Measurement) -> tuple[str, str, str]:
     return row.fingerprint, row.backend, json.dumps([options, protocol], sort_keys=True)
 
 
-def device_features(store: Store, device: str, space: Space, metric: str = "latency") -> Features:
-    """The device's vector from the store. Raises DatasetError when a reference was not measured."""
-    values = device_values(store, device, space, metric)
-    missing = [a for a in space.references if a not in values]
+def device_features(
+    store: Store, device: str, space: Space, metric: str = "latency", like: Measurement | None = None
+) -> Features:
+    """The device's vector from the store, `like` as in `device_values`.
+
+    Raises DatasetError when a reference was not measured.
+    """
+    values = _values(store, device, space, metric, like)
+    missing = [a for a in space.references if a.string not in values]
     if missing:
+        table = stored_table(store, device, space, metric)
+        mend = (
+            f"run modnas-hw features --device {device}"
+            if table is None
+            else "import them with modnas-hw dataset import"
+        )
         raise DatasetError(
             f"device {device}: {len(missing)} of {len(space.references)} reference architectures have no "
-            f"{metric} for {space.name} {space.variant}; run modnas-hw features --device {device}"
+            f"{metric} for {space.name} {table.variant if table else space.variant}; {mend}"
         )
-    return Features(device, metric, tuple(values[a] for a in space.references))
+    return Features(device, metric, tuple(values[a.string] for a in space.references))
 
 
-def device_table(store: Store, device: str, space: Space, metric: str = "latency") -> DeviceTable:
-    """One device's share of a training set: its vector and everything measured on it."""
+def device_table(
+    store: Store,
+    device: str,
+    space: Space,
+    metric: str = "latency",
+    only: Collection[Architecture] | None = None,
+) -> DeviceTable:
+    """One device's share of a training set: its vector and everything measured on it, or that of `only`."""
     features = device_features(store, device, space, metric)
     values = device_values(store, device, space, metric)
+    if only is not None:
+        values = {a: values[a] for a in only if a in values}
     return DeviceTable(
         name=device,
         features=np.array(features.values),
@@ -103,12 +141,28 @@ def device_table(store: Store, device: str, space: Space, metric: str = "latency
     )
 
 
+def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:
+    """A table with at most `limit` architectures, drawn at random; the vector stays."""
+    count = len(table.architectures)
+    if count <= limit:
+        return table
+    kept = sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist())
+    return DeviceTable(
+        table.name, table.features, [table.architectures[i] for i in kept], np.asarray(table.values)[kept]
+    )
+
+
 def measured_devices(store: Store, space: Space, metric: str = "latency") -> list[str]:
-    """Devices in the store whose vector for this space is complete."""
+    """Devices in the store whose vector for this space at this network size is complete.
+
+    A table of networks of another size is used only for a device that is named.
+    """
+    tables = set(store.table_devices(space.name, space.variant))
+    measured = set(store.devices(space.name, space.variant)) - set(store.table_devices())
     found = []
-    for device in store.devices(space.name, space.variant):
-        values = device_values(store, device, space, metric)
-        if all(a in values for a in space.references):
+    for device in sorted(tables | measured):
+        values = _values(store, device, space, metric)
+        if all(a.string in values for a in space.references):
             found.append(device)
     return found
 

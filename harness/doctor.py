@@ -6,7 +6,8 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from harness.devices.registry import device_names, get_profile
+from harness.compile.compiler import require_tvm
+from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.devices.session import DeviceSession
 from harness.errors import ModnasHwError
 from harness.home import home
@@ -29,10 +30,13 @@ def checkup() -> list[Finding]:
     """Run all checks, none of which raises."""
     findings = [Finding("python", True, platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
+    findings.append(_tvm())
     try:
         findings.append(Finding("home", True, str(home())))
         findings.append(_store())
-        findings += [_device(name) for name in device_names()]
+        findings += [
+            _device(name) for name in device_names() if is_user_profile(name) or not _is_remote(name)
+        ]
     except ModnasHwError as error:
         findings.append(Finding("home", False, str(error)))
     return findings
@@ -45,6 +49,15 @@ def _package(name: str) -> Finding:
         return Finding(name, False, f"not installed; pip install {name}")
 
 
+def _tvm() -> Finding:
+    """Networks are compiled for the backend tvm here; everything else works without it."""
+    try:
+        require_tvm()
+        return Finding("tvm", True, version("apache-tvm"), required=False)
+    except (ModnasHwError, PackageNotFoundError) as error:
+        return Finding("tvm", False, str(error), required=False)
+
+
 def _store() -> Finding:
     try:
         with Store() as store:
@@ -55,11 +68,18 @@ def _store() -> Finding:
         return Finding("store", False, str(error))
 
 
+def _is_remote(name: str) -> bool:
+    """Whether a profile is for a board: a shipped one of a board that is not there is no finding."""
+    return get_profile(name).ssh is not None
+
+
 def _device(name: str) -> Finding:
     required = name == "cpu"
     try:
         with DeviceSession(get_profile(name)) as session:
             detail = f"{session.profile.backend} {session.runtime_version}, fingerprint {session.fingerprint}"
+            sensors = session.client.inventory.get("power_sensors")
+            detail += f", power sensors: {', '.join(sensors or []) or 'none'}"
             return Finding(f"device {name}", True, detail, required)
     except ModnasHwError as error:
         return Finding(f"device {name}", False, str(error), required)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from statistics import fmean
 
 from harness.runs import RunConfig
 from harness.search_run import SearchRun
@@ -56,25 +57,27 @@ def _key(config: RunConfig, space: Space, architecture: Architecture) -> str:
 
 def _evaluate(config: RunConfig, space: Space, task: Task, architecture: Architecture) -> Evaluation:
     recipe = config.settings.recipe
-    network = seeded_network(space, architecture, config.seed)
-    result = train(
-        network,
-        task,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        seed=config.seed,
-    )
+    results = [
+        train(
+            seeded_network(space, architecture, seed),
+            task,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            seed=seed,
+        )
+        for seed in range(config.seed, config.seed + recipe.repeats)
+    ]
     return Evaluation(
         key=_key(config, space, architecture),
         space=space.name,
         variant=space.variant,
         arch=architecture.string,
         task=config.task,
-        error=result.error,
-        seconds=result.seconds,
+        error=fmean(result.error for result in results),
+        seconds=sum(result.seconds for result in results),
         created_at=datetime.now(timezone.utc),
         recipe={**recipe.model_dump(), "limit": config.settings.task_limit, "seed": config.seed},
-        losses=result.losses,
+        losses=[fmean(epoch) for epoch in zip(*(result.losses for result in results), strict=True)],
     )

@@ -10,6 +10,7 @@ runs/<name>/  one folder a search
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -20,7 +21,7 @@ def home() -> Path:
     path = Path(os.environ.get("MODNAS_HOME") or Path.home() / ".modnas-hw").expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".writable-{os.getpid()}"
+        probe = path / f".writable-{os.getpid()}-{threading.get_native_id()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -44,7 +45,7 @@ def store_url() -> str:
 
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Replace a file as a whole: after a kill there is the old content or the new, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)

@@ -10,11 +10,16 @@ from harness.errors import UsageError
 
 
 class Recipe(BaseModel):
-    """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation."""
+    """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation.
+
+    `repeats`: trainings from different initial weights; the error is their mean. One training of a small
+    network says as much of its luck as of its architecture.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -33,6 +38,8 @@ class Preset(BaseModel):
         task_side: images are scaled to that many pixels a side.
         search: settings of `modnas.search.SearchConfig`.
         counterfactual: the supernetwork's (see `modnas.spaces.Supernetwork`).
+        refine: architectures of a front's surroundings that are scored by the search's own models (see
+            `modnas.refinement`); 0: the front is what the MetaHypernetwork says.
         validate_every: epochs from one scoring of the front to the next.
         recipe: how a network is trained when it is evaluated.
     """
@@ -48,33 +55,36 @@ class Preset(BaseModel):
     task_side: Annotated[int, Field(ge=4)] | None = None
     search: dict[str, Any]
     counterfactual: bool = False
+    refine: Annotated[int, Field(ge=0)] = 0
     validate_every: Annotated[int, Field(ge=1)] = 1
     front_size: Annotated[int, Field(ge=2)] = 24
     recipe: Recipe
 
 
-# quick: digits are scaled up because at 8x8 pixels the fixed parts of a network see the whole image, and then
-# the choice of a cell hardly changes its error.
+# quick: with two channels and digits scaled up to 24 pixels the choice of a cell decides a network's error.
+# Wider networks, or smaller images of which the fixed parts see everything, learn digits with any cell.
 PRESETS = {
     "quick": Preset(
-        space={"channels": 4, "cells": 1},
+        space={"channels": 2, "cells": 1},
         profile_archs=80,
         batch_size=64,
         threads=1,
         task_limit=1500,
         task_side=24,
         search={
-            "epochs": 160,
+            "epochs": 120,
             "learning_rate": 0.1,
             "smoothing": 5,
             "preferences_per_step": 4,
-            "warmup_epochs": 30,
+            "warmup_epochs": 200,
+            "uniform_share": 0.5,
             "weights_learning_rate": 0.1,
             "weights_decay": 5e-4,
             "error_bounds": [0.0, 12.0],
         },
+        refine=1000,
         validate_every=10,
-        recipe=Recipe(epochs=5),
+        recipe=Recipe(epochs=15, repeats=2),
     ),
 }
 

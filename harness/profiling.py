@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from sqlalchemy import inspect
+
+from harness.blocks import Block, measure_in_blocks
+from harness.compile.errors import CompileError
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
+from harness.energy import EnergySource, energy_failure
 from harness.export import Artifact, ArtifactCache, ExportError
+from harness.export.exporters import Exporter, open_exporter
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
@@ -19,16 +27,38 @@ from modnas.spaces import Architecture, Space
 
 @dataclass
 class ProfileReport:
-    """What a call of `profile` did. `rows`: newest row of every architecture, in the order asked for."""
+    """What a call of `profile` did.
+
+    `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
+    `repeated`: measurements of them that were taken again (see `blocks`).
+    """
 
     device: str
     rows: list[Measurement] = field(default_factory=list)
     measured: int = 0
+    repeated: int = 0
     reused: int = 0
     failed: int = 0
     seconds: float = 0.0
     export_s: float = 0.0
     window_s: float = 0.0
+    blocks: list[Block] = field(default_factory=list)
+    energy: EnergySource | None = None
+
+    @property
+    def energy_note(self) -> str | None:
+        """One line on the energies: their sensor, or why there are none; None when nobody asked."""
+        if self.energy is None:
+            return None
+        told = sum(row.energy_mj is not None for row in self.rows)
+        if told:
+            by = f" with {self.energy.sensor}" if self.energy.sensor else ""
+            note = f"energy of {told} of {len(self.rows)}{by}, net of idle power"
+        else:
+            note = "energy is absent"
+        failures = [reason for reason in map(energy_failure, self.rows) if reason]
+        reason = self.energy.reason or (failures[0] if failures else None)
+        return f"{note}: {reason}" if reason and told < len(self.rows) else note
 
     @property
     def max_abs_diff(self) -> float | None:
@@ -36,8 +66,13 @@ class ProfileReport:
         return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
 
 
-def measurement_key(session: DeviceSession, space: Space, architecture: Architecture) -> str:
-    """What must be equal for a stored measurement to answer a new request."""
+def measurement_key(
+    session: DeviceSession, made_with: Mapping[str, Any], space: Space, architecture: Architecture
+) -> str:
+    """What must be equal for a stored measurement to answer a new request.
+
+    `made_with`: what of the file's making counts (see `Exporter.key`).
+    """
     profile = session.profile
     policy = profile.policy.model_dump()
     return content_key(
@@ -47,7 +82,7 @@ def measurement_key(session: DeviceSession, space: Space, architecture: Architec
             "device": profile.name,
             "fingerprint": session.fingerprint,
             "backend": profile.backend,
-            "options": session.backend_options(),
+            "options": {**session.backend_options(), **made_with},
             "batch": profile.batch,
             "protocol": {name: policy[name] for name in POLICY_IN_KEY},
         }
@@ -61,13 +96,21 @@ def profile_device(
     store: Store,
     *,
     seed: int = 0,
+    energy: bool = False,
+    per_op: bool = False,
+    fresh: bool = False,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
 ) -> ProfileReport:
     """Measure what the store does not have yet, in random order, and return all rows.
 
+    What is measured while the device drifts or is disturbed is measured once more (see `harness.blocks`).
+
     Args:
+        fresh: measure everything, whatever the store has.
+        energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
+        per_op: also take the time of every kind of operator, where the backend can tell it.
         on_row: called after each new row.
         on_start: called once with (architectures to measure, architectures already stored).
 
@@ -77,51 +120,142 @@ def profile_device(
     """
     start = time.perf_counter()
     report = ProfileReport(profile.id)
-    with DeviceSession(profile) as session:
-        profiler = _Profiler(session, space, report)
-        keys = {a: measurement_key(session, space, a) for a in dict.fromkeys(architectures)}
+    cache = ArtifactCache()
+    with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
+        if energy:
+            report.energy = EnergySource.of(session)
+        profiler = _Profiler(session, exporter, space, report, per_op)
+        keys = {
+            a: measurement_key(session, profiler.made_with, space, a) for a in dict.fromkeys(architectures)
+        }
         stored = store.measurements(keys.values())
-        missing = [a for a in keys if keys[a] not in stored or _outdated(stored[keys[a]], profile)]
+        missing = [
+            a
+            for a in keys
+            if fresh or keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
+        ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
         if on_start:
             on_start(len(missing), report.reused)
-        for architecture in missing:
-            row = profiler.measure(architecture, keys[architecture])
+
+        def keep(row: Measurement) -> Measurement:
             store.add(row)
             stored[row.key] = row
             if on_row:
                 on_row(row, report)
-        profiler.cache.prune()
+            return row
+
+        def mark(architecture: Architecture, reason: str) -> None:
+            marked = _with_warning(stored[keys[architecture]], reason)
+            store.add(marked)
+            stored[marked.key] = marked
+
+        report.blocks = measure_in_blocks(
+            missing,
+            lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
+            profiler.read_anchor,
+            mark,
+            size=profile.policy.anchor_every,
+            limit=profile.policy.drift_limit,
+        )
+        cache.prune()
     report.rows = [stored[keys[a]] for a in keys]
     report.failed = sum(row.status != "ok" for row in report.rows)
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _outdated(row: Measurement, profile: DeviceProfile) -> bool:
-    """Whether a failure was measured under other limits than the profile has now, and may not occur again."""
-    return row.status != "ok" and row.request.get("protocol") != profile.policy.model_dump()
+def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, float]]:
+    """(kind of operator, mean count, mean ms, share of the time) over the rows that know, slowest first."""
+    tables = [row.record["per_op"] for row in rows if row.record.get("per_op")]
+    counts: Counter[str] = Counter()
+    times_ms: Counter[str] = Counter()
+    for entry in (entry for table in tables for entry in table):
+        counts[entry["op"]] += entry["count"]
+        times_ms[entry["op"]] += entry["ms"]
+    total = times_ms.total()
+    return [
+        (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total)
+        for kind, time_ms in times_ms.most_common()
+    ]
+
+
+def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, per_op: bool) -> bool:
+    """Whether a stored row does not answer: it lacks what is asked for now, or it is a failure under other
+    limits than the profile has now, which may not occur again.
+    """
+    if report.energy is not None and report.energy.unanswered_by(row):
+        return True
+    if row.status != "ok":
+        return bool(row.request.get("protocol") != profile.policy.model_dump())
+    return per_op and "per_op" not in row.record
+
+
+def _with_warning(row: Measurement, warning: str) -> Measurement:
+    """The row once more, as something to append, with one more reason to distrust it."""
+    columns = {c.key: getattr(row, c.key) for c in inspect(Measurement).columns if c.key != "id"}
+    warnings = [*(row.record.get("warnings") or []), warning]
+    return Measurement(**{**columns, "record": {**row.record, "warnings": warnings}})
 
 
 class _Profiler:
-    """One open device and one space: turns architectures into rows."""
+    """One open device and one space: turns architectures into rows.
 
-    def __init__(self, session: DeviceSession, space: Space, report: ProfileReport) -> None:
-        self._session, self._space, self._report = session, space, report
-        self.cache = ArtifactCache()
+    Files are made between measurements, never beside one: on this machine that would disturb it.
+    """
+
+    def __init__(
+        self,
+        session: DeviceSession,
+        exporter: Exporter,
+        space: Space,
+        report: ProfileReport,
+        per_op: bool,
+    ) -> None:
+        self._session, self._exporter, self._space = session, exporter, space
+        self._report, self._per_op = report, per_op
+        self.made_with = exporter.key(space)
+        self._taken: set[str] = set()
+
+    def read_anchor(self) -> float | None:
+        """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
+        batch = self._session.profile.batch
+        try:
+            artifact = self._exporter.get(self._space, self._space.references[0], batch)
+        except (ExportError, CompileError):
+            return None
+        latency: dict[str, Any] = self._take(artifact).get("latency") or {}
+        return latency.get("median_ms")
+
+    def _take(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
+        """One measurement on the device, after its pause."""
+        time.sleep(self._session.profile.policy.cooldown_s)
+        result = self._session.measure(
+            artifact, tolerance=self._exporter.tolerance, energy=energy, per_op=per_op
+        )
+        self._report.window_s += float(result.get("measure_s") or 0.0)
+        return result
 
     def measure(self, architecture: Architecture, key: str) -> Measurement:
         """Export and measure one architecture; a failure of either is a row too."""
         artifact: Artifact | None = None
         try:
-            artifact = self.cache.get(self._space, architecture, self._session.profile.batch)
-            result = self._session.measure(artifact)
+            artifact = self._exporter.get(self._space, architecture, self._session.profile.batch)
+            energy = self._report.energy
+            wanted = energy is not None and energy.sensor is not None
+            result = self._take(artifact, energy=wanted, per_op=self._per_op)
             self._report.export_s += artifact.export_s
-            self._report.window_s += float(result.get("measure_s") or 0.0)
         except ExportError as error:
             result = {"status": "error", "reason": "export", "message": str(error)}
-        self._report.measured += 1
+        except CompileError as error:
+            build = {**self.made_with, "log": error.log}
+            result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
+        if key in self._taken:
+            self._report.repeated += 1
+        else:
+            self._report.measured += 1
+        self._taken.add(key)
         return self._row(architecture, key, artifact, result)
 
     def _row(
@@ -129,6 +263,8 @@ class _Profiler:
     ) -> Measurement:
         profile = self._session.profile
         latency: dict[str, Any] = result.get("latency") or {}
+        if artifact is not None and artifact.details:
+            result = {**result, "build": dict(artifact.details)}
         return Measurement(
             key=key,
             space=self._space.name,
@@ -147,12 +283,13 @@ class _Profiler:
             latency_ci_low_ms=latency.get("ci_low_ms"),
             latency_ci_high_ms=latency.get("ci_high_ms"),
             latency_n=latency.get("n"),
+            energy_mj=(result.get("energy") or {}).get("net_mj"),
             memory_mb=result.get("memory_mb"),
             max_abs_diff=result.get("max_abs_diff"),
             artifact_sha256=artifact.sha256 if artifact else "",
             created_at=datetime.now(timezone.utc),
             request={
-                "options": self._session.backend_options(),
+                "options": {**self._session.backend_options(), **self.made_with},
                 "protocol": profile.policy.model_dump(),
                 "agent_version": self._session.client.agent_version,
                 "runtime_version": self._session.runtime_version,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.datasets import UNITS, device_features, device_table
+from harness.datasets import UNITS, device_features, device_table, device_values
 from harness.errors import ModnasHwError
 from harness.runs import Run
 from harness.store import Store
+from harness.tables.devices import table_origin
+from modnas.front import distinct
 from modnas.objectives import SearchDevice, SupernetworkLoss
-from modnas.predictor import MetaPredictor, fit_predictor, from_state, to_state
+from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
+from modnas.refinement import choose, local_search
 from modnas.search import Search, SearchConfig
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space
@@ -37,27 +42,52 @@ class SearchRun:
     search: Search
 
     def front(self, store: Store, device: str) -> list[dict[str, Any]]:
+        """The front of a device: as the search wrote it down, or read now for one that it did not search."""
+        if self.run.has("front.json"):
+            written: dict[str, list[dict[str, Any]]] = self.run.read_json("front.json")["devices"]
+            if device in written:
+                return written[device]
+        return self.read_front(store, device)
+
+    def read_front(self, store: Store, device: str) -> list[dict[str, Any]]:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, by the supernetwork on the
         validation split) and one value a hardware metric. Every architecture occurs once.
         """
         target = _search_device(self.space, self.predictors, store, device, self.run.config.seed)
-        entries: dict[Architecture, dict[str, Any]] = {}
-        for point in self.search.front(target.features):
-            if point.architecture in entries:
-                continue
-            sample = self.space.encode([point.architecture])
-            predicted = {"error": self.search.task_loss.error(sample[0])}
-            with torch.no_grad():
-                for metric, value in zip(self.predictors, target.predict(sample)[0].tolist(), strict=True):
-                    predicted[f"{metric}_{UNITS[metric]}"] = value
-            entries[point.architecture] = {
+        points = self.search.front(target.features)
+
+        def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+            return self._objectives(target, architectures)
+
+        if self.run.config.settings.refine:
+            start = [point.architecture for point in points]
+            found, values = local_search(self.space, start, score, self.run.config.settings.refine)
+            points = choose(found, values, torch.tensor([point.preference for point in points]))
+        points = distinct(points)
+        names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in self.predictors)]
+        values = score([point.architecture for point in points])
+        for point, row in zip(points, values, strict=True):
+            row[0] = self.search.task_loss.error(self.space.encode([point.architecture])[0])
+        return [
+            {
                 "arch": point.architecture.id,
                 "preference": [round(r, 6) for r in point.preference],
-                "predicted": predicted,
+                "predicted": dict(zip(names, row, strict=True)),
             }
-        return list(entries.values())
+            for point, row in zip(points, values.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def _objectives(self, target: SearchDevice, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Validation loss and predicted hardware metrics of architectures on a device, (n, M).
+
+        The loss, not the error: where networks make few mistakes it still tells them apart.
+        """
+        samples = self.space.encode(architectures)
+        losses = [[float(self.search.task_loss.loss(sample, self.task.valid))] for sample in samples]
+        return np.concatenate([losses, target.predict(samples).double().numpy()], axis=1)
 
 
 def hardware_metrics(run: Run) -> list[str]:
@@ -78,14 +108,32 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     The predictor that is kept is fitted on everything, the figures come from one fitted without a holdout.
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
+    sample, from_table = profile_sample(run, space), store.table_devices()
     for metric in hardware_metrics(run):
-        tables = [device_table(store, device, space, metric) for device in run.config.devices]
+        tables = [
+            _part_of_table(store, device, space, metric, sample)
+            if device in from_table
+            else device_table(store, device, space, metric)
+            for device in run.config.devices
+        ]
         with _belonging_to(run):
             report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
         tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
         run.save_state(f"predictor-{metric}", tensors, meta)
     run.write_json("predictor.json", report)
     return report
+
+
+def _part_of_table(
+    store: Store, device: str, space: Space, metric: str, sample: list[Architecture]
+) -> DeviceTable:
+    """As much of a table device as would have been measured: the sample, or others where it lacks them.
+
+    A search then uses as many values of every device, and a whole table could not be fitted.
+    """
+    values = device_values(store, device, space, metric)
+    there = [a for a in dict.fromkeys([*sample, *values]) if a in values]
+    return device_table(store, device, space, metric, there[: len(sample)])
 
 
 @contextmanager
@@ -131,6 +179,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
             front_size=settings.front_size,
             seed=config.seed,
         ),
+        predict=_predict_all(space, predictors, store, config.devices),
     )
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
@@ -174,7 +223,12 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
         "space": state.space.name,
         "variant": state.space.variant,
         "best_epoch": state.search.best_epoch,
-        "devices": {device: state.front(store, device) for device in state.run.config.devices},
+        "devices": {device: state.read_front(store, device) for device in state.run.config.devices},
+        "tables": {
+            device: origin
+            for device in state.run.config.devices
+            if (origin := table_origin(store, device, state.space, *state.predictors))
+        },
     }
     state.run.write_json("front.json", document)
     return document
@@ -187,6 +241,22 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
         writer.add_scalar(f"loss/{device}", loss, stats.epoch)
     for device, value in (validation.hypervolume if validation else {}).items():
         writer.add_scalar(f"hypervolume/{device}", value, stats.epoch)
+
+
+def _predict_all(
+    space: Space, predictors: dict[str, MetaPredictor], store: Store, devices: Sequence[str]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Metrics of samples (n, width) on the devices with these indices (n,), in one call a predictor."""
+    references = {
+        metric: torch.tensor([device_features(store, name, space, metric).values for name in devices])
+        for metric in predictors
+    }
+
+    def predict(onehot: Tensor, owners: Tensor) -> Tensor:
+        values = [predictors[metric](onehot, references[metric][owners]) for metric in predictors]
+        return torch.stack(values, dim=1)
+
+    return predict
 
 
 def _search_device(

@@ -85,9 +85,11 @@ def _measured(row: Measurement, evaluation: Evaluation, metrics: Sequence[str]) 
         measured[f"{metric}_{UNITS[metric]}"] = getattr(row, METRICS[metric])
     if row.status != "ok":
         measured["failure"] = f"{row.reason}: {row.message}"
-    if row.latency_ms is not None:
+    if row.latency_p10_ms is not None:
         measured["latency_interval_ms"] = [row.latency_p10_ms, row.latency_p90_ms]
         measured["latency_ci_ms"] = [row.latency_ci_low_ms, row.latency_ci_high_ms]
+    if "source" in row.record:
+        measured["source"] = row.record["source"]
     if row.record.get("warnings"):
         measured["warnings"] = row.record["warnings"]
     return measured

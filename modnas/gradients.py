@@ -42,14 +42,17 @@ def combine(gradients: Tensor, scheme: Scheme, normalize: bool = True) -> tuple[
     Returns:
         The direction, shape (P,), and the coefficients of the (normalised) rows, shape (T,), which sum to 1.
     """
+    # The rows are long: they are read twice, for the Gram matrix and for the direction, and never copied.
+    gram = gradients @ gradients.T
+    scales = torch.ones_like(gram[0])
     if normalize:
-        norms = gradients.norm(dim=1, keepdim=True)
-        gradients = gradients / norms.where(norms > 0, torch.ones_like(norms))
+        norms = gram.diagonal().clamp(min=0).sqrt()
+        scales = 1 / norms.where(norms > 0, scales)
     if scheme == "mgd":
-        weights = min_norm_weights(gradients @ gradients.T)
+        weights = min_norm_weights(gram * scales * scales.unsqueeze(1))
     else:
-        weights = gradients.new_full((len(gradients),), 1 / len(gradients))
-    return weights @ gradients, weights
+        weights = torch.full_like(scales, 1 / len(gradients))
+    return (weights * scales) @ gradients, weights
 
 
 def min_norm_weights(gram: Tensor, iterations: int = 250, tolerance: float = 1e-10) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 
 Tables = Sequence[tuple[int, int]]
 
@@ -124,13 +123,26 @@ def device_gradients(
         Shape (T, P), the parameters in the order of `hypernetwork.parameters()`.
     """
 
-    def pulled(parameters: dict[str, Tensor], drawn: Tensor, features: Tensor, cotangent: Tensor) -> Tensor:
-        logits = functional_call(hypernetwork, parameters, (drawn, features.expand(len(drawn), -1)))
-        loss: Tensor = (logits * cotangent).sum()
-        return loss
-
-    parameters = {name: value.detach() for name, value in hypernetwork.named_parameters()}
-    by_device = vmap(grad(pulled), in_dims=(None, 0, 0, 0))(
-        parameters, preferences, device_features, cotangents
-    )
-    return torch.cat([part.flatten(1) for part in by_device.values()], 1)
+    devices, count, _ = preferences.shape
+    with torch.no_grad():
+        # By hand: the tables are large and enter linearly, so that their gradients are outer products, which
+        # are written where they belong; automatic differentiation would hold them several times over.
+        projected = device_features @ hypernetwork.keys.T / math.sqrt(hypernetwork.keys.shape[1])
+        mixture = projected.sin().softmax(1)
+        matrix = cotangents.new_empty(devices, sum(p.numel() for p in hypernetwork.parameters()))
+        by_mixture = torch.zeros_like(mixture)
+        column, first = hypernetwork.keys.numel(), 0
+        for table, (width, index) in zip(hypernetwork.banks, hypernetwork.tables, strict=True):
+            rows = hypernetwork.row_weights(preferences[..., index].flatten()).view(devices, count, -1)
+            # What each row receives, (T, rows, width); the mixture shares it out among the bank.
+            received = rows.transpose(1, 2) @ cotangents[..., first : first + width]
+            block = matrix[:, column : column + table.numel()].view(devices, -1, received[0].numel())
+            torch.mul(mixture.unsqueeze(2), received.flatten(1).unsqueeze(1), out=block)
+            by_mixture += received.flatten(1) @ table.flatten(1).T
+            column, first = column + table.numel(), first + width
+        # Through the softmax and the sine to the keys.
+        centred = by_mixture - (mixture * by_mixture).sum(1, keepdim=True)
+        by_projected = projected.cos() * mixture * centred / math.sqrt(hypernetwork.keys.shape[1])
+        keys = matrix[:, : hypernetwork.keys.numel()].view(devices, *hypernetwork.keys.shape)
+        torch.mul(by_projected.unsqueeze(2), device_features.unsqueeze(1), out=keys)
+    return matrix

@@ -45,32 +45,35 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike | None = None) -
 
 
 def gd(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """Mean distance of the points to the nearest reference point. Smaller is better."""
-    return float(np.linalg.norm(_offsets(points, reference), axis=2).min(1).mean())
+    """Mean distance of the points to the nearest reference point. Smaller is better.
+
+    As of all distances here: shapes (n, M) and (m, M); raises ValueError if a set is empty.
+    """
+    found, target = _two_sets(points, reference)
+    return float(moocore.igd(target, ref=found))  # the inverted distance with the two sets exchanged
 
 
 def igd(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """Mean distance of the reference points to the nearest point. Smaller is better."""
-    return gd(reference, points)
+    found, target = _two_sets(points, reference)
+    return float(moocore.igd(found, ref=target))
 
 
 def gd_plus(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """`gd` with the distance || max(point - reference, 0) ||: only being worse counts."""
-    return float(_worse_by(points, reference).min(1).mean())
+    found, target = _two_sets(points, reference)
+    # Exchanged, the points are what is worse by being smaller: as if they were maximised.
+    return float(moocore.igd_plus(target, ref=found, maximise=True))
 
 
 def igd_plus(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """`igd` with the distance || max(point - reference, 0) ||: only being worse counts."""
-    return float(_worse_by(points, reference).min(0).mean())
+    found, target = _two_sets(points, reference)
+    return float(moocore.igd_plus(found, ref=target))
 
 
-def _offsets(points: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
-    """point - reference for every pair, (n points, n references, M). Raises ValueError if a set is empty."""
-    a, z = np.asarray(points, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if a.size == 0 or z.size == 0:
+def _two_sets(points: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[Floats, Floats]:
+    found, target = np.asarray(points, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if found.size == 0 or target.size == 0:
         raise ValueError("a distance between sets needs at least one point in each")
-    return np.asarray(a[:, None, :] - z[None, :, :])
-
-
-def _worse_by(points: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
-    return np.asarray(np.linalg.norm(np.maximum(_offsets(points, reference), 0.0), axis=2))
+    return found, target

@@ -52,6 +52,8 @@ class Search:
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
+        predict: all devices' metrics in one call: one-hot samples (n, width) and the index of the device of
+            each (n,) -> metrics (n, M - 1); the same as the devices' own `predict`, but faster.
 
     Raises:
         ValueError: no device, a name twice, or shapes that do not fit together.
@@ -67,8 +69,10 @@ class Search:
         valid_batches: Batches,
         task_loss: TaskLoss,
         config: SearchConfig,
+        predict: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         _check(devices, config)
+        self._predict = predict
         self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
         self.train_batches, self.valid_batches = train_batches, valid_batches
         self.task_loss, self.config = task_loss, config
@@ -196,11 +200,13 @@ class Search:
         elif not self._range.known:
             self._range.update(task)
         task, leaves = task.clone().requires_grad_(), samples.detach().requires_grad_()
-        shares = leaves.chunk(len(group))
-        metrics = torch.cat([self.devices[t].predict(rows) for t, rows in zip(group, shares, strict=True)])
-        low, high = (
-            bound[list(group)].repeat_interleave(len(shares[0]), 0) for bound in (self._low, self._high)
-        )
+        owners = torch.tensor(list(group)).repeat_interleave(len(leaves) // len(group))
+        if self._predict is not None:
+            metrics = self._predict(leaves, owners)
+        else:
+            shares = zip(group, leaves.chunk(len(group)), strict=True)
+            metrics = torch.cat([self.devices[t].predict(rows) for t, rows in shares])
+        low, high = self._low[owners], self._high[owners]
         hardware = apply_constraints(min_max(metrics, low, high), self.config.constraints)
         normal = torch.cat([self._range.normalise(task).unsqueeze(1), hardware], 1)
         losses = scalarise(normal, drawn, self.config.cosine_penalty)
@@ -211,8 +217,12 @@ class Search:
         """One SGD step of the supernetwork along the devices' mean gradient of the task loss."""
         if self.supernetwork is None or self._sgd is None:
             return
+        logits = self._logits(range(len(self.devices)), 1)[1]
+        if self.config.uniform_share > 0:
+            uniform = torch.rand(len(logits), 1, generator=self.generator) < self.config.uniform_share
+            logits = logits.masked_fill(uniform.to(logits.device), 0.0)
         with torch.no_grad():
-            samples = self._sample(self._logits(range(len(self.devices)), 1)[1])
+            samples = self._sample(logits)
         self._sgd.zero_grad()
         for sample in samples:
             torch.autograd.backward(self.task_loss.loss(sample, batch) / len(samples))

@@ -27,6 +27,9 @@ class SearchConfig:
         constraints: user priors, one bound or None for each hardware metric (see `apply_constraints`).
         learning_rate, weight_decay: Adam, for the MetaHypernetwork.
         weights_learning_rate, weights_momentum, weights_decay, gradient_clip: SGD, for the supernetwork.
+        uniform_share: probability that the lower level draws an architecture uniformly and not from the
+            MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
+            and it never returns to what it left too early.
         bank, intervals, smoothing, tables: the MetaHypernetwork's (see there).
         front_size: number of preferences of a front.
         error_bounds: task errors, percent, that count as 0 and 1 in the hypervolume that picks a state.
@@ -49,6 +52,7 @@ class SearchConfig:
     weights_momentum: float = 0.9
     weights_decay: float = 0.0027
     gradient_clip: float = 5.0
+    uniform_share: float = 0.0
     bank: int = 50
     intervals: int = 100
     smoothing: int = 0

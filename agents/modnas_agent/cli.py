@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         return zygote(options.backend)
     from modnas_agent.server import serve
 
-    return serve(Path(options.root))
+    return serve(Path(options.root), options.idle_s)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("hello", help="print what this board is, and exit")
     serving = commands.add_parser("serve", help="measure what is asked for on stdin")
     serving.add_argument("--root", required=True, help="folder of the journal, the lock and the artifacts")
+    serving.add_argument(
+        "--idle-s", type=float, help="end after this long without a request: the host may have vanished"
+    )
     zygote = commands.add_parser("zygote", help="internal: a runtime that waits to be forked")
     zygote.add_argument("backend")
     return parser

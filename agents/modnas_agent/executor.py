@@ -14,18 +14,23 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from modnas_agent import conditions, errors
+from modnas_agent.energy import EnergyMeasurement, uses_gpu
 from modnas_agent.journal import Journal
 from modnas_agent.lock import BoardLock, utc_now
 from modnas_agent.placement import allowed_cpus
 from modnas_agent.protocol import Frame
 from modnas_agent.request import MeasureRequest
 from modnas_agent.supervisor import ZygoteHandle
+from modnas_agent.trace import energy_warnings
 
 LOCK_RETRY_S = 0.5
 #: Importing a runtime from an SD card under load takes tens of seconds.
 IMPORT_LIMIT_S = 180.0
 #: A killed process that is not reaped after this long is given up together with its zygote.
 KILL_GRACE_S = 5.0
+
+#: How often it is looked whether a meter's last readings have come.
+METER_RETRY_S = 0.1
 
 #: Sends a frame to the host; the flag says that it may be dropped.
 Send = Callable[[Mapping[str, Any], bool], None]
@@ -48,6 +53,7 @@ class Job:
     cpus: list[int] | None = None
     outcome: dict[str, Any] | None = None
     stopped_for: str | None = None
+    energy: EnergyMeasurement | None = None
 
 
 class Executor:
@@ -86,6 +92,8 @@ class Executor:
 
     def abandon(self) -> None:
         """Forget a job that nobody waits for any more and that has not begun to measure."""
+        if self.job is not None and self.job.energy is not None:
+            self.job.energy.stop()
         self.job = None
         self.lock.release()
 
@@ -105,6 +113,10 @@ class Executor:
             self._try_lock(job)
         elif job.phase == "import":
             self._lose_zygote(job, f"importing {job.backend} took more than {IMPORT_LIMIT_S:g} s")
+        elif job.phase == "idle":
+            self._run(job)
+        elif job.phase == "meter":
+            self._complete(job)
         elif job.stopped_for is None:
             self._stop(job, errors.TIMEOUT)
         else:
@@ -120,7 +132,7 @@ class Executor:
             self.zygote = None
             if self.job is not None and self.job.phase == "import":
                 self._fail(self.job, errors.RUNTIME, f"importing {self.job.backend} ended with {ended}")
-            elif self.job is not None and self.job.phase == "run":
+            elif self.job is not None and self.job.phase in ("idle", "run"):
                 self._fail(
                     self.job, self.job.stopped_for or errors.WORKER, f"the worker's parent ended: {ended}"
                 )
@@ -181,8 +193,30 @@ class Executor:
             found = {"version": greeting["version"], "providers": greeting["providers"]}
             self._send({"event": "probe", "id": job.id, "backend": job.backend, **found}, False)
         else:
-            job.phase, job.deadline = "run", time.monotonic() + job.request.timeout_s
-            self.zygote.send({"op": "run", "request": job.frame})
+            self._begin(job, job.request)
+
+    def _begin(self, job: Job, request: MeasureRequest) -> None:
+        """Everything is ready. The idle power comes first: the board does nothing yet."""
+        if request.energy is not None:
+            job.energy = EnergyMeasurement(request.energy, uses_gpu(request.options))
+            idle_s = job.energy.begin_idle()
+            if idle_s > 0:
+                job.phase, job.deadline = "idle", time.monotonic() + idle_s
+                silent = {"n": 0, "elapsed_s": 0.0, "half_width": None}
+                self._send({"event": "progress", "id": job.id, "phase": "idle", **silent}, True)
+                return
+        self._run(job)
+
+    def _run(self, job: Job) -> None:
+        assert job.request is not None and self.zygote is not None
+        frame, limit_s = {**job.frame, "window": None}, job.request.timeout_s
+        if job.energy is not None:
+            job.energy.end_idle()
+            if job.energy.plan is not None:
+                frame["window"] = {"lead_s": job.energy.plan.lead_s, "window_s": job.energy.plan.window_s}
+                limit_s += job.energy.plan.total_s
+        job.phase, job.deadline = "run", time.monotonic() + limit_s
+        self.zygote.send({"op": "run", "request": frame})
 
     def _on_report(self, report: Frame) -> None:
         kind, job = report.get("kind"), self.job
@@ -197,6 +231,8 @@ class Executor:
         elif kind == "progress" and job.stopped_for is None:
             fields = {key: report[key] for key in ("phase", "n", "elapsed_s", "half_width")}
             self._send({"event": "progress", "id": job.id, **fields}, True)
+        elif kind == "window" and job.energy is not None:
+            job.energy.begin_load(job.cpus)
         elif kind == "outcome":
             job.outcome = report["outcome"]
         elif kind == "exited":
@@ -206,18 +242,34 @@ class Executor:
         if ended["stderr"].strip():
             print(ended["stderr"].rstrip(), file=sys.stderr, flush=True)
         if job.outcome is not None:  # also when it was too late to stop it
-            self._finish(job, job.outcome)
+            self._complete(job)
             return
         reason, message = classify_exit(ended)
         if job.stopped_for is not None:
             reason, message = job.stopped_for, _stop_message(job)
         self._fail(job, reason, message)
 
+    def _complete(self, job: Job) -> None:
+        """The worker is done; the sensor's last readings may be on their way."""
+        assert job.outcome is not None
+        window, energy = job.outcome.get("energy_window"), job.energy
+        waits = window is not None and energy is not None and not energy.complete(window)
+        if waits and job.stopped_for is None:
+            job.phase, job.deadline = "meter", time.monotonic() + METER_RETRY_S
+            return
+        outcome = {name: value for name, value in job.outcome.items() if name != "energy_window"}
+        if energy is not None and outcome["status"] == "ok":
+            outcome["energy"] = energy.result(window)
+            outcome["warnings"] = [*outcome["warnings"], *energy_warnings(outcome["energy"])]
+        self._finish(job, outcome)
+
     def _stop(self, job: Job, reason: str) -> None:
         job.stopped_for = reason
         if job.phase == "run" and self.zygote is not None:
             self.zygote.send({"op": "kill"})
             job.deadline = time.monotonic() + KILL_GRACE_S
+        elif job.phase == "meter":
+            self._complete(job)
         else:
             self._fail(job, reason, _stop_message(job))
 

@@ -11,6 +11,7 @@ from modnas_agent import conditions
 from modnas_agent.conditions import PROC, SYSFS
 from modnas_agent.files import read_text
 from modnas_agent.placement import allowed_cpus
+from modnas_agent.sensors import found_sensors
 
 #: Distributions that provide each runtime, in order of preference.
 RUNTIMES = {
@@ -34,6 +35,7 @@ def inventory(sysfs_root: Path = SYSFS, proc_root: Path = PROC) -> dict[str, Any
         "runtimes": {name: _version(names) for name, names in RUNTIMES.items()},
         "governor": conditions.governor(cpus, sysfs_root),
         "sensors": sensors(sysfs_root),
+        "power_sensors": found_sensors(sysfs_root),
         "temperature_c": conditions.temperature_c(sysfs_root),
         "throttle_flags": conditions.throttle_flags(sysfs_root),
     }

@@ -34,8 +34,34 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class EnergyRequest:
+    """Which sensor to use, and how long the window is at least and at most, in seconds."""
+
+    sensor: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    window_s: float = 2.0
+    max_window_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """What the worker does: infer for `lead_s`, for the window, and for `lead_s` again."""
+
+    lead_s: float
+    window_s: float
+
+    @property
+    def total_s(self) -> float:
+        """How long that takes."""
+        return 2.0 * self.lead_s + self.window_s
+
+
+@dataclass(frozen=True)
 class MeasureRequest:
-    """What to measure and how. `options` belong to the backend, apart from `threads` and `affinity`."""
+    """What to measure and how. `options` belong to the backend, apart from `threads` and `affinity`.
+
+    `energy` is the host's wish, `window` what the agent makes of it for the worker.
+    """
 
     id: str
     artifact_path: str
@@ -45,10 +71,13 @@ class MeasureRequest:
     inputs: tuple[InputSpec, ...]
     expected: list[float] | None
     tolerance: float
+    per_op: bool = False
     timing: Timing = field(default_factory=Timing)
     timeout_s: float = 60.0
     memory_limit_mb: float | None = None
     lock_wait_s: float = 30.0
+    energy: EnergyRequest | None = None
+    window: WindowPlan | None = None
 
 
 def request_id(frame: Mapping[str, Any], key: str = "id") -> str:
@@ -79,10 +108,35 @@ def parse_measure(frame: Mapping[str, Any]) -> MeasureRequest:
         inputs=_inputs(frame.get("inputs", [])),
         expected=_expected(frame.get("expected")),
         tolerance=_number(frame, "tolerance", 1e-3, 0.0, 1e6),
+        per_op=_flag(frame, "per_op"),
         timing=_timing(protocol),
         timeout_s=_number(protocol, "timeout_s", 60.0, 0.01, 86400.0),
         memory_limit_mb=None if limit is None else _number(protocol, "memory_limit_mb", 0.0, 1.0, 1e9),
         lock_wait_s=_number(frame, "lock_wait_s", 30.0, 0.0, 86400.0),
+        energy=parse_energy(frame),
+        window=_window(frame),
+    )
+
+
+def parse_energy(frame: Mapping[str, Any]) -> EnergyRequest | None:
+    """The `energy` object of a frame, None when it has none; raises `RequestError`."""
+    if frame.get("energy") is None:
+        return None
+    energy, base = _object(frame, "energy"), EnergyRequest()
+    return EnergyRequest(
+        sensor=_text(energy, "sensor") if "sensor" in energy else base.sensor,
+        options=_object(energy, "options", optional=True),
+        window_s=_number(energy, "window_s", base.window_s, 0.1, 3600.0),
+        max_window_s=_number(energy, "max_window_s", base.max_window_s, 0.1, 3600.0),
+    )
+
+
+def _window(frame: Mapping[str, Any]) -> WindowPlan | None:
+    if frame.get("window") is None:
+        return None
+    window = _object(frame, "window")
+    return WindowPlan(
+        _number(window, "lead_s", 0.1, 0.0, 3600.0), _number(window, "window_s", 2.0, 0.0, 3600.0)
     )
 
 
@@ -141,6 +195,13 @@ def _object(frame: Mapping[str, Any], key: str, optional: bool = False) -> dict[
         return {}
     if not isinstance(value, dict):
         raise RequestError(f"{key}: an object is needed")
+    return value
+
+
+def _flag(frame: Mapping[str, Any], key: str) -> bool:
+    value = frame.get(key, False)
+    if not isinstance(value, bool):
+        raise RequestError(f"{key}: true or false is needed")
     return value
 
 

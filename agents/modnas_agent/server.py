@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from modnas_agent import errors
+from modnas_agent.energy import describe, uses_gpu
 from modnas_agent.executor import Executor, Job
 from modnas_agent.hello import hello
 from modnas_agent.journal import Journal
 from modnas_agent.output import Output
 from modnas_agent.protocol import Frame, FrameReader, ProtocolError
-from modnas_agent.request import RequestError, parse_measure, request_id
+from modnas_agent.request import EnergyRequest, RequestError, parse_energy, parse_measure, request_id
 
 #: Jobs waiting behind the running one; a host has little reason for more than one or two.
 MAX_QUEUE = 64
@@ -26,8 +27,8 @@ MAX_QUEUE = 64
 FLUSH_S = 5.0
 
 
-def serve(root: Path) -> int:
-    """Serve until stdin ends or `bye`; a measurement under way is finished first."""
+def serve(root: Path, idle_s: float | None = None) -> int:
+    """Serve until stdin ends, `bye`, or `idle_s` without a frame. What is measured is finished first."""
     root = root.absolute()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ def serve(root: Path) -> int:
     # The frames' stdout is ours alone: a stray print goes to stderr.
     output = Output(os.dup(1))
     os.dup2(2, 1)
-    server = Server(root, 0, output)
+    server = Server(root, 0, output, idle_s)
     try:
         server.run()
     except KeyboardInterrupt:
@@ -50,7 +51,7 @@ def serve(root: Path) -> int:
 class Server:
     """State of a session with a host."""
 
-    def __init__(self, root: Path, input_fd: int, output: Output) -> None:
+    def __init__(self, root: Path, input_fd: int, output: Output, idle_s: float | None = None) -> None:
         self._root = root
         self._input_fd = input_fd
         self._output = output
@@ -59,11 +60,14 @@ class Server:
         self._queue: deque[Job] = deque()
         self._reader = FrameReader()
         self._ending = False
+        self._idle_s = idle_s
+        self._heard = time.monotonic()
         self._operations: dict[str, Callable[[Frame], None]] = {
             "hello": lambda frame: self._send(hello(request_id(frame))),
             "ping": self._ping,
             "measure": self._measure,
             "probe": self._probe,
+            "sensor": self._sensor,
             "cancel": self._cancel,
             "fetch": self._fetch,
             "bye": lambda frame: self._end(),
@@ -86,7 +90,7 @@ class Server:
         if zygote is not None:
             inputs.append(zygote)
         outputs = [self._output] if self._output.waiting else []
-        deadline = self.executor.deadline
+        deadline = self._next_deadline()
         wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         readable, writable, _ = select.select(inputs, outputs, [], wait_s)
         if writable:
@@ -95,13 +99,23 @@ class Server:
             self.executor.on_reports()
         if self._input_fd in readable:
             self._read()
+        if self._idle_s is not None and time.monotonic() - self._heard >= self._idle_s:
+            self._end()
         deadline = self.executor.deadline
         if deadline is not None and time.monotonic() >= deadline:
             self.executor.on_deadline()
         while self._queue and self.executor.job is None:
             self.executor.start(self._queue.popleft())
 
+    def _next_deadline(self) -> float | None:
+        """When there is something to do that no descriptor tells of."""
+        known = [] if self.executor.deadline is None else [self.executor.deadline]
+        if self._idle_s is not None and not self._ending:
+            known.append(self._heard + self._idle_s)
+        return min(known, default=None)
+
     def _read(self) -> None:
+        self._heard = time.monotonic()
         data = b""
         with contextlib.suppress(ConnectionError):
             data = os.read(self._input_fd, 1 << 16)
@@ -147,6 +161,12 @@ class Server:
         if not isinstance(backend, str):
             raise RequestError("backend: a string is needed")
         self._enqueue(Job(request_id(frame), backend))
+
+    def _sensor(self, frame: Frame) -> None:
+        """Which power sensor a measurement with this `energy` and these backend `options` would use."""
+        energy, options = parse_energy(frame) or EnergyRequest(), frame.get("options")
+        on_gpu = uses_gpu(options if isinstance(options, dict) else {})
+        self._send({"event": "sensor", "id": request_id(frame), **describe(energy, on_gpu)})
 
     def _enqueue(self, job: Job) -> None:
         if len(self._queue) >= MAX_QUEUE:

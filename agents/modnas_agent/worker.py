@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 from modnas_agent import conditions, errors
-from modnas_agent.backends.base import Backend, UnavailableError
+from modnas_agent.backends.base import Backend, OperatorProfiler, Runner, UnavailableError
+from modnas_agent.energy_window import run_window
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
 from modnas_agent.placement import allowed_cpus, choose_cpus, pin
-from modnas_agent.request import MeasureRequest
+from modnas_agent.request import MeasureRequest, WindowPlan
 from modnas_agent.sampling import sample, warm_up
 from modnas_agent.summary import latency_summary, warnings
 
@@ -28,7 +29,8 @@ PROGRESS_INTERVAL_S = 0.5
 def measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str, Any]:
     """Measure and return the outcome: the result frame's fields, or status error with a reason.
 
-    `emit` is given {"kind": "before"} once and {"kind": "progress"} at most twice a second.
+    `emit` is given {"kind": "before"} once, {"kind": "progress"} at most twice a second, and
+    {"kind": "window"} when the energy window is about to begin.
     """
     try:
         return _measure(backend, request, emit)
@@ -76,8 +78,10 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         busy_s, busy_after_s, _cpu_s(usage_after) - _cpu_s(usage), window_s, len(cpus)
     )
     preemptions = usage_after.ru_nivcsw - usage_measure.ru_nivcsw
+    window = _energy_window(runner, warmup.call_ns / 1e9, request.window, progress)
     runner.close()
-    return {
+    outcome = {
+        **({"energy_window": window} if window else {}),
         "status": "ok",
         "latency": latency_summary(series, warmup),
         "memory_mb": peak_mb,
@@ -90,6 +94,30 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         "measure_s": warmup.elapsed_s + series.elapsed_s,
         "warnings": warnings(series, warmup, request.timing, before, after, preemptions=preemptions),
     }
+    if request.per_op:
+        outcome["per_op"] = _operator_times(backend, path, request)
+    return outcome
+
+
+def _operator_times(backend: Backend, path: Path, request: MeasureRequest) -> list[dict[str, Any]] | None:
+    """Taken in a pass of its own, after everything else: recording it would disturb the latency."""
+    if not isinstance(backend, OperatorProfiler):
+        return None
+    found: list[dict[str, Any]] = _in_runtime(
+        lambda: backend.operator_times(path, request.inputs, request.options)
+    )
+    return found
+
+
+def _energy_window(
+    runner: Runner, call_s: float, plan: WindowPlan | None, progress: Progress
+) -> dict[str, Any] | None:
+    """After everything else, so that it disturbs nothing. The agent is told to read its sensor now."""
+    if plan is None:
+        return None
+    progress.emit({"kind": "window"})
+    window: dict[str, Any] = _in_runtime(lambda: run_window(runner.run, call_s, plan, progress))
+    return window
 
 
 def check_artifact(path: Path, sha256: str) -> None:
@@ -137,7 +165,7 @@ class Progress:
     """Passes progress on, at most twice a second: the host's curiosity must not disturb the measurement."""
 
     def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+        self.emit = emit
         self._next = 0.0
 
     def __call__(self, phase: str, n: int, elapsed_s: float, half_width: float | None) -> None:
@@ -147,7 +175,7 @@ class Progress:
         self._next = now + PROGRESS_INTERVAL_S
         if half_width is not None and not math.isfinite(half_width):
             half_width = None
-        self._emit(
+        self.emit(
             {"kind": "progress", "phase": phase, "n": n, "elapsed_s": elapsed_s, "half_width": half_width}
         )
 

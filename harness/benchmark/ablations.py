@@ -80,7 +80,7 @@ def _one(
     fronts = {d: read_off(search, device) for d, device in devices.items()}
     seconds = time.monotonic() - began
     for device, front in fronts.items():
-        evaluations = models.evaluations + len(front)
+        evaluations = len({*models.evaluated, *front})
         figures = {**problem.judge(device, front), **_errors(problem, front)}
         for metric, value in figures.items():
             group = problem.group(device)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from harness.baselines_run import help_proposals, table_problem
 from harness.benchmark.modnas_method import (
     CONFIG,
+    best_evaluated,
     fit_models,
     read_off,
     refined,
@@ -19,6 +21,7 @@ from harness.benchmark.modnas_method import (
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from harness.benchmark.rows import Row
 from modnas import preferences
+from modnas.baselines import get_method
 from modnas.front import FrontPoint
 from modnas.spaces import Architecture
 
@@ -27,12 +30,12 @@ from modnas.spaces import Architecture
 class Fronts:
     """What a method found: at most 24 architectures a device.
 
-    `evaluations`: errors the method was told before it proposed its fronts, for all devices together;
+    `evaluated`: whose errors it was told before it proposed its fronts, for all devices together;
     `seconds`: its wall-clock time, likewise.
     """
 
     by_device: dict[str, list[Architecture]]
-    evaluations: int
+    evaluated: tuple[Architecture, ...]
     seconds: float
 
 
@@ -40,7 +43,8 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     """MODNAS and its ablations, by name.
 
     `modnas`: fronts refined on predictions; `modnas-readoff`: as read from the MetaHypernetwork;
-    `refinement-only`: the same refinement from random architectures, without a search.
+    `refinement-only`: the same refinement from random architectures, without a search; `best-evaluated`:
+    neither, only the best of what the surrogate was fitted on.
     """
     began = time.monotonic()
     models = fit_models(problem, seed)
@@ -54,7 +58,7 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
         start = time.monotonic()
         fronts = {name: read(name) for name in problem.devices}
-        return Fronts(fronts, models.evaluations, before + time.monotonic() - start)
+        return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
 
     generator = torch.Generator().manual_seed(seed)
 
@@ -70,24 +74,42 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
         "modnas": timed(lambda n: refined(problem, models, devices[n], by_search(n)), searched),
         "modnas-readoff": timed(lambda n: read_off(search, devices[n]), searched),
         "refinement-only": timed(lambda n: refined(problem, models, devices[n], random_starts(n)), fitted),
+        "best-evaluated": timed(lambda n: best_evaluated(problem, models, devices[n]), fitted),
     }
+
+
+def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """The baselines, each with 24 true evaluations on every device, search device or not."""
+    proposals = help_proposals(problem.tables, lambda seed, seconds: None)
+    found = {}
+    for name in BASELINES:
+        began = time.monotonic()
+        fronts = {
+            device: get_method(name)(table_problem(problem.quality(device), proposals), FRONT_SIZE, seed)
+            for device in problem.devices
+        }
+        found[name] = Fronts(fronts, (), time.monotonic() - began)
+    return found
 
 
 # Preferences at which the MetaHypernetwork is read before the refinement.
 STARTS = FRONT_SIZE
 
+# By their names in `modnas.baselines`.
+BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
+
 # Each gives the fronts of one or more named methods for one seed.
-METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas]
+METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, baselines]
 
 
 def run(problem: Problem, seed: int) -> Iterator[Row]:
-    """All methods at one seed. The evaluations of a device's own front are counted."""
+    """All methods at one seed. The evaluations of a device's own front are counted, none twice."""
     for method in METHODS:
         for name, fronts in method(problem, seed).items():
             for device, front in fronts.by_device.items():
                 if len(front) > FRONT_SIZE:
                     raise ValueError(f"{name} proposes {len(front)} architectures, not {FRONT_SIZE}")
-                evaluations = fronts.evaluations + len(front)
+                evaluations = len({*fronts.evaluated, *front})
                 for metric, value in problem.judge(device, front).items():
                     yield Row(
                         "main",

@@ -14,7 +14,7 @@ from harness.benchmark.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Flo
 from modnas import indicators
 from modnas.front import FrontPoint, distinct
 from modnas.predictor import MetaPredictor, fit_predictor
-from modnas.refine import refine_front
+from modnas.refinement import descend, select
 from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces import Architecture
 from modnas.surrogate import AccuracySurrogate, fit_surrogate
@@ -35,13 +35,13 @@ _VALIDATE_EVERY = 2
 class Models:
     """What stands in for measurements and trainings within a search.
 
-    `error_bounds`: smallest and largest error, percent, that was evaluated.
+    `error_bounds`: smallest and largest error, percent, of `evaluated`, which the surrogate was fitted on.
     """
 
     predictor: MetaPredictor
     surrogate: AccuracySurrogate
     error_bounds: tuple[float, float]
-    evaluations: int
+    evaluated: tuple[Architecture, ...]
 
 
 def fit_models(
@@ -53,7 +53,7 @@ def fit_models(
     errors = problem.error(evaluated)
     surrogate = fit_surrogate(problem.space, evaluated, errors, CHANCE_ERROR, seed)
     bounds = float(errors.min()), float(errors.max())
-    return Models(fit_predictor(problem.space, tables, seed=seed), surrogate, bounds, evaluations)
+    return Models(fit_predictor(problem.space, tables, seed=seed), surrogate, bounds, tuple(evaluated))
 
 
 def search_device(problem: Problem, models: Models, name: str) -> SearchDevice:
@@ -98,15 +98,26 @@ def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
 def refined(
     problem: Problem, models: Models, device: SearchDevice, points: Sequence[FrontPoint]
 ) -> list[Architecture]:
-    """A front refined on predictions (see `modnas.refine`)."""
+    """A front refined on predictions (see `modnas.refinement`)."""
+    found, values = descend(problem.space, points, lambda some: _predicted(problem, models, device, some))
+    return [found[i].architecture for i in select(values, FRONT_SIZE)]
+
+
+def best_evaluated(problem: Problem, models: Models, device: SearchDevice) -> list[Architecture]:
+    """No search at all: the best of what was evaluated, by true errors and predicted latencies."""
+    values = _predicted(problem, models, device, models.evaluated)
+    low, high = models.error_bounds
+    values[:, 0] = (problem.error(models.evaluated) - low) / (high - low)
+    return [models.evaluated[i] for i in select(values, FRONT_SIZE)]
+
+
+@torch.no_grad()
+def _predicted(
+    problem: Problem, models: Models, device: SearchDevice, architectures: Sequence[Architecture]
+) -> Floats:
+    """Predicted error and latency, (n, 2), scaled by what was evaluated and what is predicted for that."""
+    samples = problem.space.encode(architectures)
+    both = torch.cat([models.surrogate(samples).unsqueeze(1), device.predict(samples)], 1)
     low = np.array([models.error_bounds[0], float(device.low[0])])
     high = np.array([models.error_bounds[1], float(device.high[0])])
-
-    @torch.no_grad()
-    def objectives(architectures: Sequence[Architecture]) -> Floats:
-        samples = problem.space.encode(architectures)
-        both = torch.cat([models.surrogate(samples).unsqueeze(1), device.predict(samples)], 1)
-        return indicators.scale(both.numpy(), low, high)
-
-    found = refine_front(problem.space, points, objectives, FRONT_SIZE)
-    return [point.architecture for point in found]
+    return indicators.scale(both.numpy(), low, high)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.tables.nasbench201 import NasBench201Tables
+from harness.tables.nasbench201_quality import TableQuality
 from modnas import indicators
 from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture
@@ -25,6 +26,7 @@ KNOWN_CELLS = 900
 # Architectures of a front.
 FRONT_SIZE = 24
 CHANCE_ERROR = 90.0
+DATASET = "cifar10"
 
 
 class Problem:
@@ -38,8 +40,8 @@ class Problem:
         self.tables = tables
         self.space = NasBench201()
         self.cells = self.space.all()
-        self.index = {cell: i for i, cell in enumerate(self.cells)}
-        self.errors: Floats = 100.0 - tables.metrics["test_cifar10"].astype(np.float64)
+        self._qualities: dict[str, TableQuality] = {}
+        self._fronts: dict[str, Floats] = {}
         splits = tables.reference["devices"]
         self.search_devices: list[str] = [*splits["meta_train"], *splits["meta_valid"]]
         self.unseen_devices: list[str] = list(splits["meta_test"])
@@ -74,36 +76,35 @@ class Problem:
 
     def error(self, architectures: Sequence[Architecture]) -> Floats:
         """Test errors, percent: true evaluations, to be counted."""
-        return self.errors[[self.index[a] for a in architectures]]
+        quality = self.quality(self.search_devices[0])
+        return quality.objectives[quality.indices(architectures), 0]
 
-    @cached_property
-    def _judged(self) -> NDArray[np.int64]:
-        """The cells that span the scale: all but those that only guess (the rule of the data's README)."""
-        return np.flatnonzero(self.errors < CHANCE_ERROR)
+    def quality(self, device: str) -> TableQuality:
+        """The device's true objectives, error and latency, and the rule that fronts are judged by."""
+        if device not in self._qualities:
+            self._qualities[device] = TableQuality(self.tables, device, DATASET)
+        return self._qualities[device]
 
     def scaled(self, device: str, architectures: Sequence[Architecture] | None = None) -> Floats:
-        """True error and latency, min-max scaled over the space: (n, 2); of all judged cells unless given."""
-        points = np.stack([self.errors, self.tables.latency_ms[device]], 1)
-        span = points[self._judged]
-        rows = span if architectures is None else points[[self.index[a] for a in architectures]]
-        return indicators.scale(rows, span.min(0), span.max(0))
+        """True error and latency, min-max scaled as by `TableQuality`: (n, 2); of all cells unless given."""
+        quality = self.quality(device)
+        points = quality.objectives
+        rows = points if architectures is None else points[quality.indices(architectures)]
+        return indicators.scale(rows, *quality.bounds)
 
     def exact_front(self, device: str) -> Floats:
-        """The exact front, scaled: (n, 2)."""
+        """The exact front, scaled, each point once: (n, 2)."""
         if device not in self._fronts:
             points = self.scaled(device)
-            self._fronts[device] = points[indicators.non_dominated(points)]
+            points = points[points[:, 0] <= 1]  # cells that only guess, however fast, are no trade-off
+            self._fronts[device] = np.unique(points[indicators.non_dominated(points)], axis=0)
         return self._fronts[device]
-
-    @cached_property
-    def _fronts(self) -> dict[str, Floats]:
-        return {}
 
     def judge(self, device: str, architectures: Sequence[Architecture]) -> dict[str, float]:
         """Indicators of a set of architectures by the true tables; GD and IGD are smaller when better."""
         points, exact = self.scaled(device, architectures), self.exact_front(device)
         return {
-            "hypervolume_ratio": indicators.hypervolume(points) / indicators.hypervolume(exact),
+            "hypervolume_ratio": self.quality(device).hypervolume_ratio(architectures),
             "gd": indicators.gd(points, exact),
             "igd": indicators.igd(points, exact),
             "gd_plus": indicators.gd_plus(points, exact),

@@ -13,7 +13,7 @@ import typer
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from harness.cli import benchmark, data, devices, doctor, profile, search
+from harness.cli import agent, baselines, benchmark, data, devices, doctor, profile, search, tune
 from harness.cli.output import say
 from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
@@ -33,7 +33,9 @@ app = typer.Typer(
 )
 app.command("doctor")(doctor.doctor)
 app.add_typer(devices.app, name="devices")
+app.add_typer(agent.app, name="agent")
 app.command("profile")(profile.profile)
+app.command("tune")(tune.tune_command)
 app.command("features")(data.features)
 app.add_typer(data.dataset_app, name="dataset")
 app.add_typer(data.predictor_app, name="predictor")
@@ -42,6 +44,7 @@ app.command("front")(search.front)
 app.command("verify")(search.verify)
 app.command("report")(search.report)
 app.add_typer(benchmark.benchmark_app, name="benchmark")
+app.command("baselines")(baselines.baselines)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,13 @@ import typer
 from harness import datasets
 from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
-from harness.cli.output import JsonOption, print_json, print_table, say
+from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.cli.profile import run_profile
-from harness.devices.registry import get_profile
 from harness.errors import UsageError
 from harness.store import Store
+from harness.tables.devices import TableDevice, find_device, table_note, table_origin
+from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
+from harness.tables.importing import BENCHMARKS, Imported, import_csv, import_nasbench201
 from harness.tensors import load_tensors, save_tensors
 from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
@@ -24,11 +27,14 @@ from modnas.spaces import Space
 dataset_app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)
 predictor_app = typer.Typer(help="The MetaPredictor.", no_args_is_help=True, rich_markup_mode=None)
 
-MetricOption = Annotated[str, typer.Option("--metric", help="latency")]
+MetricOption = Annotated[str, typer.Option("--metric", help="latency or energy")]
 DevicesOption = Annotated[
     list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
 ]
 HoldoutOption = Annotated[float, typer.Option("--holdout", min=0.05, max=0.9, help="Share kept for judging.")]
+LimitOption = Annotated[
+    int, typer.Option("--limit", min=10, help="Architectures of a device to fit to; more are drawn from.")
+]
 
 
 def features(
@@ -40,10 +46,14 @@ def features(
 ) -> None:
     """The device vector: the metric on the ten reference architectures, measured where it is missing."""
     datasets.check_metric(metric)
-    target, sized = get_profile(device), make_space(space, settings)
+    sized = make_space(space, settings)
     with Store() as store:
-        run_profile(target, sized, list(sized.references), store, seed=0)
-        found = datasets.device_features(store, target.id, sized, metric)
+        target, like = find_device(device, store), None
+        if not isinstance(target, TableDevice):
+            wanted = list(sized.references)
+            like = run_profile(target, sized, wanted, store, seed=0, energy=metric == "energy").rows[0]
+        found = datasets.device_features(store, target.id, sized, metric, like)
+        table = table_origin(store, target.id, sized, metric)
     unit = datasets.UNITS[metric]
     scaled = found.vector.tolist()
     if json_output:
@@ -55,18 +65,20 @@ def features(
                 "references": [a.id for a in sized.references],
                 f"{metric}_{unit}": list(found.values),
                 "vector": scaled,
+                **({"table": table} if table else {}),
             }
         )
     else:
         rows = list(zip((a.string for a in sized.references), found.values, scaled, strict=True))
         print_table(rows, ["reference architecture", f"{metric} {unit}", "feature"])
+        if table:
+            say(table_note(target.id, table, sized))
 
 
 def _tables(store: Store, space: Space, metric: str, devices: list[str] | None) -> list[DeviceTable]:
     datasets.check_metric(metric)
-    names = [get_profile(name).id for name in devices or []] or datasets.measured_devices(
-        store, space, metric
-    )
+    names = [find_device(name, store).id for name in devices or []]
+    names = names or datasets.measured_devices(store, space, metric)
     if not names:
         raise UsageError(
             f"no device has measurements of {space.name} {space.variant}; "
@@ -91,6 +103,76 @@ def build(
     path = out or datasets.dataset_path(sized, metric)
     datasets.save_dataset(path, sized, metric, tables)
     _show_dataset(path, tables, metric, json_output)
+
+
+@dataset_app.command("import")
+def import_command(
+    what: Annotated[str, typer.Argument(help=f"A file with the header arch,value, or {BENCHMARKS[0]}.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder of a benchmark's tables (it holds nb201/).")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Name of the device the file's values are of.")
+    ] = None,
+    space: SpaceOption = "nasbench201",
+    metric: MetricOption = "latency",
+    unit: Annotated[str | None, typer.Option("--unit", help="Unit of the values, e.g. ms.")] = None,
+    settings: SetOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Import a table: its devices can then be used like any other, but not measured."""
+    with Store() as store:
+        if source is not None:
+            if what not in BENCHMARKS or device is not None:
+                raise UsageError(f"--from DIR goes with one of {', '.join(BENCHMARKS)} and without --device")
+            sized, report = import_nasbench201(store, source)
+        elif device is None:
+            raise UsageError(
+                f"import of {what}: name its --device, or for {BENCHMARKS[0]} the folder with --from"
+            )
+        else:
+            sized = make_space(space, settings)
+            report = import_csv(store, Path(what), device, sized, metric=metric, unit=unit)
+    _show_import(sized, report, json_output)
+
+
+@dataset_app.command("fetch")
+def fetch_command(
+    benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(sources())}.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to put the tables in.")],
+    mirror: Annotated[str, typer.Option("--mirror", help="Address to fetch from.")] = MIRROR,
+    json_output: JsonOption = False,
+) -> None:
+    """Download published tables and convert them; the same command continues what was interrupted."""
+    with progress_bar("file") as bar:
+        task = bar.add_task(f"fetching {benchmark}", total=None, rate="-", note="")
+
+        def on_file(one: Fetched, total: int) -> None:
+            bar.update(task, total=total, advance=1, note=Path(one.path).name)
+
+        report = fetch(benchmark, to, mirror, on_file)
+    unverified = sum(not one.verified for one in report.files)
+    if json_output:
+        files = [asdict(one) for one in report.files]
+        print_json({"folder": str(report.folder), "files": files, "written": report.written})
+    else:
+        print_table([(name,) for name in report.written], [f"in {report.folder}"])
+    say(
+        f"{len(report.files)} files, {unverified} of them not verified (no sha256 is known beforehand); "
+        f"what came is recorded in {report.folder / RECORD}"
+    )
+
+
+def _show_import(space: Space, report: list[Imported], json_output: bool) -> None:
+    if json_output:
+        head = {"space": space.name, "variant": space.variant}
+        print_json(
+            {**head, "added": sum(one.added for one in report), "devices": [asdict(o) for o in report]}
+        )
+        return
+    rows = [(one.device, one.metric, one.architectures, one.added) for one in report]
+    print_table(rows, ["device", "metric", "architectures", "new or changed"])
+    say(f"values of {space.name} networks of size {space.variant}")
 
 
 @dataset_app.command("show")
@@ -124,6 +206,14 @@ def _show_dataset(path: Path, tables: list[DeviceTable], metric: str, json_outpu
         say(f"{path}: {metric} in {datasets.UNITS[metric]}")
 
 
+def _training_tables(
+    space: Space, metric: str, devices: list[str] | None, limit: int, seed: int
+) -> list[DeviceTable]:
+    with Store() as store:
+        tables = _tables(store, space, metric, devices)
+    return [datasets.thinned(table, limit, seed) for table in tables]
+
+
 @predictor_app.command()
 def train(
     space: SpaceOption = "nasbench201",
@@ -132,12 +222,12 @@ def train(
     settings: SetOption = None,
     seed: SeedOption = 0,
     holdout: HoldoutOption = 0.2,
+    limit: LimitOption = 900,
     json_output: JsonOption = False,
 ) -> None:
-    """Fit a MetaPredictor to everything measured, and judge one fitted without the holdout."""
+    """Fit a MetaPredictor to what was measured, and judge one fitted without the holdout."""
     sized = make_space(space, settings)
-    with Store() as store:
-        tables = _tables(store, sized, metric, devices)
+    tables = _training_tables(sized, metric, devices, limit, seed)
     figures = _judge(sized, tables, holdout, seed)
     path = datasets.predictor_path(sized, metric)
     save_tensors(path, *to_state(fit_predictor(sized, tables, seed=seed)))
@@ -152,12 +242,12 @@ def evaluate_command(
     settings: SetOption = None,
     seed: SeedOption = 0,
     holdout: HoldoutOption = 0.2,
+    limit: LimitOption = 900,
     json_output: JsonOption = False,
 ) -> None:
     """Rank correlations and hit rate on measured architectures that the fit has not seen."""
     sized = make_space(space, settings)
-    with Store() as store:
-        tables = _tables(store, sized, metric, devices)
+    tables = _training_tables(sized, metric, devices, limit, seed)
     _show_figures({"metric": metric, "holdout": _judge(sized, tables, holdout, seed)}, json_output)
 
 
@@ -190,13 +280,14 @@ def predict(
     json_output: JsonOption = False,
 ) -> None:
     """Predict a metric with the trained MetaPredictor; the interval holds 90 % of true values."""
-    sized, name = make_space(space, settings), get_profile(device).id
+    sized = make_space(space, settings)
     chosen = select_architectures(archs, sized, seed)
     path = datasets.predictor_path(sized, metric)
     if not path.is_file():
         raise UsageError(f"no predictor of {metric} for {sized.name} {sized.variant}; run predictor train")
     predictor = from_state(sized, *load_tensors(path))
     with Store() as store:
+        name = find_device(device, store).id
         references = datasets.device_features(store, name, sized, metric).values
     found = predictor.predict(chosen, references)
     rows = [

@@ -11,11 +11,28 @@ from modnas.spaces import Space, get_space, space_names
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device, NAME or NAME@BATCH.")]
+DevicesOption = Annotated[
+    list[str], typer.Option("--device", help="Device, NAME or NAME@BATCH; several run side by side.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+
+
+# What a device can be asked for.
+MEASURABLE = ("latency", "energy", "memory")
+
+
+def make_metrics(text: str) -> frozenset[str]:
+    """The set of metrics in a comma-separated list. Raises UsageError for an unknown one."""
+    chosen = frozenset(name.strip() for name in text.split(",") if name.strip())
+    unknown = sorted(chosen - set(MEASURABLE))
+    if unknown or not chosen:
+        what = f"no metric {unknown[0]!r}" if unknown else "no metric"
+        raise UsageError(f"--metrics {text}: {what}; known: {', '.join(MEASURABLE)}")
+    return chosen
 
 
 def make_space(name: str, settings: list[str] | None) -> Space:

@@ -11,24 +11,27 @@ import typer
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.cli.profile import run_profile
-from harness.devices.registry import get_profile
 from harness.devices.session import DeviceSession
 from harness.errors import UsageError
 from harness.presets import get_preset
+from harness.profiling import ProfileReport
 from harness.report import write_report
 from harness.runs import Run, RunConfig
 from harness.search_run import (
     SearchRun,
     fit_predictors,
+    hardware_metrics,
     open_search,
     profile_sample,
     run_search,
     write_fronts,
 )
 from harness.store import Evaluation, Store
+from harness.tables.devices import TableDevice, find_device, measurable, table_note, table_origin
+from harness.tables.lookup import check_searchable, look_up
 from harness.verify import verify_device
 from modnas.search_stats import EpochStats, Validation
-from modnas.spaces import space_names
+from modnas.spaces import Architecture, Space, space_names
 from modnas.tasks import TASK_NAMES
 
 RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run.")]
@@ -51,13 +54,17 @@ def search(
 
     The same command continues a run that was interrupted, and repeats nothing that is done.
     """
-    config = _config(devices, space, task, data_dir, preset, seed)
-    for spec in config.devices:  # before anything is measured anywhere
-        with DeviceSession(get_profile(spec)):
-            pass
-    run = Run.start(config, name)
-    say(f"run {run.name}")
     with Store() as store:
+        config = _config(devices, space, task, data_dir, preset, seed, store)
+        for spec in config.devices:  # before anything is measured anywhere
+            target = find_device(spec, store)
+            if isinstance(target, TableDevice):
+                check_searchable(config, store, target.id)
+            else:
+                with DeviceSession(target):
+                    pass
+        run = Run.start(config, name)
+        say(f"run {run.name}")
         _prepare(run, store)
         state = open_search(run, store)
         _search(state)
@@ -70,12 +77,14 @@ def search(
         say(f"report: {report_path}")
 
 
-def _config(devices: str, space: str, task: str, data_dir: Path | None, preset: str, seed: int) -> RunConfig:
+def _config(
+    devices: str, space: str, task: str, data_dir: Path | None, preset: str, seed: int, store: Store
+) -> RunConfig:
     if space not in space_names():
         raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
     if task not in TASK_NAMES:
         raise UsageError(f"no task {task!r}; known: {', '.join(TASK_NAMES)}")
-    names = [get_profile(part.strip()).id for part in devices.split(",") if part.strip()]
+    names = [find_device(part.strip(), store).id for part in devices.split(",") if part.strip()]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"--devices {devices}: name at least one device, and each once")
     return RunConfig(
@@ -89,11 +98,20 @@ def _config(devices: str, space: str, task: str, data_dir: Path | None, preset: 
     )
 
 
+def _wants_energy(run: Run) -> bool:
+    return "energy" in run.config.objectives
+
+
 def _prepare(run: Run, store: Store) -> None:
     """Measure what the predictors need, and fit them if they are not there yet."""
     sized = run.config.make_space(run.config.make_task())
     for device in run.config.devices:
-        run_profile(get_profile(device), sized, profile_sample(run, sized), store, run.config.seed)
+        target = find_device(device, store)
+        if isinstance(target, TableDevice):
+            _say_table(store, device, sized, run)
+        else:
+            wanted = profile_sample(run, sized)
+            run_profile(target, sized, wanted, store, run.config.seed, energy=_wants_energy(run))
     if not run.has("predictor.json"):
         for metric, devices in fit_predictors(run, sized, store).items():
             for device, figures in devices.items():
@@ -132,9 +150,12 @@ def front(
     """The front of any device with a feature vector, without another search."""
     run = Run.open(run_name)
     with Store() as store:
-        entries = open_search(run, store).front(store, get_profile(device).id)
+        name, state = find_device(device, store).id, open_search(run, store)
+        entries = state.front(store, name)
+        table = _say_table(store, name, state.space, run)
     if json_output:
-        print_json({"run": run.name, "device": get_profile(device).id, "architectures": entries})
+        document = {"run": run.name, "device": name, "architectures": entries}
+        print_json({**document, "table": table} if table else document)
     else:
         _print_entries(entries)
 
@@ -143,7 +164,7 @@ def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = 
     """Train and measure a device's front, beside as many random architectures."""
     run = Run.open(run_name)
     with Store() as store:
-        document = _verify(run, open_search(run, store), get_profile(device).id, store)
+        document = _verify(run, open_search(run, store), find_device(device, store).id, store)
     if json_output:
         print_json(document)
 
@@ -160,6 +181,7 @@ def report(run_name: RunOption, json_output: JsonOption = False) -> None:
 
 def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, Any]:
     """Verify one device, keep the result in verification.json, and print it."""
+    table = _say_table(store, device, state.space, run)
     with progress_bar("network") as bar:
         task = bar.add_task("training what was found", total=None, rate="-", note="")
 
@@ -167,20 +189,23 @@ def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, 
             bar.advance(task)
             bar.update(task, rate=f"{1 / row.seconds:.2f}", note=f"error {row.error:.2f} %")
 
-        document = verify_device(
-            state,
-            device,
-            store,
-            lambda chosen: run_profile(get_profile(device), state.space, chosen, store, run.config.seed),
-            on_evaluation,
-        )
+        def measure(chosen: list[Architecture]) -> ProfileReport:
+            if table:
+                return look_up(store, device, state.space, hardware_metrics(run), chosen)
+            target, seed = measurable(device, store), run.config.seed
+            return run_profile(target, state.space, chosen, store, seed, energy=_wants_energy(run))
+
+        document = verify_device(state, device, store, measure, on_evaluation)
+    if table:
+        document["table"] = table
     done = run.read_json("verification.json") if run.has("verification.json") else {}
     run.write_json("verification.json", {**done, device: document})
     _print_entries(document["architectures"])
     volume, agreement = document["hypervolume"], document["spearman"]["latency"]
+    source = "looked up in the table" if table else f"measured {document['measured_now']}, reused"
     say(
         f"{device}: trained {document['trained_now']} networks, reused {document['trainings_reused']}; "
-        f"measured {document['measured_now']}, reused {document['measurements_reused']}"
+        f"{source} {document['measurements_reused']}"
     )
     say(
         f"{device}: hypervolume of the front {volume['front']:.4f}, of {len(document['random'])} random "
@@ -188,6 +213,14 @@ def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, 
         + ("undefined" if agreement is None else f"{agreement:.3f}")
     )
     return document
+
+
+def _say_table(store: Store, device: str, space: Space, run: Run) -> dict[str, Any] | None:
+    """Tell where a table device's values come from; nothing for a device that is measured."""
+    table = table_origin(store, device, space, *hardware_metrics(run))
+    if table:
+        say(table_note(device, table, space))
+    return table
 
 
 def _print_entries(entries: list[dict[str, Any]]) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
 
+from harness.devices.power import PowerSensor
 from harness.errors import UsageError
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+# Not an option, not two words; IPv6 addresses have colons.
+HOST_PATTERN = r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]*$"
 
 
 class ProfileError(UsageError):
@@ -26,12 +29,26 @@ class BackendOptions(_Strict):
 
     `affinity`: CPUs to run on; `auto` takes as many as there are threads, from the highest-numbered down;
     null leaves the choice to the system.
+    `provider`, `graph_optimization`, `quantize`: for onnxruntime. `compile`: for torch, by `torch.compile`.
+    `target`: for tvm, a target as TVM writes it; null is this machine's CPU.
     """
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
     provider: str = "CPUExecutionProvider"
     graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
+    quantize: Literal["int8"] | None = None
+    compile: bool = False
+    target: dict[str, str | int | list[str]] | None = None
+
+
+# Options that the agent is told for each backend. The others of a profile say nothing about a measurement
+# with it, or go into the file that is measured.
+AGENT_OPTIONS = {
+    "onnxruntime": ("threads", "affinity", "provider", "graph_optimization"),
+    "torch": ("threads", "affinity", "compile"),
+    "tvm": ("threads", "affinity"),
+}
 
 
 # What of a measurement policy changes the number that comes out; limits for giving up do not.
@@ -42,6 +59,8 @@ class MeasurementPolicy(_Strict):
     """When a measurement is good enough, and when it is given up.
 
     `precision`: half-width of the 95 % confidence interval of the median, relative to the median.
+    `anchor_every`, `drift_limit`: after so many networks an anchor network is measured; if its latency has
+    changed by more than the limit, they are measured again. `cooldown_s`: pause before each measurement.
     """
 
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.01
@@ -49,28 +68,114 @@ class MeasurementPolicy(_Strict):
     min_time_s: Annotated[float, Field(ge=0)] = 0.1
     max_time_s: Annotated[float, Field(gt=0)] = 2.0
     min_samples: Annotated[int, Field(ge=5)] = 20
+    anchor_every: Annotated[int, Field(ge=5)] = 20
+    drift_limit: Annotated[float, Field(gt=0)] = 0.03
+    cooldown_s: Annotated[float, Field(ge=0)] = 0.0
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     memory_limit_mb: Annotated[int, Field(gt=0)] | None = 2048
+
+
+class SshSettings(_Strict):
+    """How a board is reached over SSH. What is not given comes from `~/.ssh/config`, then from its defaults.
+
+    `host`: name or address; without one the profile's name is looked up.
+    `jump`: hosts to go through, `user@host:port`, several separated by commas.
+    `python`: interpreter on the board; without it the one the agent was installed with, or any that fits.
+    `directory`: the agent's folder, relative to the user's home there.
+    `reconnect_s`: for how long after its last sign of life a board may be silent before it is given up.
+    """
+
+    host: Annotated[str, Field(pattern=HOST_PATTERN)] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: Annotated[str, Field(pattern=r"^[^@\s-][^@\s]*$")] | None = None
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    jump: str | None = None
+    python: str | None = None
+    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")] = ".modnas-agent"
+    reconnect_s: Annotated[float, Field(ge=0)] = 26.0
+
+
+class RemoteTransport(_Strict):
+    """A transport that is not local. `{ssh: {}}` leaves everything to `~/.ssh/config`."""
+
+    ssh: SshSettings
+
+
+def _transport_kind(value: Any) -> str | None:
+    if isinstance(value, (dict, RemoteTransport)):
+        return "remote"
+    return "local" if value == "local" else None
+
+
+# Tagged, so that an error names the field that is wrong and not each alternative that did not fit.
+TransportSettings = Annotated[
+    Annotated[Literal["local"], Tag("local")] | Annotated[RemoteTransport, Tag("remote")],
+    Discriminator(
+        _transport_kind,
+        custom_error_type="transport",
+        custom_error_message="expected local, or ssh with its settings: {ssh: {}}",
+    ),
+]
 
 
 class DeviceProfile(_Strict):
     """One device at one batch size.
 
     `transport`: how its agent is reached; `local` starts it as a child process on this machine.
+    `power_sensor`: what energy is measured with. `tdp_w`: thermal design power, for `--energy-model tdp`.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     description: str = ""
-    transport: Literal["local"] = "local"
-    backend: Literal["onnxruntime"] = "onnxruntime"
+    transport: TransportSettings = "local"
+    backend: Literal["onnxruntime", "torch", "tvm"] = "onnxruntime"
     options: BackendOptions = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
+    power_sensor: PowerSensor = PowerSensor()
+    tdp_w: Annotated[float, Field(gt=0)] | None = None
+    _altered: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ssh(self) -> SshSettings | None:
+        """How the board is reached over SSH, or None for this machine."""
+        return self.transport.ssh if isinstance(self.transport, RemoteTransport) else None
 
     @property
     def id(self) -> str:
-        """Name of the device as the paper counts devices: one machine at two batch sizes is two."""
-        return self.name if self.batch == 1 else f"{self.name}@{self.batch}"
+        """Name of the device as the paper counts devices: one machine at two batch sizes is two.
+
+        So it is with another runtime than its file says: `cpu+torch@8`. Vectors never mix runtimes.
+        """
+        name = "+".join((self.name, *self._altered))
+        return name if self.batch == 1 else f"{name}@{self.batch}"
+
+    @property
+    def agent_options(self) -> dict[str, Any]:
+        """The runtime options of this profile's backend, JSON-able."""
+        return self.options.model_dump(include=set(AGENT_OPTIONS[self.backend]))
+
+    def rested(self, cooldown_s: float | None) -> DeviceProfile:
+        """The same device with that pause before each measurement; None leaves it as it is."""
+        if cooldown_s is None:
+            return self
+        return self.model_copy(update={"policy": self.policy.model_copy(update={"cooldown_s": cooldown_s})})
+
+    def changed(self, backend: str | None = None, **options: Any) -> DeviceProfile:
+        """The same device measured otherwise, under an id that says how. Raises ProfileError."""
+        content = self.model_dump()
+        content["backend"] = backend or self.backend
+        content["options"] |= options
+        try:
+            made = DeviceProfile.model_validate(content)
+        except ValidationError as error:
+            raise ProfileError(f"device {self.id}: {error.errors()[0]['msg']}") from error
+        before = self.options.model_dump()
+        altered: list[str] = [made.backend] if made.backend != self.backend else []
+        altered += [str(value) for name, value in options.items() if value != before[name]]
+        made._altered = (*self._altered, *altered)
+        return made
 
 
 def load_profile(path: Path) -> DeviceProfile:

@@ -48,6 +48,19 @@ def get_profile(spec: str) -> DeviceProfile:
         raise UsageError(f"device {spec!r}: batch size: {error.errors()[0]['msg']}") from error
 
 
+def with_options(
+    profile: DeviceProfile, backend: str | None, quantize: str | None, per_op: bool
+) -> DeviceProfile:
+    """The profile measured with other options than it says, where these are given.
+
+    Raises UsageError for options that do not go together.
+    """
+    changed = profile.changed(backend, **({"quantize": quantize} if quantize else {}))
+    if per_op and changed.backend != "onnxruntime":
+        raise UsageError(f"--per-op works with backend onnxruntime, not {changed.backend}")
+    return changed
+
+
 def is_user_profile(name: str) -> bool:
     """Whether the profile comes from the user's folder."""
     return _paths()[name].parent == home() / "devices"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.board import start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
+from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.home import subfolder
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
-
-# Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
-OUTPUT_TOLERANCE = 1e-3
+from harness.transport.lasting import LastingTransport
 
 # What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
 _IDENTITY = ("machine", "board", "cpu")
 
 
 def open_transport(profile: DeviceProfile) -> Transport:
-    """Start the agent of a device."""
+    """Start the agent of a device: here, or on its board."""
+    if profile.ssh is not None:
+        return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
     root = subfolder("agent")
     return ChildTransport(write_archive(root), root)
 
@@ -39,7 +44,10 @@ class DeviceSession:
         self.profile = profile
 
     def __enter__(self) -> DeviceSession:
-        transport = open_transport(self.profile)
+        try:
+            transport = open_transport(self.profile)
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
         try:
             self.client = AgentClient(transport)
             self.runtime_version = self._check_backend()
@@ -56,30 +64,74 @@ class DeviceSession:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def measure(self, artifact: Artifact, on_progress: ProgressCallback | None = None) -> Frame:
-        """Measure one artifact; the agent's result frame."""
-        policy = self.profile.policy
+    def measure(
+        self,
+        artifact: Artifact,
+        on_progress: ProgressCallback | None = None,
+        *,
+        tolerance: float = OUTPUT_TOLERANCE,
+        energy: bool = False,
+        per_op: bool = False,
+    ) -> Frame:
+        """Measure one artifact; the agent's result frame.
+
+        Args:
+            tolerance: of the output's difference from PyTorch's, relative to the largest value (at least 1).
+            energy: also measure the energy of an inference.
+            per_op: afterwards also take the time of every kind of operator.
+        """
+        policy, sensor = self.profile.policy, self.profile.power_sensor
         return self.client.measure(
             {
                 "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
                 "backend": {"name": self.profile.backend, "options": self.backend_options()},
                 "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
                 "expected": list(artifact.expected),
-                "tolerance": OUTPUT_TOLERANCE,
+                "tolerance": tolerance,
+                "per_op": per_op,
                 "protocol": policy.model_dump(),
+                **({"energy": sensor.request()} if energy else {}),
             },
-            policy.timeout_s + policy.max_time_s,
+            policy.timeout_s + policy.max_time_s + (sensor.extra_time_s if energy else 0.0),
             on_progress,
+        )
+
+    def measure_kernel(
+        self,
+        library: Path,
+        entry: str,
+        inputs: Sequence[Mapping[str, Any]],
+        policy: Mapping[str, Any],
+    ) -> Frame:
+        """Time one function of a compiled library; the agent's result frame."""
+        digest = hashlib.sha256(library.read_bytes()).hexdigest()
+        return self.client.measure(
+            {
+                "artifact": {"path": self._transport.put(library), "sha256": digest},
+                "backend": {
+                    "name": self.profile.backend,
+                    "options": {**self.backend_options(), "entry": entry},
+                },
+                "inputs": list(inputs),
+                "protocol": dict(policy),
+            },
+            policy["timeout_s"] + policy["max_time_s"],
         )
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""
-        return self.profile.options.model_dump()
+        return self.profile.agent_options
 
     def _check_backend(self) -> str:
-        answer = self.client.probe(self.profile.backend)
-        wanted, offered = self.profile.options.provider, answer.get("providers")
-        if isinstance(offered, list) and wanted not in offered:
+        try:
+            answer = self.client.probe(self.profile.backend)
+        except DeviceUnavailableError as error:
+            if self.profile.ssh is None or "answers runtime" not in str(error):
+                raise
+            mend = f"modnas-hw agent install --device {self.profile.name}"
+            raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
+        wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
+        if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(
                 f"{self.profile.backend} {answer.get('version')} has no {wanted} here "
                 f"(it has {', '.join(offered)}); install a build that has it, or choose another device"

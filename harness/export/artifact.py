@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modnas_agent.fill import fill_values
 from torch import Tensor, nn
 
 from harness.export.onnx_graph import ExportError, to_onnx
+from harness.export.torch_program import to_program
 from harness.home import subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
@@ -32,6 +34,7 @@ class Artifact:
     """One network as a file.
 
     `expected`: PyTorch's output, flattened, for the input that `modnas_agent.fill.fill_values` makes.
+    `details`: what making the file left to tell, JSON-able (a compiler's log, its time).
     """
 
     path: Path
@@ -39,12 +42,17 @@ class Artifact:
     input_shape: tuple[int, ...]
     expected: tuple[float, ...]
     export_s: float
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def probe_input(shape: tuple[int, ...]) -> Tensor:
     """The input on which a device's output is compared with PyTorch's."""
     values: Any = fill_values(int(np.prod(shape)))
     return torch.from_numpy(np.asarray(values, dtype=np.float32)).reshape(shape)
+
+
+# The number of threads and the random state are the process's: two exports at once would spoil each other's.
+_exporting = threading.Lock()
 
 
 @contextmanager
@@ -87,8 +95,20 @@ def build_network(
     return network.eval()
 
 
+def _onnx_bytes(network: nn.Module, inputs: Tensor, output: Tensor) -> bytes:
+    data: bytes = to_onnx(network, tuple(inputs.shape), tuple(output.shape)).SerializeToString()
+    return data
+
+
+# Form of an exported network, which is also the suffix of its file -> writer.
+FORMS: dict[str, Callable[[nn.Module, Tensor, Tensor], bytes]] = {
+    "onnx": _onnx_bytes,
+    "pt2": lambda network, inputs, _output: to_program(network, inputs),
+}
+
+
 class ArtifactCache:
-    """Exports on demand into a folder: `<key>.json` describes an export, `<sha256>.onnx` is its content."""
+    """Exports on demand into a folder: `<key>.json` describes an export, `<sha256>.<form>` is its content."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or subfolder("artifacts")
@@ -100,15 +120,18 @@ class ArtifactCache:
         batch: int,
         weights: Mapping[str, Tensor] | None = None,
         weights_id: str = "initial",
+        *,
+        form: str = "onnx",
     ) -> Artifact:
         """The artifact for an architecture, exported if it is not there yet.
 
         Args:
             weights: state of the standalone network; None for initial weights (they do not change latency).
             weights_id: what tells these weights from others of the same architecture.
+            form: one of `FORMS`.
 
         Raises:
-            ExportError: the network cannot be written as ONNX.
+            ExportError: the network cannot be written in this form.
         """
         key = content_key(
             {
@@ -116,45 +139,106 @@ class ArtifactCache:
                 "variant": space.variant,
                 "batch": batch,
                 "weights": weights_id,
+                "form": form,
                 "exporter": EXPORTER_VERSION,
             }
         )
-        with _one_thread():
+        with _exporting, _one_thread():
             return self._load(key) or self._export(
-                key, build_network(space, architecture, weights), space, batch
+                key, build_network(space, architecture, weights), space, batch, form
             )
+
+    def derived(
+        self,
+        source: Artifact,
+        suffix: str,
+        parts: Mapping[str, Any],
+        make: Callable[[Path, Path], Mapping[str, Any]],
+    ) -> Artifact:
+        """A file made from an artifact that computes the same function, e.g. a compiled one.
+
+        Args:
+            suffix: of the file made.
+            parts: JSON-able; everything but the source that the result depends on.
+            make: writes the file; given the source's path and the path to write, returns the details.
+
+        Raises:
+            ModnasHwError: whatever `make` raises.
+        """
+        key = content_key({"source": source.sha256, "suffix": suffix, **parts})
+        found = self._load(key)
+        if found is not None:
+            return found
+        start = time.perf_counter()
+        partial = self.folder / f".{key}.{os.getpid()}.{suffix}"
+        try:
+            details = dict(make(source.path, partial))
+            data = partial.read_bytes()
+        finally:
+            partial.unlink(missing_ok=True)
+        export_s = source.export_s + time.perf_counter() - start
+        return self._keep(
+            key,
+            data,
+            suffix,
+            shape=source.input_shape,
+            expected=source.expected,
+            export_s=export_s,
+            details=details,
+        )
 
     def _load(self, key: str) -> Artifact | None:
         try:
             content = json.loads((self.folder / f"{key}.json").read_text())
-            path = self.folder / f"{content['sha256']}.onnx"
+            path = self.folder / content["file"]
             os.utime(path)  # fails where it was pruned: the description alone is worthless
-            return Artifact(
-                path, content["sha256"], tuple(content["input_shape"]), tuple(content["expected"]), 0.0
-            )
+            shape, expected = tuple(content["input_shape"]), tuple(content["expected"])
+            return Artifact(path, path.stem, shape, expected, 0.0, content["details"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _export(self, key: str, network: nn.Module, space: Space, batch: int) -> Artifact:
+    def _export(self, key: str, network: nn.Module, space: Space, batch: int, form: str) -> Artifact:
         start = time.perf_counter()
         inputs = probe_input((batch, *space.input_shape))
         with torch.inference_mode():
             output = network(inputs)
         if not bool(output.isfinite().all()):
             raise ExportError("PyTorch's own output for the network is not finite")
-        data: bytes = to_onnx(network, tuple(inputs.shape), tuple(output.shape)).SerializeToString()
+        data = FORMS[form](network, inputs, output)
+        expected = tuple(float(v) for v in output.flatten())
+        export_s = time.perf_counter() - start
+        return self._keep(
+            key, data, form, shape=tuple(inputs.shape), expected=expected, export_s=export_s, details={}
+        )
+
+    def _keep(
+        self,
+        key: str,
+        data: bytes,
+        suffix: str,
+        *,
+        shape: tuple[int, ...],
+        expected: tuple[float, ...],
+        export_s: float,
+        details: Mapping[str, Any],
+    ) -> Artifact:
         sha256 = hashlib.sha256(data).hexdigest()
-        path = self.folder / f"{sha256}.onnx"
+        path = self.folder / f"{sha256}.{suffix}"
         if not path.exists():
             write_atomically(path, data)
-        expected = tuple(float(v) for v in output.flatten())
-        description = {"sha256": sha256, "input_shape": list(inputs.shape), "expected": list(expected)}
+        description = {
+            "file": path.name,
+            "input_shape": list(shape),
+            "expected": list(expected),
+            "details": details,
+        }
         write_atomically(self.folder / f"{key}.json", json.dumps(description))
-        return Artifact(path, sha256, tuple(inputs.shape), expected, time.perf_counter() - start)
+        return Artifact(path, sha256, shape, expected, export_s, details)
 
     def prune(self, limit_bytes: int = CACHE_LIMIT_BYTES) -> int:
         """Delete the least recently used networks until the rest fit; number deleted."""
-        files = sorted(self.folder.glob("*.onnx"), key=lambda path: path.stat().st_mtime)
+        kept = (path for path in self.folder.iterdir() if not path.name.endswith((".json", ".tmp")))
+        files = sorted(kept, key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         deleted = 0
         for path in files:

@@ -58,7 +58,8 @@ def agreement_figure(found: Sequence[Entry]) -> Any:
     kept = _measured(found)
     x = np.array([e["predicted"]["latency_ms"] for e in kept])
     y = np.array([e["measured"]["latency_ms"] for e in kept])
-    spread = np.array([e["measured"]["latency_interval_ms"] for e in kept]).reshape(-1, 2)
+    unknown = [np.nan, np.nan]  # a table has one number a network
+    spread = np.array([e["measured"].get("latency_interval_ms", unknown) for e in kept]).reshape(-1, 2)
     figure = go.Figure()
     if len(kept):
         ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]

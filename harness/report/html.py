@@ -24,6 +24,7 @@ def write_report(run: Run, store: Store) -> Path:
     """Write the report from what the run has so far; its path. Raises UsageError before there is a front."""
     fronts: dict[str, Any] = run.read_json("front.json")
     verified = run.read_json("verification.json") if run.has("verification.json") else {}
+    tables = fronts.get("tables", {})
     epochs = run.read_json("epochs.json") if run.has("epochs.json") else []
 
     def stored(device: str) -> dict[str, Measurement]:
@@ -39,7 +40,12 @@ def write_report(run: Run, store: Store) -> Path:
         best_epoch=fronts["best_epoch"],
         curves=[_figure(draw(epochs)) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
         devices=[
-            _device(name, verified.get(name) or {"architectures": entries}, stored(name))
+            _device(
+                name,
+                verified.get(name) or {"architectures": entries},
+                {} if name in tables else stored(name),
+                tables.get(name),
+            )
             for name, entries in fronts["devices"].items()
         ],
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -54,8 +60,13 @@ def _figure(figure: Any) -> str:
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
 
 
-def _device(name: str, result: dict[str, Any], rows: dict[str, Measurement]) -> dict[str, Any]:
-    """Everything the template shows of one device; `result` is its verification, or the bare front."""
+def _device(
+    name: str, result: dict[str, Any], rows: dict[str, Measurement], table: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Everything the template shows of one device; `result` is its verification, or the bare front.
+
+    `table`: where the values come from if nothing was measured here.
+    """
     found = result["architectures"]
     verified = "random" in result
     samples = {e["arch"].partition(":")[2]: _samples(rows.get(e["arch"].partition(":")[2])) for e in found}
@@ -72,7 +83,7 @@ def _device(name: str, result: dict[str, Any], rows: dict[str, Measurement]) -> 
         "entries": found,
         "verified": result if verified else None,
         "figures": [_figure(figure) for figure in shown],
-        "provenance": _provenance(any_row) if any_row else {},
+        "provenance": _provenance(any_row) if any_row else _table_provenance(table),
         "warnings": {arch: seen["warnings"] for arch, seen in measured.items() if seen.get("warnings")},
     }
 
@@ -84,6 +95,16 @@ def _newest(rows: list[Measurement]) -> dict[str, Measurement]:
 def _samples(row: Measurement | None) -> list[float]:
     latency = (row.record.get("latency") or {}) if row else {}
     return list(latency.get("samples_ms") or latency.get("quantiles_ms") or [])
+
+
+def _table_provenance(table: dict[str, Any] | None) -> dict[str, Any]:
+    if table is None:
+        return {}
+    return {
+        "source": "imported table, not measured here",
+        "size of the networks in the table": table["variant"],
+        "files": ", ".join(table["files"]),
+    }
 
 
 def _provenance(row: Measurement) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class Measurement(Base):
     """One architecture measured (or failed) on one device. What was not measured is NULL.
 
     `key` is the hash of everything that must be equal for a stored row to answer a new request.
-    `request` is what was asked, `record` everything the agent saw.
+    `request` is what was asked, `record` everything the agent saw. `energy_mj` is an inference's measured
+    energy net of the idle power; gross energy and sensor are in `record["energy"]`.
     """
 
     __tablename__ = "measurements"
@@ -50,8 +51,32 @@ class Measurement(Base):
     record: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+class ImportedTable(Base):
+    """Values of one metric on a device that nobody here measures, as one import brought them.
+
+    `entries`: by canonical string of the architecture. Later rows of the same device, space, variant and
+    metric add to earlier ones and replace what they repeat.
+    """
+
+    __tablename__ = "tables"
+    __table_args__ = (Index("ix_tables_device_space", "device", "space"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(String(128))
+    space: Mapped[str] = mapped_column(String(64))
+    variant: Mapped[str] = mapped_column(String(128))
+    metric: Mapped[str] = mapped_column(String(32))
+    unit: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    entries: Mapped[dict[str, float]] = mapped_column(JSON)
+
+
 class Evaluation(Base):
-    """One architecture trained and tested on a task. `error` is in percent, on the test split."""
+    """One architecture trained and tested on a task, once or several times.
+
+    `error` is in percent, on the test split; `losses` by epoch; both are means over the trainings.
+    """
 
     __tablename__ = "evaluations"
 

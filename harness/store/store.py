@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from harness.errors import ModnasHwError, UsageError
 from harness.home import store_url
-from harness.store.models import Base, Evaluation, Measurement
+from harness.store.models import Base, Evaluation, ImportedTable, Measurement
 
 
 class StoreError(ModnasHwError):
@@ -63,11 +63,11 @@ class Store:
         """Release all connections."""
         self._engine.dispose()
 
-    def add(self, row: Measurement | Evaluation) -> None:
-        """Append one row; it is on disk when this returns."""
+    def add(self, *rows: Measurement | Evaluation | ImportedTable) -> None:
+        """Append rows, all or none; they are on disk when this returns."""
         try:
             with Session(self._engine, expire_on_commit=False) as session:
-                session.add(row)
+                session.add_all(rows)
                 session.commit()
         except DBAPIError as error:
             raise StoreError(f"store {self._shown_url()} cannot be written: {error.orig}") from error
@@ -104,12 +104,30 @@ class Store:
         with self._reading() as session:
             return list(session.scalars(query))
 
+    def tables(self, device: str, space: str | None = None, metric: str | None = None) -> list[ImportedTable]:
+        """Imported tables of a device, of all spaces and metrics or of one, oldest first."""
+        query = select(ImportedTable).where(ImportedTable.device == device).order_by(ImportedTable.id)
+        if space is not None:
+            query = query.where(ImportedTable.space == space)
+        if metric is not None:
+            query = query.where(ImportedTable.metric == metric)
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    def table_devices(self, space: str | None = None, variant: str | None = None) -> list[str]:
+        """Devices with an imported table, of any space or of one at one network size, sorted."""
+        query = select(ImportedTable.device).distinct().order_by(ImportedTable.device)
+        if space is not None:
+            query = query.where(ImportedTable.space == space, ImportedTable.variant == variant)
+        with self._reading() as session:
+            return list(session.scalars(query))
+
     def counts(self) -> dict[str, int]:
         """Number of rows of each table."""
         with self._reading() as session:
             return {
                 model.__tablename__: session.scalar(select(func.count()).select_from(model)) or 0
-                for model in (Measurement, Evaluation)
+                for model in (Measurement, Evaluation, ImportedTable)
             }
 
     def check(self) -> str | None:

@@ -29,6 +29,7 @@ class NasBench201Tables:
         energy_mj: by device, for the two that have it.
         metrics: accuracies in percent and other per-cell arrays, by their published names.
         metad2a: indices of the 500 cells that MetaD2A proposes for CIFAR-100, in its order.
+        metad2a_scores: its opinion of their accuracy, larger is better.
         reference: `reference.json`: reference cells, device splits, HELP's protocol, exact hypervolumes.
     """
 
@@ -37,6 +38,7 @@ class NasBench201Tables:
     energy_mj: Mapping[str, NDArray[np.float64]]
     metrics: Mapping[str, NDArray[Any]]
     metad2a: NDArray[np.int64]
+    metad2a_scores: NDArray[np.float64]
     reference: Mapping[str, Any]
 
 
@@ -47,12 +49,14 @@ def load(data: Path) -> NasBench201Tables:
         archs = [row["arch_str"] for row in _rows(folder / "archs.csv.gz")]
         latency = _arrays(folder / "latency.npz")
         energy = _arrays(folder / "energy_reconstructed.npz")
+        proposed = _rows(folder / "metad2a_candidates.csv.gz")
         return NasBench201Tables(
             archs=tuple(archs),
             latency_ms={name: values.astype(np.float64) for name, values in latency.items()},
             energy_mj={name: energy[array].astype(np.float64) for name, array in _ENERGY.items()},
             metrics=_arrays(folder / "metrics.npz"),
-            metad2a=np.array([int(row["index"]) for row in _rows(folder / "metad2a_candidates.csv.gz")]),
+            metad2a=np.array([int(row["index"]) for row in proposed]),
+            metad2a_scores=np.array([float(row["metad2a_score"]) for row in proposed]),
             reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
         )
     except FileNotFoundError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +77,11 @@ class Space(ABC):
         return sum(self.options)
 
     @property
+    def size(self) -> int:
+        """Number of usable architectures, or an upper bound where they are too many to count."""
+        return math.prod(self.options)
+
+    @property
     @abstractmethod
     def variant(self) -> str:
         """Short text for everything but the choices that shapes a network (channels, input size, ...)."""
@@ -120,6 +127,8 @@ class Space(ABC):
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""
+        if count > self.size:
+            raise ValueError(f"space {self.name} has only {self.size} usable architectures")
         found: dict[Architecture, None] = {}
         misses = 0
         while len(found) < count:
@@ -135,17 +144,38 @@ class Space(ABC):
 
     def encode(self, architectures: Sequence[Architecture]) -> Tensor:
         """One-hot encoding, float32 of shape (n, width)."""
-        rows = torch.zeros(len(architectures), self.width)
-        for row, architecture in zip(rows, architectures, strict=True):
-            start = 0
-            for choice, count in zip(architecture.choices, self.options, strict=True):
-                row[start + choice] = 1.0
-                start += count
-        return rows
+        starts = torch.tensor([0, *self.options[:-1]]).cumsum(0)
+        choices = torch.tensor([a.choices for a in architectures], dtype=torch.long)
+        columns = choices.view(len(architectures), len(self.options)) + starts
+        return torch.zeros(len(architectures), self.width).scatter_(1, columns, 1.0)
 
     def decode(self, logits: Tensor) -> Architecture:
         """The architecture to propose for logits of shape (width,): a usable one that they favour."""
         return self.read(logits)
+
+    def simplified(self, architecture: Architecture) -> Architecture:
+        """The plainest architecture that is the same network; itself, unless the space knows better."""
+        return architecture
+
+    def neighbours(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
+        """`variations` in plainest form."""
+        found = dict.fromkeys(self.simplified(other) for other in self.variations(architecture, distance))
+        found.pop(architecture, None)
+        return list(found)
+
+    def variations(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
+        """The usable architectures that differ in one to `distance` decisions."""
+        found: dict[Architecture, None] = {}
+        for decisions in itertools.combinations(range(len(self.options)), distance):
+            for chosen in itertools.product(*(range(self.options[d]) for d in decisions)):
+                choices = list(architecture.choices)
+                for decision, option in zip(decisions, chosen, strict=True):
+                    choices[decision] = option
+                other = self.architecture(choices)
+                if self.is_usable(other):
+                    found[other] = None
+        found.pop(architecture, None)
+        return list(found)
 
     def read(self, onehot: Tensor) -> Architecture:
         """The architecture of one encoding, shape (width,): one argmax a decision."""

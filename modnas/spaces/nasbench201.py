@@ -7,59 +7,36 @@ ICLR 2020. Strings, operator names and the order of the benchmark's index are th
 from __future__ import annotations
 
 import itertools
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import ClassVar
+from functools import cache, cached_property
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from modnas.spaces.base import Architecture, ArchitectureError, Space, Supernetwork
-
-OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-NONE, SKIP, CONV1, CONV3, POOL = range(5)
+from modnas.spaces.nasbench201_cells import (
+    CONV1,
+    CONV3,
+    EDGES,
+    NONE,
+    OPERATORS,
+    POOL,
+    SKIP,
+    format_cell,
+    live_edges,
+    official_order,
+    simplest,
+)
 
 # Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
 REFERENCE_INDICES = (11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462)
 
 _OP = "(" + "|".join(OPERATORS) + ")"
 _PATTERN = re.compile(rf"\|{_OP}~0\|\+\|{_OP}~0\|{_OP}~1\|\+\|{_OP}~0\|{_OP}~1\|{_OP}~2\|")
-
-
-def format_cell(choices: Sequence[int]) -> str:
-    """Official string of the cell whose edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3 hold these operators."""
-    o = [OPERATORS[c] for c in choices]
-    return f"|{o[0]}~0|+|{o[1]}~0|{o[2]}~1|+|{o[3]}~0|{o[4]}~1|{o[5]}~2|"
-
-
-@cache
-def official_order() -> tuple[tuple[int, ...], ...]:
-    """All 15,625 cells in the order of the published benchmark (position = its index).
-
-    The benchmark's authors shuffled the lexicographic product with Python's generator seeded by 88.
-    """
-    cells = list(itertools.product(range(len(OPERATORS)), repeat=len(EDGES)))
-    random.Random(88).shuffle(cells)
-    return tuple(cells)
-
-
-def live_edges(choices: Sequence[int]) -> tuple[bool, ...]:
-    """Which edges lie on a path of operators other than `none` from the cell's input to its output."""
-    reached = {0}
-    for (i, j), op in zip(EDGES, choices, strict=True):
-        if op != NONE and i in reached:
-            reached.add(j)
-    needed = {3}
-    for (i, j), op in reversed(list(zip(EDGES, choices, strict=True))):
-        if op != NONE and j in needed:
-            needed.add(i)
-    return tuple(
-        op != NONE and i in reached and j in needed for (i, j), op in zip(EDGES, choices, strict=True)
-    )
 
 
 def live_weights(onehot: Tensor) -> Tensor:
@@ -179,6 +156,52 @@ class CellNetwork(nn.Module):
         return result
 
 
+class _WeightedSum(torch.autograd.Function):
+    """shift + sum_i weights[i] * terms[i], made for weights that are nearly always 1 or 0.
+
+    Written out, each product with 1 would pass over its activation once more forward and twice more backward.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, shift: Tensor, weights: Tensor, *terms: Tensor) -> Tensor:
+        ctx.weights = weights.tolist()
+        if weights.requires_grad:
+            ctx.save_for_backward(*terms)
+        parts = [term if w == 1 else w * term for w, term in zip(ctx.weights, terms, strict=True) if w != 0]
+        constant = float(shift)
+        if not parts:
+            return torch.zeros_like(terms[0]) + constant
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total if constant == 0 else total + constant
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        by_shift, by_weights = None, None
+        if ctx.needs_input_grad[1]:
+            row = gradient.reshape(-1)
+            by_shift = row.sum()
+            by_weights = torch.stack([row.dot(term.reshape(-1)) for term in ctx.saved_tensors])
+        by_terms = [
+            (gradient if w == 1 else w * gradient) if needed else None
+            for w, needed in zip(ctx.weights, ctx.needs_input_grad[2:], strict=True)
+        ]
+        return by_shift, by_weights, *by_terms
+
+
+class _Node:
+    """A node's value; what convolutions see of it is computed once for all edges that leave it."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    @cached_property
+    def rectified(self) -> Tensor:
+        return self.value.relu()
+
+
 class EntangledCell(nn.Module):
     """A cell of the supernetwork: one 3x3 kernel an edge, whose centre is the 1x1 kernel."""
 
@@ -190,24 +213,24 @@ class EntangledCell(nn.Module):
             nn.init.kaiming_normal_(kernel, nonlinearity="relu")
             self.kernels.append(nn.Parameter(kernel))
 
-    def _apply_operator(self, edge: int, op: int, x: Tensor) -> Tensor:
+    def _apply_operator(self, edge: int, op: int, node: _Node) -> Tensor:
         if op == SKIP:
-            return x
+            return node.value
         if op == POOL:
-            return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+            return nn.functional.avg_pool2d(node.value, 3, 1, 1, count_include_pad=False)
         kernel = self.kernels[edge]
         if op == CONV1:
             kernel = kernel[:, :, 1:2, 1:2]
-        x = nn.functional.conv2d(x.relu(), kernel, padding=kernel.shape[-1] // 2)
+        x = nn.functional.conv2d(node.rectified, kernel, padding=kernel.shape[-1] // 2)
         # Batch statistics, no affine part: shared weights have no one running mean that fits all cells.
         return nn.functional.batch_norm(x, None, None, training=True)
 
-    def _idle_operators(self, edge: int, chosen: int, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """The operators not chosen, worth zero: only their weights get a gradient."""
+    @torch.no_grad()
+    def _idle_operators(self, edge: int, chosen: int, x: Tensor) -> dict[int, Tensor]:
+        """The operators not chosen, without their own gradients."""
+        node = _Node(x)
         idle = [op for op in range(len(OPERATORS)) if op not in (NONE, chosen)]
-        with torch.no_grad():
-            values = [self._apply_operator(edge, op, x) for op in idle]
-        return [weights[op] * value for op, value in zip(idle, values, strict=True)]
+        return {op: self._apply_operator(edge, op, node) for op in idle}
 
     def forward(
         self, x: Tensor, choices: Sequence[int], weights: Tensor, counterfactual: bool = False
@@ -218,21 +241,36 @@ class EntangledCell(nn.Module):
         get their gradient through the weight alone, as if their output were 1 everywhere.
         """
         live = live_edges(choices)
-        nodes: list[Tensor] = [x]
+        nodes = [_Node(x)]
         for target in (1, 2, 3):
-            terms = []
+            terms: dict[tuple[int, int], Tensor] = {}
+            shift = weights.new_zeros(())
             for e, (i, j) in enumerate(EDGES):
                 if j != target:
                     continue
                 op = choices[e]
                 if live[e]:
-                    terms.append(weights[e, op] * self._apply_operator(e, op, nodes[i]))
+                    terms[e, op] = self._apply_operator(e, op, nodes[i])
                 if counterfactual:
-                    terms.extend(self._idle_operators(e, op, nodes[i], weights[e]))
-                else:
-                    terms.append(weights[e].sum() - weights[e, op])
-            nodes.append(sum(terms, start=torch.zeros_like(x)))
-        return nodes[3]
+                    idle = self._idle_operators(e, op, nodes[i].value)
+                    terms.update({(e, other): value for other, value in idle.items()})
+                elif weights.requires_grad:
+                    shift = shift + weights[e].sum() - weights[e, op]
+            nodes.append(_Node(_weighted_sum(shift, weights, terms, like=x)))
+        return nodes[3].value
+
+
+def _weighted_sum(
+    shift: Tensor, weights: Tensor, terms: dict[tuple[int, int], Tensor], like: Tensor
+) -> Tensor:
+    """`_WeightedSum` of terms keyed by the row and column of their weights; of none, the shape of `like`."""
+    if not terms:
+        return torch.zeros_like(like) + shift
+    rows, columns = zip(*terms, strict=True)
+    result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
+        shift, weights[rows, columns], *terms.values()
+    )
+    return result
 
 
 class CellSupernetwork(Supernetwork):
@@ -291,6 +329,10 @@ class NasBench201(Space):
             raise ValueError(f"input height and width must be divisible by 4, not {self.input_shape[1:]}")
 
     @property
+    def size(self) -> int:
+        return len(_usable_cells()[1])
+
+    @property
     def variant(self) -> str:
         size = "x".join(str(n) for n in self.input_shape)
         return f"c{self.channels}n{self.cells}-{size}-{self.classes}"
@@ -329,16 +371,18 @@ class NasBench201(Space):
     def decode(self, logits: Tensor) -> Architecture:
         """The cell with the highest sum of logits among those whose output depends on their input.
 
-        Its dead edges are set to `none`: cells that differ only there are the same network.
+        It is given in its plainest form: cells that share it are the same network.
         """
         encodings, cells = _usable_cells()
         return self.simplified(self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())]))
 
     def simplified(self, architecture: Architecture) -> Architecture:
-        """The same function with `none` on every edge that is not live."""
-        live = live_edges(architecture.choices)
-        kept = [op if is_live else NONE for op, is_live in zip(architecture.choices, live, strict=True)]
-        return self.architecture(kept)
+        """The plainest cell that is the same network (see `nasbench201_cells.simplest`)."""
+        return self.architecture(simplest(architecture.choices))
+
+    def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
+        """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""
+        return super().neighbours(architecture, distance)
 
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """What a runtime that deletes dead operators executes.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fetch_upstream import Upstream
 from harness_helpers import FakeAgent
 
 from harness.devices import session
@@ -93,3 +94,10 @@ def make_row(space: Space) -> Callable[..., Measurement]:
         return Measurement(**{**defaults, **fields})
 
     return make
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()

@@ -28,6 +28,8 @@ class FakeAgent:
         self.requests: list[Frame] = []
         self.providers = list(providers)
         self.failing: set[str] = set()
+        self.energy: Frame = {"net_mj": 1.0, "gross_mj": 2.0, "sensor": "rapl:package-0"}
+        self.sensor: Frame = {"sensor": None, "reason": "no power sensor found"}
         self.frames.append(
             {
                 "event": "hello",
@@ -43,11 +45,15 @@ class FakeAgent:
         answer: Frame = {"id": frame["id"]}
         if frame["op"] == "probe":
             answer |= {"event": "probe", "version": "1.0", "providers": self.providers}
+        elif frame["op"] == "sensor":
+            answer |= {"event": "sensor", **self.sensor}
         elif frame["artifact"]["sha256"] in self.failing:
             answer |= {"event": "result", "status": "error", "reason": "crashed", "message": "it crashed"}
         else:
             size = len(Path(frame["artifact"]["path"]).read_bytes())
             answer |= {"event": "result", "status": "ok", "latency": latency(size / 1e5)}
+            if "energy" in frame:
+                answer["energy"] = self.energy
             answer |= {"memory_mb": 10.0, "max_abs_diff": 0.0, "measure_s": 0.0, "warnings": []}
         self.frames.append(answer)
 

@@ -115,9 +115,9 @@ def test_exporting_leaves_the_callers_random_state(tmp_path: Path, space: Space)
         "[]",
         "{}",
         "null",
-        '{"sha256": 3}',
+        '{"file": 3}',
         "half of {",
-        '{"sha256": "x", "input_shape": [1], "expected": [1]}',
+        '{"file": "x.onnx", "input_shape": [1], "expected": [1], "details": {}}',
     ],
 )
 def test_damaged_description_is_made_again(
@@ -129,7 +129,7 @@ def test_damaged_description_is_made_again(
     description.write_text(content)
     again = cache.get(space, cell, 1)
     assert len(exports) == 2 and again.sha256 == first.sha256
-    assert json.loads(description.read_text())["sha256"] == first.sha256
+    assert json.loads(description.read_text())["file"] == first.path.name
 
 
 def test_pruned_network_is_made_again(tmp_path: Path, space: Space, exports: list[nn.Module]) -> None:

@@ -95,7 +95,7 @@ def test_evaluations(make_row: MakeRow) -> None:
         store.add(row)
         found = store.evaluations(["k"])["k"]
         assert (found.error, found.losses, found.recipe) == (12.5, [2.0, 1.0], {"epochs": 1})
-        assert store.counts() == {"measurements": 0, "evaluations": 1}
+        assert store.counts() == {"measurements": 0, "evaluations": 1, "tables": 0}
 
 
 def test_sqlite_runs_in_wal_mode(home_folder: Path, make_row: MakeRow) -> None:

@@ -53,6 +53,33 @@ def test_min_norm_weights_solve_the_quadratic_program(kind, count, seed):
     assert value <= best * (1 + 1e-6) + 1e-12 * np.abs(gram).max()
 
 
+def test_a_thousand_min_norm_points_are_those_of_the_quadratic_program():
+    """2 to 20 gradients, degenerate ones included. NNLS of the roots with a row of ones solves the program:
+    along each ray it is least at a scale that grows with the norm, so that both have the same best ray."""
+    kinds = ("generic", "low rank", "aligned", "duplicates", "equal", "one is zero")
+    for number in range(1000):
+        kind, count = kinds[number % len(kinds)], 2 + number % 19
+        draw = np.random.default_rng(number)
+        rows = draw.normal(size=(count, 12)) + draw.uniform(0, 2)
+        if kind == "low rank":
+            rows = draw.normal(size=(count, 2)) @ draw.normal(size=(2, 12)) + 1
+        elif kind == "aligned":
+            rows = np.outer(draw.uniform(0.5, 2, count), np.ones(12)) + 1e-2 * rows
+        elif kind == "duplicates":
+            rows[count // 2 :] = rows[: count - count // 2]
+        elif kind == "equal":
+            rows[:] = rows[0]
+        elif kind == "one is zero":
+            rows[-1] = 0
+        rows /= np.linalg.norm(rows, axis=1).max()
+        weights = gradients.min_norm_weights(torch.from_numpy(rows @ rows.T)).numpy()
+        assert weights.min() >= 0
+        assert weights.sum() == pytest.approx(1)
+        solved = nnls(np.vstack([rows.T, np.ones(count)]), np.append(np.zeros(12), 1.0))[0]
+        # The weights may be many, the point they give is one.
+        np.testing.assert_allclose(weights @ rows, solved / solved.sum() @ rows, atol=2e-5, err_msg=kind)
+
+
 def test_known_solutions():
     identity = torch.eye(4)
     torch.testing.assert_close(gradients.min_norm_weights(identity), torch.full((4,), 0.25))

@@ -77,11 +77,15 @@ def test_pretraining_makes_every_choice_equally_likely():
         torch.testing.assert_close(part.softmax(1), torch.full_like(part, 1 / part.shape[1]))
 
 
+@pytest.mark.parametrize("objectives", [2, 3])
 @pytest.mark.parametrize("smoothing", [0, 3])
-def test_device_gradients_are_those_of_one_device_at_a_time(smoothing):
-    hypernetwork = build(smoothing=smoothing, bank=5)
+def test_device_gradients_are_those_of_one_device_at_a_time(smoothing, objectives):
+    hypernetwork = build(smoothing=smoothing, bank=5, objectives=objectives)
     draw = torch.Generator().manual_seed(4)
-    preferences, cotangents = torch.rand(3, 2, 2, generator=draw), torch.randn(3, 2, 30, generator=draw)
+    preferences, cotangents = (
+        torch.rand(3, 2, objectives, generator=draw),
+        torch.randn(3, 2, 30, generator=draw),
+    )
     devices = torch.rand(3, 10, generator=draw)
     found = device_gradients(hypernetwork, preferences, devices, cotangents)
     for t in range(3):

@@ -1,4 +1,4 @@
-"""The accuracy surrogate, the features it is built on, and the refinement of fronts."""
+"""The accuracy surrogate and the features it is built on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modnas.front import FrontPoint
-from modnas.indicators import hypervolume
 from modnas.objectives import BatchedTaskLoss, SupernetworkLoss
-from modnas.preferences import spread
-from modnas.refine import neighbours, refine_front, select
 from modnas.spaces.nasbench201 import CONV1, CONV3, NONE, POOL, SKIP, NasBench201
 from modnas.surrogate import fit_surrogate
 
@@ -103,42 +99,3 @@ def test_sequences_of_operators_counted_one_by_one(cell):
 def test_dead_operators_do_not_change_the_function(cell):
     both = SPACE.function_features(SPACE.encode([cell, SPACE.simplified(cell)]))
     assert torch.equal(both[0], both[1])
-
-
-EVERYTHING = SPACE.all()
-CHOICES = np.array([cell.choices for cell in EVERYTHING])
-
-
-@given(CELLS)
-def test_neighbours_are_all_usable_cells_that_differ_in_one_decision(cell):
-    near = np.flatnonzero((np.array(cell.choices) != CHOICES).sum(1) == 1)
-    found = neighbours(SPACE, cell)
-    assert len(found) == len(set(found))
-    assert set(found) == {EVERYTHING[i] for i in near if SPACE.is_usable(EVERYTHING[i])}
-
-
-def made_up_objectives(architectures):
-    cost = SPACE.predictor_features(SPACE.encode(architectures))[:, 24:28].numpy() @ [0.1, 0.5, 1.0, 0.4]
-    return np.stack([(made_up_error(architectures) - 5) / 55, cost / 6], 1)
-
-
-def test_refinement_finds_a_better_front_without_dominated_members():
-    starts = SPACE.sample(6, torch.Generator().manual_seed(0))
-    points = [FrontPoint(tuple(r), a) for r, a in zip(spread(6, 2).tolist(), starts, strict=True)]
-    found = [p.architecture for p in refine_front(SPACE, points, made_up_objectives, 8)]
-    everything = made_up_objectives([c for c in EVERYTHING if SPACE.is_usable(c)])
-    before, after = (hypervolume(made_up_objectives(some)) for some in (starts, found))
-    assert before < 0.8 * hypervolume(everything)
-    assert after > 0.99 * hypervolume(everything[select(everything, 8)])
-    assert len(set(found)) == len(found) <= 8
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30), st.integers(1, 10))
-def test_selection(points, count):
-    values = np.array(points)
-    chosen = select(values, count)
-    assert 1 <= len(chosen) <= count
-    rest = values[chosen]
-    assert not any((a <= b).all() and (a < b).any() for a in values for b in rest)
-    if count >= len(np.unique(values, axis=0)):
-        assert hypervolume(rest) == pytest.approx(hypervolume(values))

@@ -39,7 +39,7 @@ def test_fit_predicts_unseen_cells_and_adapting_fits_the_device():
     cells = SPACE.sample(260, torch.Generator().manual_seed(0))
     train, rest = cells[:200], cells[200:]
     tables = [table("a", train, 3.0, 1.0), table("b", train, 1.0, 2.0)]
-    network = fit_graph_predictor(SPACE, tables, epochs=30, batch_size=100)
+    network = fit_graph_predictor(SPACE, tables, epochs=100, batch_size=50)
     costs = (3.0, 1.0)
     references, true = latency(SPACE.references, *costs), latency(rest, *costs)
     assert spearman(network.predict(SPACE, rest, references), true) > 0.9

@@ -10,6 +10,8 @@ from modnas_agent.backends.base import Backend, UnavailableError
 MODULES = {
     "onnxruntime": "modnas_agent.backends.onnxruntime",
     "synthetic": "modnas_agent.backends.synthetic",
+    "torch": "modnas_agent.backends.torch",
+    "tvm": "modnas_agent.backends.tvm",
 }
 
 

@@ -33,6 +33,20 @@ class Runner(Protocol):
 
 
 @runtime_checkable
+class OperatorProfiler(Protocol):
+    """A backend that can say where a network's time goes."""
+
+    def operator_times(
+        self, path: Path, inputs: Sequence[InputSpec], options: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """`{"op": kind, "count": operators of it, "ms": their time in one inference}`, slowest first.
+
+        Recording times makes an inference slower: the sum is no latency.
+        """
+        ...
+
+
+@runtime_checkable
 class Backend(Protocol):
     """A runtime, made once and inherited by one process per measurement: it starts no threads."""
 

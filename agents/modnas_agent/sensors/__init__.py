@@ -1,0 +1,77 @@
+"""Power sensors: one module a sensor, found by probing.
+
+A new one is a module beside this one and a line in `SENSORS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from modnas_agent.conditions import PROC, SYSFS
+from modnas_agent.sensors import nvml
+from modnas_agent.sensors.base import Sensor, SensorError
+from modnas_agent.sensors.battery import Battery
+from modnas_agent.sensors.ina2xx import Ina2xx
+from modnas_agent.sensors.jetson import Jetson
+from modnas_agent.sensors.meter import Meter
+from modnas_agent.sensors.pmic import Pmic
+from modnas_agent.sensors.rapl import Rapl
+
+__all__ = ["SENSORS", "Sensor", "SensorError", "find_sensor", "found_sensors"]
+
+#: Name -> constructor from (sysfs root, options).
+SENSORS: dict[str, Callable[..., Sensor]] = {
+    "nvml": lambda _sysfs, **options: nvml.find(PROC, **options),
+    "rapl": Rapl,
+    "jetson": Jetson,
+    "pmic": lambda _sysfs, **options: Pmic(**options),
+    "ina2xx": Ina2xx,
+    "battery": Battery,
+    "csv": lambda _sysfs, **options: Meter(**options),
+}
+#: What `auto` looks for, the most direct first. A meter's log is only used when it is named.
+ON_CPU = ("rapl", "jetson", "pmic", "ina2xx", "battery")
+#: A GPU's energy is its own; on a Jetson it is part of the board's input.
+ON_GPU = ("nvml", "jetson")
+#: What a greeting lists. A phone's battery is left out: its command may take ten seconds to fail.
+LISTED = ("nvml", "rapl", "jetson", "pmic", "ina2xx")
+
+
+def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
+    """The sensor `name`, or with `auto` the first that is there; raises `SensorError` with every reason.
+
+    Args:
+        options: of the sensor; `sysfs_root` is where sysfs is mounted, `/sys` when absent.
+        on_gpu: whether the network that is measured runs on a GPU.
+    """
+    if name != "auto":
+        return _open(name, options)
+    reasons = []
+    for candidate in ON_GPU if on_gpu else ON_CPU:
+        try:
+            return _open(candidate, options)
+        except SensorError as error:
+            reasons.append(f"{candidate}: {error}")
+    raise SensorError("no power sensor found (" + "; ".join(reasons) + ")")
+
+
+def found_sensors(sysfs_root: Path = SYSFS) -> list[str]:
+    """Names of the sensors that can be read on this board, for its greeting."""
+    found = []
+    for name in LISTED:
+        try:
+            found.append(_open(name, {"sysfs_root": str(sysfs_root)}).name)
+        except SensorError:
+            continue
+    return found
+
+
+def _open(name: str, options: Mapping[str, Any]) -> Sensor:
+    if name not in SENSORS:
+        raise SensorError(f"no sensor {name!r}; there are auto, {', '.join(sorted(SENSORS))}")
+    own = {key: value for key, value in options.items() if key != "sysfs_root"}
+    try:
+        return SENSORS[name](Path(options.get("sysfs_root", SYSFS)), **own)
+    except TypeError as error:
+        raise SensorError(f"sensor {name}: {error}") from error

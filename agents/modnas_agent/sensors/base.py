@@ -1,0 +1,89 @@
+"""What a power sensor must offer, and how its readings are turned into samples."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from typing import Callable, NamedTuple, Sequence
+
+#: What the values of a sensor are: power now in watts, or energy since some moment in joules.
+POWER = "power"
+COUNTER = "counter"
+
+COMMAND_LIMIT_S = 10.0
+
+#: Runs a command and returns its output; raises `SensorError`.
+CommandRunner = Callable[[Sequence[str]], str]
+
+
+class SensorError(Exception):
+    """A sensor that is not there or cannot be read; one line with the mend where there is one."""
+
+
+class Sample(NamedTuple):
+    """A value (W or J, see `Sensor.quantity`) and its time on this board's monotonic clock."""
+
+    time_s: float
+    value: float
+
+
+class Sensor(ABC):
+    """One source of power or energy readings.
+
+    Constructors look for the sensor and read it once: they raise `SensorError` when there is none.
+    """
+
+    #: As it appears in results, for instance `rapl:package-0`.
+    name: str
+    quantity: str = POWER
+    #: Expected time between two updates of the sensor.
+    period_s: float
+    #: How long after a change of power the readings have followed it.
+    lag_s: float = 0.0
+
+    @property
+    def poll_s(self) -> float:
+        """Time to leave between two calls of `poll`."""
+        return self.period_s
+
+    @abstractmethod
+    def poll(self) -> Sequence[Sample]:
+        """Samples since the last call, in the order of time; raises `SensorError`."""
+
+
+class PolledSensor(Sensor):
+    """A sensor that tells its present value whenever it is asked."""
+
+    @abstractmethod
+    def read(self) -> float:
+        """The value now; raises `SensorError`."""
+
+    def poll(self) -> Sequence[Sample]:
+        before = time.monotonic()
+        value = self.read()
+        return [Sample((before + time.monotonic()) / 2.0, value)]
+
+
+def run_command(command: Sequence[str]) -> str:
+    """Output of a command; raises `SensorError` when it is missing, fails or takes too long."""
+    name = command[0]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_LIMIT_S,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SensorError(f"there is no command {name}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SensorError(f"{name} did not answer within {COMMAND_LIMIT_S:g} s") from error
+    except OSError as error:
+        raise SensorError(f"{name} cannot be run: {error.strerror}") from error
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())[-200:]
+        raise SensorError(f"{name} failed with exit code {done.returncode}: {said}")
+    return done.stdout

@@ -1,0 +1,214 @@
+"""A board over SSH: its Python, the agent's folder on it, and starting the agent there.
+
+The agent's folder (`SshSettings.directory`) holds
+
+modnas_agent-<hash>.pyz  the agent, named by its content: a host that has another one brings its own
+install.json             what `agent install` did, see `Manifest`
+runtime-<hash>/          the runtime, when it was installed by us
+artifacts/, journal/, agent.lock   what the agent works with
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modnas_agent.protocol import Frame
+
+from harness.agent_archive import archive_bytes
+from harness.devices.profile import DeviceProfile, SshSettings
+from harness.errors import DeviceUnavailableError
+from harness.transport.ssh import SshTransport
+from harness.transport.ssh_address import resolve
+from harness.transport.ssh_connection import SshConnection
+
+MANIFEST = "install.json"
+MINIMUM_PYTHON = (3, 8)
+# The interpreters looked for, in order; the plain name first, because that is the one with packages.
+_CANDIDATES = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)), "python")
+# Printed before what counts, so that what a shell says of its own is told apart.
+_MARK = "modnas:"
+_ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.executable))'
+# An agent whose host vanished without a word ends after this long.
+IDLE_S = 600
+# Also set by the agent for its workers; here it covers everything else that runs on the board.
+ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `agent install` left: `version` is the hash of everything it was asked for."""
+
+    version: str
+    python: str
+    packages: str | None
+    mode: str
+    runtime_version: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python on the board."""
+
+    path: str
+    version: tuple[int, int, int]
+
+    @property
+    def text(self) -> str:
+        """As in `3.11.2`."""
+        return ".".join(map(str, self.version))
+
+
+class Board:
+    """An open connection to the board of a profile. Use as a context manager."""
+
+    def __init__(self, profile: DeviceProfile, timeout_s: float = 15.0) -> None:
+        """Connect. Raises DeviceUnavailableError, and UsageError for a wrong profile or configuration."""
+        self.profile = profile
+        self.settings = profile.ssh or SshSettings()
+        self.directory = self.settings.directory
+        self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def find_python(self) -> Interpreter:
+        """The interpreter that the profile names, or the first that is new enough.
+
+        Raises:
+            DeviceUnavailableError: there is none.
+        """
+        names = (self.settings.python,) if self.settings.python else _CANDIDATES
+        tries = "; ".join(f"{shlex.quote(name)} -c {shlex.quote(_ABOUT)} 2>/dev/null" for name in names)
+        done = self.connection.run(f"sh -c {shlex.quote(tries + '; true')}")
+        found = [_interpreter(line) for line in done.output.splitlines() if line.startswith(_MARK)]
+        for one in found:
+            if one.version >= MINIMUM_PYTHON:
+                # A name given by the user may be a wrapper, which is to be called and not what it calls.
+                return Interpreter(self.settings.python or one.path, one.version)
+        address, wanted = self.connection.address, ".".join(map(str, MINIMUM_PYTHON))
+        if found:
+            newest = max(found, key=lambda one: one.version)
+            raise DeviceUnavailableError(
+                f"{newest.path} on {address} is Python {newest.text}, the agent needs {wanted} or newer; "
+                "install one there and name it as `python` in the profile"
+            )
+        named = f"{self.settings.python} is no Python" if self.settings.python else "no Python was found"
+        raise DeviceUnavailableError(
+            f"{named} on {address}; install Python {wanted} or newer there, for example with: "
+            "sudo apt-get install python3"
+        )
+
+    def manifest(self) -> Manifest | None:
+        """What is installed, or None; a manifest that cannot be understood is as good as none."""
+        content = self.connection.read(f"{self.directory}/{MANIFEST}")
+        try:
+            return None if content is None else Manifest(**json.loads(content))
+        except (ValueError, TypeError):
+            return None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Record an installation."""
+        self.connection.write(f"{self.directory}/{MANIFEST}", json.dumps(asdict(manifest)).encode())
+
+    @property
+    def archive_path(self) -> str:
+        """Where this host's agent belongs on the board."""
+        return f"{self.directory}/modnas_agent-{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
+
+    def has_archive(self) -> bool:
+        """Whether this host's agent is on the board."""
+        size, _ = self.connection.sizes(self.directory).get(self.archive_path.rpartition("/")[2], (None, 0))
+        return size == len(archive_bytes())
+
+    def bring_archive(self) -> str:
+        """Put this host's agent on the board if it is not there; its path."""
+        if not self.has_archive():
+            content = archive_bytes()
+            self.connection.make_folder(self.directory)
+            self.connection.write(self.archive_path, content)
+            self.check_sha256(self.archive_path, hashlib.sha256(content).hexdigest())
+        return self.archive_path
+
+    def check_sha256(self, path: str, digest: str) -> None:
+        """Have the board hash a file. Raises DeviceUnavailableError when it is not what was sent."""
+        code = "import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
+        done = self.connection.run(self.python_command(self.find_python().path, "-c", code, path), 120.0)
+        if digest not in done.output:
+            self.connection.remove(path)
+            raise DeviceUnavailableError(
+                f"{path} on {self.connection.address} is not what was sent; try again, and suspect the disk"
+            )
+
+    def python_command(self, python: str, *arguments: str, packages: str | None = None) -> str:
+        """A command of the board's Python with the environment that everything of ours gets there."""
+        environment = {**ENVIRONMENT, **({"PYTHONPATH": packages} if packages else {})}
+        words = ["env", *(f"{name}={value}" for name, value in environment.items()), python, *arguments]
+        return " ".join(shlex.quote(word) for word in words)
+
+    def hello(self) -> Frame:
+        """The agent's greeting with its inventory. Nothing stays on the board."""
+        code = (
+            "import os,subprocess,sys,tempfile\n"
+            "with tempfile.TemporaryDirectory() as folder:\n"
+            "    path = os.path.join(folder, 'agent.pyz')\n"
+            "    open(path, 'wb').write(sys.stdin.buffer.read())\n"
+            "    sys.exit(subprocess.call([sys.executable, path, 'hello']))\n"
+        )
+        command = self.python_command(self.find_python().path, "-c", code)
+        done = self.connection.run(command, 60.0, data=archive_bytes())
+        for line in reversed(done.output.splitlines()):
+            if line.startswith("{"):
+                greeting: Frame = json.loads(line)
+                return greeting
+        said = (done.errors.strip() or done.output.strip() or "nothing").splitlines()[-1]
+        raise DeviceUnavailableError(f"the agent does not run on {self.connection.address}; it said: {said}")
+
+    def start_agent(self) -> SshTransport:
+        """Start the agent; the transport owns the connection from then on."""
+        installed = self.manifest()
+        if installed is not None and self.settings.python is None:
+            python, packages = installed.python, installed.packages
+        else:
+            python, packages = self.find_python().path, None
+        archive = self.bring_archive()
+        serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S))
+        command = self.python_command(python, archive, *serve, packages=packages)
+        return SshTransport(self.connection, f"exec {command}", self.directory)
+
+
+def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
+    """Connect to a profile's board and start its agent. Raises DeviceUnavailableError."""
+    board = Board(profile, timeout_s)
+    try:
+        return board.start_agent()
+    except BaseException:
+        board.connection.close()
+        raise
+
+
+def _interpreter(line: str) -> Interpreter:
+    version, _, path = line[len(_MARK) :].partition(":")
+    major, minor, micro = (int(part) for part in version.split("."))
+    return Interpreter(path, (major, minor, micro))
+
+
+def describe(inventory: dict[str, Any]) -> str:
+    """One line for a profile: what the board says it is."""
+    cpu = inventory.get("cpu") or {}
+    system = (inventory.get("os") or {}).get("distribution")
+    memory = inventory.get("memory_mb")
+    parts = [
+        inventory.get("board"),
+        inventory.get("machine"),
+        f"{cpu.get('logical')} x {cpu.get('model') or 'CPU'}" if cpu.get("logical") else None,
+        f"{memory} MB" if memory else None,
+        system,
+    ]
+    return ", ".join(str(part) for part in parts if part)

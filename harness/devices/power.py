@@ -1,0 +1,48 @@
+"""Which sensor tells a device's energy, and how the agent is asked for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx", "battery", "csv"]
+# Fields that say how long to measure; the others are options of the sensor.
+_TIMES = ("window_s", "max_window_s")
+
+
+class PowerSensor(BaseModel):
+    """A power sensor, by name, with what that sensor needs to know; `docs/energy.md` has the list.
+
+    `window_s`: shortest time under load. `max_window_s`: longest; a sensor that needs more gives no energy.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: SensorName = "auto"
+    window_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    max_window_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    path: str | None = None
+    clock_offset_s: float | None = None
+    domain: str | None = None
+    rail: str | None = None
+    chip: str | None = None
+    index: Annotated[int, Field(ge=0)] | None = None
+    current_unit: Literal["uA", "mA"] | None = None
+    sysfs_root: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, given: Any) -> Any:
+        """A profile may give the name alone."""
+        return {"name": given} if isinstance(given, str) else given
+
+    def request(self) -> dict[str, Any]:
+        """The `energy` object of a measure request."""
+        fields = self.model_dump(exclude_none=True, exclude={"name", *_TIMES})
+        return {"sensor": self.name, "options": fields, **{name: getattr(self, name) for name in _TIMES}}
+
+    @property
+    def extra_time_s(self) -> float:
+        """How much longer than a measurement of latency alone one with energy may take."""
+        return 4.0 * max(self.window_s, self.max_window_s)

@@ -1,0 +1,70 @@
+"""Checking a device step by step, so that the first thing that is wrong is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.devices.board import Board
+from harness.devices.profile import DeviceProfile
+from harness.devices.session import DeviceSession
+from harness.energy import EnergySource
+from harness.errors import DeviceUnavailableError
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that succeeded, with what it found."""
+
+    name: str
+    found: str
+
+
+def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dict[str, Any]:
+    """Walk from the network to the runtime; what was found at the end.
+
+    Args:
+        on_step: told of every step that succeeded.
+
+    Raises:
+        DeviceUnavailableError: names the first step that failed.
+    """
+    if profile.ssh is not None:
+        _check_board(profile, on_step)
+    step = "agent and runtime"
+    try:
+        with DeviceSession(profile) as session:
+            on_step(Step(step, f"{profile.backend} {session.runtime_version}"))
+            return {
+                "name": profile.id,
+                "agent_version": session.client.agent_version,
+                "backend": profile.backend,
+                "runtime_version": session.runtime_version,
+                "fingerprint": session.fingerprint,
+                "inventory": session.client.inventory,
+                "energy": vars(EnergySource.of(session)),
+            }
+    except DeviceUnavailableError as error:
+        raise _failed(step, error) from error
+
+
+def _check_board(profile: DeviceProfile, on_step: Callable[[Step], None]) -> None:
+    step = "connection"
+    try:
+        with Board(profile) as board:
+            on_step(Step(step, str(board.connection.address)))
+            step = "python"
+            python = board.find_python()
+            on_step(Step(step, f"{python.text} at {python.path}"))
+            step = "files"
+            on_step(Step(step, board.bring_archive()))
+            step = "installation"
+            manifest = board.manifest()
+            on_step(Step(step, f"runtime: {manifest.mode}" if manifest else "none; what is there is used"))
+    except DeviceUnavailableError as error:
+        raise _failed(step, error) from error
+
+
+def _failed(step: str, error: DeviceUnavailableError) -> DeviceUnavailableError:
+    return DeviceUnavailableError(f"step {step!r} failed: {error}")

@@ -1,0 +1,71 @@
+"""Asking a device for energy: whether it can tell, and which stored rows answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.devices.profile import DeviceProfile
+from harness.devices.session import DeviceSession
+from harness.errors import UsageError
+from harness.store import Measurement
+
+
+@dataclass(frozen=True)
+class EnergySource:
+    """The sensor of an open device, or why it has none. Energy is wanted by whoever makes one."""
+
+    sensor: str | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, session: DeviceSession) -> EnergySource:
+        """Ask the device. Raises DeviceUnavailableError when it does not answer."""
+        if session.profile.power_sensor.name == "none":
+            return cls(None, f"the profile of {session.profile.name} has power_sensor: none")
+        answer = session.client.sensor(session.profile.power_sensor.request(), session.backend_options())
+        return cls(answer.get("sensor"), answer.get("reason"))
+
+    def unanswered_by(self, row: Measurement) -> bool:
+        """Whether a stored success lacks an energy that could be measured: none, or of another sensor."""
+        if self.sensor is None or row.status != "ok":
+            return False
+        return row.energy_mj is None or energy_sensor(row) != self.sensor
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """A guess where nothing measures: the chip takes its thermal design power for as long as it computes.
+
+    Real chips take less on one core and more in bursts: modelled values order networks like their latencies
+    do, and are never stored.
+    """
+
+    tdp_w: float
+    name: str = "tdp"
+
+    @classmethod
+    def named(cls, name: str, profile: DeviceProfile, tdp_w: float | None) -> EnergyModel:
+        """The model for a device. Raises UsageError for another name, and without a thermal design power."""
+        if name != "tdp":
+            raise UsageError(f"no energy model {name!r}; there is tdp")
+        watts = tdp_w if tdp_w is not None else profile.tdp_w
+        if watts is None:
+            raise UsageError(
+                f"energy model tdp: the thermal design power of {profile.name} is not known; "
+                "give --tdp-w WATTS or tdp_w in its profile"
+            )
+        return cls(watts)
+
+    def energy_mj(self, row: Measurement) -> float | None:
+        """Modelled energy of an inference; None where there is no latency."""
+        return None if row.latency_ms is None else self.tdp_w * row.latency_ms
+
+
+def energy_sensor(row: Measurement) -> str | None:
+    """The sensor that a row's energy was asked of."""
+    return (row.record.get("energy") or {}).get("sensor")
+
+
+def energy_failure(row: Measurement) -> str | None:
+    """Why a row has no energy although a sensor was asked; None for every other row."""
+    return (row.record.get("energy") or {}).get("reason")

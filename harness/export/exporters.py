@@ -1,0 +1,161 @@
+"""What each backend is given to run: the file, and what of its making changes the number that is measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.compile.compiler import Compiler
+from harness.devices.profile import DeviceProfile
+from harness.errors import UsageError
+from harness.export.artifact import Artifact, ArtifactCache
+from harness.export.quantize import CALIBRATION, quantize
+from harness.home import subfolder
+from harness.store import content_key
+from modnas.spaces import Architecture, Space
+
+# Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
+OUTPUT_TOLERANCE = 1e-3
+# Quantised networks differ by design: the difference is reported, not judged.
+ANY_OUTPUT = 1e6
+
+
+class Exporter(Protocol):
+    """Makes files for one device."""
+
+    tolerance: float
+
+    def key(self, space: Space) -> dict[str, Any]:
+        """What besides the runtime's options identifies a measurement of networks of `space`, JSON-able."""
+
+    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+        """The file for an architecture. Raises ExportError or CompileError."""
+
+    def close(self) -> None:
+        """End what it started."""
+
+
+class PlainExporter:
+    """A network as PyTorch has it, in one of the forms of `ArtifactCache`."""
+
+    tolerance = OUTPUT_TOLERANCE
+
+    def __init__(self, cache: ArtifactCache, form: str) -> None:
+        self._cache, self._form = cache, form
+
+    def key(self, space: Space) -> dict[str, Any]:
+        return {}
+
+    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+        return self._cache.get(space, architecture, batch, form=self._form)
+
+    def close(self) -> None:
+        return
+
+
+class Int8Exporter:
+    """ONNX quantised to 8 bits, calibrated on images of a task."""
+
+    tolerance = ANY_OUTPUT
+
+    def __init__(self, cache: ArtifactCache) -> None:
+        self._cache = cache
+
+    def key(self, space: Space) -> dict[str, Any]:
+        return {"quantize": "int8", "calibration": CALIBRATION}
+
+    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+        source = self._cache.get(space, architecture, batch)
+        shape = source.input_shape
+        return self._cache.derived(
+            source, "int8.onnx", self.key(space), lambda path, output: quantize(path, output, shape)
+        )
+
+    def close(self) -> None:
+        return
+
+
+class TvmExporter:
+    """A library compiled by TVM, with the schedules that `modnas-hw tune` found where there are some.
+
+    Raises:
+        CompilerMissingError: on first use, when this machine has no TVM.
+    """
+
+    tolerance = OUTPUT_TOLERANCE
+
+    def __init__(self, cache: ArtifactCache, profile: DeviceProfile) -> None:
+        self._cache, self._profile = cache, profile
+        self._compiler = Compiler()
+        self._host: tuple[dict[str, Any], str] | None = None
+
+    @property
+    def compiler(self) -> Compiler:
+        """The process that compiles."""
+        return self._compiler
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """The target compiled for: the profile's, by default this machine's CPU by name."""
+        chosen = self._profile.options.target
+        if chosen is None and self._profile.transport != "local":
+            raise UsageError(
+                f"device {self._profile.name}: TVM compiles here and must be told its CPU; "
+                "give options.target, e.g. {kind: llvm, mtriple: aarch64-linux-gnu, mcpu: cortex-a72}"
+            )
+        target = dict(chosen) if chosen is not None else dict(self._known_host()[0])
+        return {**target, "num-cores": self._profile.options.threads}
+
+    def key(self, space: Space) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "compiler": self._known_host()[1],
+            "tuning": database_hash(tuning_folder(self._profile, space, self.target)),
+        }
+
+    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+        source = self._cache.get(space, architecture, batch)
+        parts, target = self.key(space), self.target
+        folder = tuning_folder(self._profile, space, target) if parts["tuning"] else None
+
+        def build(path: Path, output: Path) -> Mapping[str, Any]:
+            return {**parts, **self._compiler.compile(path, output, target, folder)}
+
+        return self._cache.derived(source, "so", parts, build)
+
+    def close(self) -> None:
+        self._compiler.close()
+
+    def _known_host(self) -> tuple[dict[str, Any], str]:
+        if self._host is None:
+            self._host = self._compiler.host()
+        return self._host
+
+
+def open_exporter(profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
+    """The exporter for a profile's backend and options. Raises UsageError for options it cannot honour."""
+    if profile.options.quantize is not None and profile.backend != "onnxruntime":
+        raise UsageError(
+            f"device {profile.id}: quantize works with backend onnxruntime, not {profile.backend}"
+        )
+    if profile.backend == "tvm":
+        return TvmExporter(cache, profile)
+    if profile.options.quantize is not None:
+        return Int8Exporter(cache)
+    return PlainExporter(cache, "pt2" if profile.backend == "torch" else "onnx")
+
+
+def tuning_folder(profile: DeviceProfile, space: Space, target: Mapping[str, Any]) -> Path:
+    """Where the tuning database of a device, a space at one network size, and a target lies."""
+    name = f"{profile.id}-{space.name}-{space.variant}-{content_key(target)[:12]}"
+    return subfolder("tuning") / name
+
+
+def database_hash(folder: Path) -> str | None:
+    """What identifies a tuning database's content; None without one."""
+    try:
+        return hashlib.sha256((folder / "database_tuning_record.json").read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None

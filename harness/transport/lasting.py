@@ -1,0 +1,140 @@
+"""A transport that outlives its link: reconnects, and asks again for what was under way.
+
+Asking again is safe because requests have ids. An agent that already finished a measurement answers from its
+journal; one that lost its host finishes what it began and journals it while the new one waits for the board.
+So nothing is lost and nothing is measured twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modnas_agent.protocol import PROTOCOL_VERSION
+
+from harness.errors import DeviceUnavailableError
+from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.ssh import SshTransport
+
+Result = TypeVar("Result")
+
+# A request whose agent goes away this often is what kills it.
+MAX_LOSSES = 3
+RETRY_PAUSE_S = 1.0
+# The first connection fails fast: a person is waiting, and nothing is under way.
+FIRST_ATTEMPT_S = 15.0
+# Even when the patience is used up, one attempt with this much time is made.
+LEAST_ATTEMPT_S = 3.0
+# How long a resent measurement waits for an agent that still holds the board, beyond its own time limit.
+LOCK_MARGIN_S = 10.0
+_REPEATED = ("measure", "probe", "ping")
+_IDENTITY = ("machine", "board", "cpu")
+
+
+class LastingTransport:
+    """Wraps transports that `open_transport` makes, one after another, as if they were one."""
+
+    def __init__(self, open_transport: Callable[[float], SshTransport], patience_s: float) -> None:
+        """Open the first one.
+
+        Args:
+            open_transport: starts an agent, given the seconds that it may take.
+            patience_s: how long after its last sign of life the board is given up.
+        """
+        self._open = open_transport
+        self._patience_s = patience_s
+        self._under_way: dict[str, Frame] = {}
+        self._greeting: Frame | None = None
+        self._losses = 0
+        self._current = open_transport(FIRST_ATTEMPT_S)
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        if frame.get("op") in _REPEATED:
+            self._under_way[str(frame.get("id"))] = dict(frame)
+        try:
+            self._current.send(frame)
+        except (TransportClosedError, TransportTimeoutError) as error:
+            self._recover(error)
+
+    def receive(self, timeout_s: float) -> Frame:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            remaining = max(0.01, deadline - time.monotonic())
+            try:
+                frame = self._current.receive(remaining)
+            except TransportClosedError as error:
+                if self._greeting is None:
+                    raise  # it never worked: the cause is not the link
+                self._recover(error)
+                continue
+            if frame.get("event") == "hello" and self._greeting is None:
+                self._greeting = frame
+            if frame.get("event") == "pending":
+                continue  # it will come
+            if frame.get("event") != "progress" and self._under_way.pop(str(frame.get("id")), None):
+                self._losses = 0
+            return frame
+
+    def put(self, path: Path) -> str:
+        while True:
+            try:
+                return self._current.put(path)
+            except (TransportClosedError, TransportTimeoutError) as error:
+                self._recover(error)
+
+    def close(self) -> None:
+        self._current.close()
+
+    def _recover(self, cause: DeviceUnavailableError) -> None:
+        """Find the board again and repeat what was under way; TransportClosedError if it stays away."""
+        deadline = self._current.heard_at + self._patience_s
+        self._current.close()
+        self._losses += 1
+        if self._losses > MAX_LOSSES:
+            raise TransportClosedError(f"lost {self._losses} times in a row: {cause}") from cause
+        last: DeviceUnavailableError = cause
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining < LEAST_ATTEMPT_S and last is not cause:
+                reason = f"; last attempt: {last}" if str(last) != str(cause) else ""
+                raise TransportClosedError(
+                    f"{cause}; not reached again within {self._patience_s:.0f} s{reason}"
+                ) from last
+            try:
+                self._current = self._reopen(max(remaining, LEAST_ATTEMPT_S))
+                return
+            except DeviceUnavailableError as error:
+                last = error
+            time.sleep(RETRY_PAUSE_S)
+
+    def _reopen(self, timeout_s: float) -> SshTransport:
+        """A new agent on the same board, with everything under way asked for again."""
+        transport = self._open(timeout_s)
+        try:
+            greeting = transport.receive(timeout_s)
+            while greeting.get("event") != "hello":
+                greeting = transport.receive(timeout_s)
+            self._check_same(greeting)
+            for frame in self._under_way.values():
+                transport.send(_patient(frame))
+        except BaseException:
+            transport.close()
+            raise
+        return transport
+
+    def _check_same(self, greeting: Frame) -> None:
+        known, found = ((g or {}).get("inventory") or {} for g in (self._greeting, greeting))
+        if greeting.get("protocol") != PROTOCOL_VERSION or any(
+            known.get(key) != found.get(key) for key in _IDENTITY
+        ):
+            raise DeviceUnavailableError("another machine, or another agent, answers in its place")
+
+
+def _patient(frame: Frame) -> Frame:
+    """The request, willing to wait until an agent that lost its host is through with it."""
+    if frame.get("op") != "measure":
+        return frame
+    limit_s = float((frame.get("protocol") or {}).get("timeout_s", 60.0))
+    return {**frame, "lock_wait_s": limit_s + LOCK_MARGIN_S}

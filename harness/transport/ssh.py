@@ -1,0 +1,178 @@
+"""An agent on a board, spoken to over one SSH channel."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from modnas_agent.protocol import FrameReader, ProtocolError, encode
+
+from harness.errors import UsageError
+from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.ssh_connection import SshConnection
+
+# After this silence the agent is asked for a sign of life; it answers while it measures, too.
+PROBE_AFTER_S = 3.0
+# No sign for this long after asking: frozen, or the link is dead. A board that starts up may take longer.
+ANSWER_S = 7.0
+GREETING_S = 25.0
+PROBE_ID = "host-probe"
+# A login banner or a talkative shell; more than this is not a shell saying hello.
+MAX_GARBAGE_LINES = 50
+CHUNK_BYTES = 1 << 16
+STDERR_TAIL_BYTES = 2000
+# What the board keeps of uploaded networks.
+ARTIFACTS = "artifacts"
+ARTIFACTS_LIMIT_BYTES = 512 << 20
+
+
+class SshTransport:
+    """One agent over one connection. `heard_at`: when anything last came from the board (monotonic clock)."""
+
+    def __init__(self, connection: SshConnection, command: str, directory: str) -> None:
+        """Start the agent.
+
+        Args:
+            command: what starts it, quoted for a shell.
+            directory: its folder on the board.
+        """
+        self._connection = connection
+        self._directory = directory
+        self._reader = FrameReader()
+        self._pending: deque[Frame | ProtocolError] = deque()
+        self._garbage: list[str] = []
+        self._greeted = False
+        self._asked_at: float | None = None
+        self._stderr = bytearray()
+        self._files: dict[str, tuple[int, int]] | None = None
+        self._channel = connection.session()
+        with connection.limit(ANSWER_S, "starting the agent"):
+            self._channel.exec_command(command)
+        self.heard_at = time.monotonic()
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        try:
+            line = encode(frame)
+        except ProtocolError as error:
+            raise UsageError(f"the request cannot be sent to the agent: {error}") from error
+        try:
+            with self._connection.limit(ANSWER_S, "sending"):
+                self._channel.settimeout(ANSWER_S)
+                self._channel.sendall(line)
+        except (TransportClosedError, TransportTimeoutError) as error:
+            raise self._closed() from error  # closed, or it takes nothing any more
+
+    def receive(self, timeout_s: float) -> Frame:
+        began = time.monotonic()
+        while True:
+            while self._pending:
+                if (frame := self._accept(self._pending.popleft())) is not None:
+                    return frame
+            remaining = began + timeout_s - time.monotonic()
+            if remaining <= 0:
+                raise TransportTimeoutError(
+                    f"the agent on {self._connection.address} sent nothing for {timeout_s:.0f} s"
+                )
+            self._read(min(remaining, self._next_check_s(began)))
+
+    def put(self, path: Path) -> str:
+        folder = f"{self._directory}/{ARTIFACTS}"
+        if self._files is None:
+            self._connection.make_folder(folder)
+            self._files = self._connection.sizes(folder)
+        size = path.stat().st_size
+        if self._files.get(path.name, (None,))[0] != size:
+            self._make_room(folder, size)
+            self._connection.write(f"{folder}/{path.name}", path)
+        # Used now: whatever makes room leaves it for last.
+        self._files[path.name] = (size, int(time.time()))
+        self.heard_at = time.monotonic()
+        return f"{ARTIFACTS}/{path.name}"
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._channel.close()
+        self._connection.close()
+
+    def _make_room(self, folder: str, size: int) -> None:
+        """Delete the networks that were not used for longest, until the new one fits the limit."""
+        assert self._files is not None
+        total = size + sum(known for known, _ in self._files.values())
+        for name, (known, _) in sorted(self._files.items(), key=lambda item: item[1][1]):
+            if total <= ARTIFACTS_LIMIT_BYTES:
+                break
+            self._connection.remove(f"{folder}/{name}")
+            del self._files[name]
+            total -= known
+
+    def _next_check_s(self, began: float) -> float:
+        """Seconds until silence means something. Asks for a sign of life, or gives up, when it does now."""
+        now = time.monotonic()
+        if self._asked_at is not None:
+            left = self._asked_at + (ANSWER_S if self._greeted else GREETING_S) - now
+            if left > 0:
+                return left
+            raise TransportClosedError(
+                f"{self._connection.address} has been silent for {now - self.heard_at:.0f} s: it is frozen, "
+                "switched off, or its link is down"
+            )
+        left = max(self.heard_at, began) + PROBE_AFTER_S - now
+        if left > 0:
+            return left
+        self._asked_at = now
+        self.send({"op": "ping", "id": PROBE_ID})
+        return ANSWER_S
+
+    def _read(self, timeout_s: float) -> None:
+        self._drain_stderr()
+        self._channel.settimeout(max(0.01, timeout_s))
+        try:
+            chunk = self._channel.recv(CHUNK_BYTES)
+        except TimeoutError:
+            return
+        except (OSError, EOFError) as error:
+            raise self._closed() from error
+        if not chunk:
+            raise self._closed()
+        self.heard_at, self._asked_at = time.monotonic(), None
+        self._pending.extend(self._reader.feed(chunk))
+
+    def _accept(self, frame: Frame | ProtocolError) -> Frame | None:
+        """The frame, unless it is only a sign of life or what a shell says before the agent speaks."""
+        if isinstance(frame, ProtocolError):
+            if self._greeted or len(self._garbage) >= MAX_GARBAGE_LINES:
+                raise TransportClosedError(
+                    f"{self._connection.address} sent something that is no frame of the agent: {frame}"
+                )
+            self._garbage.append(str(frame))
+            return None
+        self._greeted = True
+        return None if frame.get("id") == PROBE_ID else frame
+
+    def _drain_stderr(self) -> None:
+        """Nobody reads it, but an agent whose messages are not taken would stop one day."""
+        while self._channel.recv_stderr_ready():
+            self._stderr += self._channel.recv_stderr(CHUNK_BYTES)
+        del self._stderr[:-STDERR_TAIL_BYTES]
+
+    def _closed(self) -> TransportClosedError:
+        address = self._connection.address
+        deadline = time.monotonic() + 1.0
+        while not self._channel.exit_status_ready() and self._connection.active:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)  # the status follows the end of the output
+        with suppress(Exception):
+            self._drain_stderr()
+        if not self._connection.active:
+            return TransportClosedError(f"the connection to {address} was lost")
+        status = self._channel.recv_exit_status() if self._channel.exit_status_ready() else -1
+        said = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        how = f"exit status {status}" if status >= 0 else "it was killed"
+        return TransportClosedError(
+            f"the agent on {address} ended ({how})" + (f": {said[-1]}" if said else "")
+        )

@@ -1,0 +1,211 @@
+"""A connection to a board: commands and files, each with a hard limit on how long it may take."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import shlex
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from harness.errors import DeviceUnavailableError
+from harness.transport.base import TransportClosedError
+from harness.transport.ssh_address import Address
+from harness.transport.ssh_client import close, connect, time_limit
+
+COMMAND_S = 20.0
+CLOSE_S = 5.0
+# The slowest link worth using; what a transfer may take follows from its size.
+SLOWEST_BYTES_PER_S = 50_000
+# More than this from a command is a board gone mad, not an answer.
+MAX_OUTPUT_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 15
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+class SshConnection:
+    """An authenticated connection. Use from one thread.
+
+    Raises:
+        DeviceUnavailableError: every method, when the board or the way to it is not there.
+    """
+
+    def __init__(self, address: Address, timeout_s: float = 15.0) -> None:
+        self.address = address
+        self._clients = connect(address, timeout_s)
+        self._sftp: paramiko.SFTPClient | None = None
+
+    def close(self) -> None:
+        """Close it; never waits long, never raises."""
+        # Closing says goodbye to the other side, which may be frozen.
+        closing = threading.Thread(target=close, args=(self._clients,), daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+
+    @property
+    def active(self) -> bool:
+        """Whether the connection is still open as far as this side knows."""
+        transport = self._clients[-1].get_transport()
+        return transport is not None and transport.is_active()
+
+    @contextmanager
+    def limit(self, seconds: float, what: str) -> Iterator[None]:
+        """Close the connection when the block takes longer; errors of paramiko become ours."""
+        try:
+            with time_limit(seconds, f"{what} on {self.address}", self.close):
+                yield
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if isinstance(error, FileNotFoundError) and self.active:
+                raise
+            raise TransportClosedError(
+                f"the connection to {self.address} was lost while {what}: {error or type(error).__name__}"
+            ) from error
+
+    def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
+        """A new channel."""
+        with self.limit(timeout_s, "opening a channel"):
+            transport = self._clients[-1].get_transport()
+            if transport is None:
+                raise EOFError
+            channel = transport.open_session(timeout=timeout_s)
+            channel.settimeout(timeout_s)
+            return channel
+
+    def run(self, command: str, timeout_s: float = COMMAND_S, data: bytes = b"") -> Completed:
+        """Run a command of the login shell to its end, with `data` on its standard input.
+
+        Raises:
+            TransportClosedError: it ended without an exit status: the link or the shell was killed.
+        """
+        with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
+            channel.exec_command(command)
+            if data:
+                channel.sendall(data)
+            channel.shutdown_write()
+            output = channel.makefile("rb").read(MAX_OUTPUT_BYTES)
+            errors = channel.makefile_stderr("rb").read(MAX_OUTPUT_BYTES)
+            status = channel.recv_exit_status()
+        if status < 0:
+            raise TransportClosedError(f"the connection to {self.address} was lost while running a command")
+        return Completed(status, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
+
+    @property
+    def sftp(self) -> paramiko.SFTPClient:
+        """The board's files; opened when first needed."""
+        if self._sftp is None:
+            channel = self.session()
+            try:
+                with self.limit(COMMAND_S, "opening SFTP"):
+                    channel.invoke_subsystem("sftp")
+                    self._sftp = paramiko.SFTPClient(channel)
+            except TransportClosedError as error:
+                raise DeviceUnavailableError(
+                    f"{self.address} does not speak SFTP ({error.__cause__}); its sshd needs the line "
+                    "'Subsystem sftp internal-sftp', or its login shell prints something where no terminal is"
+                ) from error
+        return self._sftp
+
+    def read(self, path: str) -> bytes | None:
+        """A small file's content, or None when it is not there."""
+        sftp = self.sftp
+        with self.limit(COMMAND_S, f"reading {path}"):
+            try:
+                with sftp.open(path, "rb") as file:
+                    return bytes(file.read(MAX_OUTPUT_BYTES))
+            except FileNotFoundError:
+                return None
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it."""
+        sftp = self.sftp
+        with self.limit(COMMAND_S, f"making {path}"), self._writing(path):
+            made = "/" if path.startswith("/") else ""
+            for part in path.strip("/").split("/"):
+                made = posixpath.join(made, part)
+                with suppress(FileNotFoundError):
+                    if stat.S_ISDIR(sftp.stat(made).st_mode or 0):
+                        continue
+                sftp.mkdir(made, 0o700)
+
+    def sizes(self, folder: str) -> dict[str, tuple[int, int]]:
+        """Size in bytes and modification time of the files in a folder, by name; nothing where it is not."""
+        sftp = self.sftp
+        with self.limit(COMMAND_S, f"listing {folder}"):
+            try:
+                entries = sftp.listdir_attr(folder)
+            except FileNotFoundError:
+                return {}
+        return {entry.filename: (entry.st_size or 0, entry.st_mtime or 0) for entry in entries}
+
+    def remove(self, path: str) -> None:
+        """Delete a file; harmless when it is not there."""
+        sftp = self.sftp
+        with self.limit(COMMAND_S, f"deleting {path}"), suppress(FileNotFoundError):
+            sftp.remove(path)
+
+    def write(self, path: str, content: bytes | Path) -> None:
+        """Replace a file as a whole: it is there complete, or not at all."""
+        data = content.read_bytes() if isinstance(content, Path) else content
+        partial = f"{path}.{hashlib.sha256(data).hexdigest()[:8]}.part"
+        sftp = self.sftp
+        seconds = COMMAND_S + len(data) / SLOWEST_BYTES_PER_S
+        with self.limit(seconds, f"uploading {posixpath.basename(path)}"), self._writing(path):
+            try:
+                with sftp.open(partial, "wb") as file:
+                    file.set_pipelined(True)
+                    for start in range(0, len(data), CHUNK_BYTES):
+                        file.write(data[start : start + CHUNK_BYTES])
+                if sftp.stat(partial).st_size != len(data):
+                    raise OSError("it is not complete")
+                sftp.posix_rename(partial, path)
+            except OSError:
+                with suppress(OSError):
+                    sftp.remove(partial)
+                raise
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (ConnectionError, EOFError, TimeoutError):
+            raise
+        except OSError as error:
+            if not self.active:
+                raise
+            raise DeviceUnavailableError(self._cannot_write(path, error)) from error
+
+    def _cannot_write(self, path: str, error: OSError) -> str:
+        """SFTP says `Failure` for nearly everything; the board's free space often says more."""
+        text = f"{path} on {self.address} cannot be written: {error.strerror or error}"
+        with suppress(DeviceUnavailableError):
+            free_mb = self.free_mb(posixpath.dirname(path) or ".")
+            if free_mb is not None and free_mb < 1:
+                return f"the disk of {self.address} is full: {path} cannot be written; free some space there"
+            if free_mb is not None:
+                text += f" ({free_mb} MB free); make its folder writable or choose another `directory`"
+        return text
+
+    def free_mb(self, folder: str) -> int | None:
+        """Free space where a folder is, or the nearest one above it that exists."""
+        while True:
+            done = self.run(f"df -Pk -- {shlex.quote(folder)}")
+            if done.status == 0 or folder in ("", ".", "/"):
+                break
+            folder = posixpath.dirname(folder) or "."
+        fields = done.output.strip().splitlines()[-1].split() if done.output.strip() else []
+        numbers = [int(field) for field in fields if field.isdigit()]
+        return numbers[2] // 1024 if len(numbers) >= 3 else None

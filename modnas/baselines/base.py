@@ -1,0 +1,113 @@
+"""What every baseline gets: a space, a device, and objectives whose evaluations are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from modnas.predictor.help import HelpPredictor
+from modnas.spaces import Architecture, Space
+
+Floats = npt.NDArray[np.float64]
+
+Measure = Callable[[Sequence[Architecture]], npt.ArrayLike]
+
+_TRIES = 1000  # draws that may fail for every architecture that is asked for
+
+
+class BaselineError(ValueError):
+    """A baseline cannot run on this problem: something it needs is missing, or the space is too small."""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What MetaD2A + HELP chooses from.
+
+    Args:
+        architectures: the candidates a generator proposed for the task.
+        scores: the generator's opinion of their accuracy, larger is better, one each.
+        predictor: HELP's latency predictor for a seed, meta-learned on other devices.
+    """
+
+    architectures: tuple[Architecture, ...]
+    scores: tuple[float, ...]
+    predictor: Callable[[int], HelpPredictor]
+
+
+class Problem:
+    """Minimise M objectives of architectures on one device.
+
+    A problem belongs to one run of one method: it remembers what was evaluated, so that nothing is paid for
+    twice and nothing is free.
+
+    Args:
+        space: what is searched.
+        device: its name, for messages.
+        measure: n architectures -> their true objectives, shape (n, M), all to be minimised.
+        references: the hardware metric measured on `space.references`, shape (D,), positive.
+        objectives: M.
+        proposals: for the method `help` only.
+        glimpse: as `measure` after a fraction of the training, for multi-fidelity methods only.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        device: str,
+        measure: Measure,
+        references: npt.ArrayLike,
+        *,
+        objectives: int = 2,
+        proposals: Proposals | None = None,
+        glimpse: Measure | None = None,
+    ) -> None:
+        self.space, self.device, self.objectives = space, device, objectives
+        self.references = np.asarray(references, dtype=np.float64)
+        self.proposals, self.glimpse = proposals, glimpse
+        self._measure = measure
+        self._known: dict[Architecture, Floats] = {}
+
+    @property
+    def evaluated(self) -> list[Architecture]:
+        """Every architecture evaluated so far, in order, each once."""
+        return list(self._known)
+
+    @property
+    def evaluations(self) -> int:
+        """Number of true evaluations so far."""
+        return len(self._known)
+
+    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
+        """True objectives, shape (n, M), to be minimised; only those not known yet count as evaluations."""
+        new = [a for a in dict.fromkeys(architectures) if a not in self._known]
+        if new:
+            values = np.asarray(self._measure(new), dtype=np.float64)
+            self._known.update(zip(new, values, strict=True))
+        return np.stack([self._known[a] for a in architectures])
+
+    def values(self) -> Floats:
+        """Objectives of `evaluated`, shape (n, M)."""
+        return np.stack(list(self._known.values()))
+
+    def unseen(self, count: int, draw: np.random.Generator) -> list[Architecture]:
+        """`count` distinct usable architectures, uniformly from those not evaluated. Raises BaselineError."""
+        found: dict[Architecture, None] = {}
+        for _ in range(_TRIES * count):
+            if len(found) == count:
+                break
+            candidate = self.space.architecture([int(draw.integers(n)) for n in self.space.options])
+            if candidate not in self._known and self.space.is_usable(candidate):
+                found[candidate] = None
+        if len(found) < count:
+            raise BaselineError(
+                f"{self.device}: no further usable architectures found in {self.space.name}; lower the budget"
+            )
+        return list(found)
+
+    def neighbours(self, architecture: Architecture, draw: np.random.Generator) -> list[Architecture]:
+        """Usable architectures that differ in one decision and were not evaluated, in random order."""
+        new = [a for a in self.space.variations(architecture) if a not in self._known]
+        return [new[i] for i in draw.permutation(len(new))]

@@ -1,0 +1,37 @@
+"""Random hypernetwork: what the MetaHypernetwork says before it has learnt anything."""
+
+from __future__ import annotations
+
+import torch
+
+from modnas import preferences
+from modnas.baselines.base import BaselineError, Problem
+from modnas.front import read_front
+from modnas.hypernetwork import MetaHypernetwork
+from modnas.spaces import Architecture
+
+_ROUNDS = 100  # of as many random preferences as the budget, when some led to the same architecture
+
+
+def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
+    """Read an untrained, randomly initialised MetaHypernetwork at evenly spread preferences.
+
+    Where two preferences lead to the same architecture, random preferences follow until `budget` distinct
+    ones are there; see `registry.Method`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    references = torch.as_tensor(problem.references, dtype=torch.float32)
+    low, high = references.aminmax()
+    features = (references - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)
+    objectives = problem.objectives
+    hypernetwork = MetaHypernetwork(problem.space.options, len(features), objectives, generator=generator)
+    rows = preferences.spread(max(budget, objectives), objectives)
+    found: dict[Architecture, None] = {}
+    for _ in range(_ROUNDS):
+        front = read_front(hypernetwork, problem.space, features, rows)
+        found.update(dict.fromkeys(point.architecture for point in front))
+        if len(found) >= budget:
+            problem.evaluate(list(found)[:budget])
+            return problem.evaluated
+        rows = preferences.sample(budget, objectives, generator)
+    raise BaselineError(f"{problem.device}: a random MetaHypernetwork knows only {len(found)} architectures")

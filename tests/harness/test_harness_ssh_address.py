@@ -1,0 +1,149 @@
+"""Where a board is: profiles and `~/.ssh/config`."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.devices.profile import DeviceProfile, ProfileError, SshSettings, load_profile
+from harness.devices.registry import get_profile
+from harness.errors import UsageError
+from harness.transport.ssh_address import Address, parse_destination, resolve
+
+CONFIG = """
+Host pi
+    HostName 192.0.2.7
+    Port 2222
+    User ada
+    IdentityFile ~/.ssh/pi_key
+    UserKnownHostsFile ~/.ssh/boards
+    ProxyJump eve@gate:2200,inner
+
+Host inner
+    HostName inner.example
+    User bob
+    IdentitiesOnly yes
+
+Host odd
+    ProxyCommand nc %h %p
+
+Host direct
+    ProxyJump none
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".ssh" / "config"
+    path.parent.mkdir()
+    path.write_text(CONFIG)
+    return path
+
+
+def test_everything_comes_from_the_configuration(config: Path) -> None:
+    found = resolve("pi", SshSettings())
+    assert (found.host, found.port, found.user) == ("192.0.2.7", 2222, "ada")
+    assert found.identity_files == (config.parent / "pi_key",)
+    assert found.known_hosts[0] == config.parent / "boards"
+    assert str(found) == "ada@192.0.2.7:2222" and found.known_name == "[192.0.2.7]:2222"
+    gate, inner = found.jumps
+    assert (gate.user, gate.host, gate.port) == ("eve", "gate", 2200)
+    assert (inner.user, inner.host, inner.port, inner.identities_only) == ("bob", "inner.example", 22, True)
+    assert not gate.jumps and not inner.jumps
+
+
+def test_profile_wins_over_the_configuration(config: Path) -> None:
+    key = config.parent / "other_key"
+    key.touch()
+    settings = SshSettings(
+        host="pi", port=22, user="eve", identity_file=str(key), known_hosts="~/k", jump="none"
+    )
+    expected = Address("192.0.2.7", 22, "eve", (key,), (config.parent.parent / "k",))
+    assert resolve("whatever", settings) == expected
+    assert expected.known_name == "192.0.2.7"
+
+
+def test_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = resolve("raspi4", SshSettings())
+    assert (found.host, found.port, found.user) == ("raspi4", 22, getpass.getuser())
+    assert found.known_hosts[0] == tmp_path / ".ssh" / "known_hosts" and not found.jumps
+
+
+@pytest.mark.usefixtures("config")
+def test_what_is_not_supported_is_said() -> None:
+    with pytest.raises(UsageError, match=r"ProxyCommand for odd .* use ProxyJump"):
+        resolve("odd", SshSettings())
+    assert resolve("direct", SshSettings()).jumps == ()
+    with pytest.raises(UsageError, match="identity file /none does not exist"):
+        resolve("direct", SshSettings(identity_file="/none"))
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host", "port"),
+    [
+        ("pi@host", "pi", "host", None),
+        ("host", None, "host", None),
+        ("a@10.0.0.1:2222", "a", "10.0.0.1", 2222),
+        ("a@[::1]:22", "a", "::1", 22),
+    ],
+)
+def test_destinations(text: str, user: str | None, host: str, port: int | None) -> None:
+    found = parse_destination(text)
+    assert (found.user, found.host, found.port) == (user, host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@", "a@", "@h", "-oProxyCommand=x", "a@-x", "h:0", "h:99999", "a b", "h:x", "a@h;reboot"]
+)
+def test_what_is_no_destination(text: str) -> None:
+    with pytest.raises(UsageError, match="is no SSH destination"):
+        parse_destination(text)
+
+
+@given(st.text(max_size=30))
+def test_no_destination_smuggles_an_option_or_a_second_word(text: str) -> None:
+    try:
+        found = parse_destination(text)
+    except UsageError:
+        return
+    for part in (found.user, found.host):
+        assert part is None or (part and part[0] != "-" and not any(c.isspace() for c in part))
+
+
+def test_shipped_board_is_found_by_its_name(config: Path) -> None:
+    config.write_text("Host raspi4\n HostName 192.0.2.4\n User pi\n")
+    profile = get_profile("raspi4")
+    assert profile.ssh is not None and str(resolve(profile.name, profile.ssh)) == "pi@192.0.2.4"
+    phone = get_profile("termux")
+    assert phone.ssh is not None and resolve(phone.name, phone.ssh).port == 8022
+
+
+@pytest.mark.parametrize(
+    ("transport", "field"),
+    [
+        ("{ssh: {port: 0}}", "transport.remote.ssh.port"),
+        ("{ssh: {hots: x}}", "transport.remote.ssh.hots"),
+        ("{ssh: {host: '-x'}}", "transport.remote.ssh.host"),
+        ("{ssh: {directory: 'a; rm -rf b'}}", "transport.remote.ssh.directory"),
+        ("{ssh: {directory: ''}}", "transport.remote.ssh.directory"),
+        ("ssh", "transport: expected local, or ssh"),
+        ("{}", "transport.remote.ssh"),
+    ],
+)
+def test_wrong_transport_names_its_field(tmp_path: Path, transport: str, field: str) -> None:
+    path = tmp_path / "pi.yaml"
+    path.write_text(f"name: pi\ntransport: {transport}\n")
+    with pytest.raises(ProfileError, match=f"field {field}"):
+        load_profile(path)
+
+
+def test_profile_of_a_board_round_trip() -> None:
+    profile = get_profile("raspi4@8")
+    assert profile.batch == 8 and profile.ssh == SshSettings()
+    assert DeviceProfile.model_validate(profile.model_dump()) == profile

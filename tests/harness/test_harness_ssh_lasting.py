@@ -1,0 +1,165 @@
+"""The transport that outlives its link, over links that break when the test says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modnas_agent.protocol import PROTOCOL_VERSION
+
+from harness.agent_client import AgentClient
+from harness.errors import DeviceUnavailableError
+from harness.transport import lasting
+from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.lasting import MAX_LOSSES, LastingTransport
+from harness.transport.ssh_client import time_limit
+
+
+class Board:
+    """Agents that share a journal; `breaks` says after how many frames each link ends."""
+
+    def __init__(self, *breaks: int, machine: str = "m") -> None:
+        self.breaks = deque(breaks)
+        self.measured: list[str] = []
+        self.requests: list[Frame] = []
+        self.journal: dict[str, Frame] = {}
+        self.opened = 0
+        self.machine = machine
+        self.refusing = 0
+
+    def open(self, timeout_s: float) -> Any:
+        assert timeout_s > 0
+        if self.refusing:
+            self.refusing -= 1
+            raise DeviceUnavailableError("refused")
+        self.opened += 1
+        return Link(self, self.breaks.popleft() if self.breaks else 10**6)
+
+
+class Link:
+    """One agent: measures at once, and journals before it answers."""
+
+    def __init__(self, board: Board, frames: int) -> None:
+        self._board, self._left = board, frames
+        self.heard_at = time.monotonic()
+        greeting = {"event": "hello", "id": "", "protocol": PROTOCOL_VERSION, "agent_version": "1"}
+        self._waiting: deque[Frame] = deque([{**greeting, "inventory": {"machine": board.machine}}])
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        self._board.requests.append(dict(frame))
+        if frame["op"] == "measure":
+            identifier = frame["id"]
+            if identifier not in self._board.journal:
+                self._board.measured.append(identifier)
+                self._board.journal[identifier] = {"event": "result", "id": identifier, "status": "ok"}
+            self._waiting.append(self._board.journal[identifier])
+
+    def receive(self, timeout_s: float) -> Frame:
+        if self._left == 0:
+            raise TransportClosedError("the link broke")
+        if not self._waiting:
+            raise TransportTimeoutError("silence")
+        self._left -= 1
+        return self._waiting.popleft()
+
+    def put(self, path: Path) -> str:
+        if self._left == 0:
+            raise TransportTimeoutError("the link broke while uploading")
+        return path.name
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lasting, "RETRY_PAUSE_S", 0.001)
+
+
+def client_of(board: Board, patience_s: float = 26.0) -> AgentClient:
+    return AgentClient(LastingTransport(board.open, patience_s))  # type: ignore[arg-type]
+
+
+def test_result_is_fetched_after_the_link_broke() -> None:
+    board = Board(1)  # the greeting arrives, the result does not
+    client = client_of(board)
+    assert client.measure({"protocol": {"timeout_s": 7.0}}, 5.0)["status"] == "ok"
+    first, again = board.requests
+    assert first["id"] == again["id"] and len(board.measured) == 1, "asked again, not measured again"
+    assert "lock_wait_s" not in first and again["lock_wait_s"] > 7.0, "an agent may still hold the board"
+    assert board.opened == 2
+
+
+def test_board_that_refuses_for_a_while() -> None:
+    board = Board(1)
+    client = client_of(board)
+    board.refusing = 5
+    assert client.measure({}, 5.0)["status"] == "ok"
+
+
+def test_board_that_stays_away_is_given_up_with_the_reasons() -> None:
+    board = Board(1)
+    client = client_of(board, patience_s=0.0)
+    board.refusing = 10**6
+    with pytest.raises(TransportClosedError, match=r"the link broke; not reached again within 0 s.*refused"):
+        client.measure({}, 5.0)
+
+
+def test_request_that_kills_its_agent_each_time() -> None:
+    board = Board(1, *[1] * 10)
+    with pytest.raises(TransportClosedError, match=f"lost {MAX_LOSSES + 1} times in a row"):
+        client_of(board).measure({}, 5.0)
+    assert len(board.measured) == 1
+
+
+def test_losses_count_from_the_last_result() -> None:
+    board = Board(*[2] * 8)  # each link brings its greeting and one result
+    client = client_of(board)
+    for _ in range(8):
+        assert client.measure({}, 5.0)["status"] == "ok"
+
+
+def test_another_board_in_its_place_is_refused() -> None:
+    board = Board(1)
+    client = client_of(board, patience_s=0.0)
+    board.machine = "another"
+    with pytest.raises(TransportClosedError, match="another machine"):
+        client.measure({}, 5.0)
+    assert len(board.measured) == 1
+
+
+def test_upload_is_repeated_on_a_new_link(tmp_path: Path) -> None:
+    board = Board(1)
+    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    AgentClient(transport)
+    assert transport.put(tmp_path / "file") == "file" and board.opened == 2
+
+
+def test_agent_that_never_spoke_is_not_waited_for() -> None:
+    board = Board(0)
+    with pytest.raises(TransportClosedError, match=r"the link broke$"):
+        client_of(board)
+    assert board.opened == 1
+
+
+def test_time_limit_ends_a_block_that_waits_for_ever() -> None:
+    stop = threading.Event()
+    with (
+        pytest.raises(TransportTimeoutError, match="waiting took more than 0 s"),
+        time_limit(0.05, "waiting", stop.set),
+    ):
+        assert stop.wait(20)
+
+
+def test_time_limit_passes_what_ends_in_time() -> None:
+    stop = threading.Event()
+    with pytest.raises(ZeroDivisionError), time_limit(20, "waiting", stop.set):
+        raise ZeroDivisionError
+    with time_limit(20, "waiting", stop.set):
+        pass
+    assert not stop.is_set()
