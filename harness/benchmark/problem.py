@@ -18,6 +18,7 @@ from modnas import indicators
 from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture
 from modnas.spaces.nasbench201 import REFERENCE_INDICES, NasBench201
+from modnas.spaces.nasbench201_cells import NONE, live_edges
 
 Floats = NDArray[np.float64]
 # Cells whose latency is known on each search device, and of which an accuracy surrogate is fitted: as many
@@ -71,8 +72,9 @@ class Problem:
 
     @cached_property
     def networks(self) -> list[Architecture]:
-        """Usable cells whose dead edges are `none`."""
-        return [c for c in self.cells if self.space.is_usable(c) and self.space.simplified(c) == c]
+        """Usable cells whose dead edges are `none`. Twins that differ in numbering or bypassed nodes stay:
+        fronts may hold such forms, so the surrogate has to know them."""
+        return [c for c in self.cells if self.space.is_usable(c) and _all_alive(c)]
 
     def error(self, architectures: Sequence[Architecture]) -> Floats:
         """Test errors, percent: true evaluations, to be counted."""
@@ -110,3 +112,8 @@ class Problem:
             "gd_plus": indicators.gd_plus(points, exact),
             "igd_plus": indicators.igd_plus(points, exact),
         }
+
+
+def _all_alive(cell: Architecture) -> bool:
+    alive = live_edges(cell.choices)
+    return all(is_alive or op == NONE for op, is_alive in zip(cell.choices, alive, strict=True))
