@@ -68,7 +68,7 @@ def run_baselines(
         raise UsageError("baselines need a device, a budget and a number of seeds of at least 1 each")
     qualities = [TableQuality(tables, device, dataset) for device in devices]
     report = BaselinesReport()
-    proposals = _proposals(tables, report)
+    proposals = help_proposals(tables, report.meta_learning_seconds.__setitem__)
     for method in methods:
         try:
             for quality in qualities:
@@ -90,15 +90,7 @@ def _run(
     seed: int,
     report: BaselinesReport,
 ) -> Row:
-    space = NasBench201()
-    problem = Problem(
-        space,
-        quality.device,
-        lambda architectures: quality.objectives[quality.indices(architectures)],
-        quality.tables.latency_ms[quality.device][list(REFERENCE_INDICES)],
-        proposals=proposals,
-        glimpse=lambda architectures: quality.short_objectives[quality.indices(architectures)],
-    )
+    problem = table_problem(quality, proposals)
     before = sum(report.meta_learning_seconds.values())
     began = time.monotonic()
     found = get_method(method)(problem, budget, seed)
@@ -110,9 +102,21 @@ def _run(
     )
 
 
-def _proposals(tables: NasBench201Tables, report: BaselinesReport) -> Proposals:
+def table_problem(quality: TableQuality, proposals: Proposals) -> Problem:
+    """One device and data set of the tables as a baseline sees them."""
+    return Problem(
+        NasBench201(),
+        quality.device,
+        lambda architectures: quality.objectives[quality.indices(architectures)],
+        quality.tables.latency_ms[quality.device][list(REFERENCE_INDICES)],
+        proposals=proposals,
+        glimpse=lambda architectures: quality.short_objectives[quality.indices(architectures)],
+    )
+
+
+def help_proposals(tables: NasBench201Tables, on_learned: Callable[[int, float], None]) -> Proposals:
     """MetaD2A's published candidates, and HELP's predictor as its paper meta-learns it: on the search
-    devices' first 900 cells."""
+    devices' first 900 cells, when it is first asked for. `on_learned` gets the seed and the seconds."""
     space = NasBench201()
     splits: dict[str, list[str]] = tables.reference["devices"]
     first, last = tables.reference["help_protocol"]["train_index_range"]
@@ -131,7 +135,7 @@ def _proposals(tables: NasBench201Tables, report: BaselinesReport) -> Proposals:
             for name in (*splits["meta_train"], *splits["meta_valid"])
         ]
         found = meta_learn(space, learned, seed=seed)
-        report.meta_learning_seconds[seed] = time.monotonic() - began
+        on_learned(seed, time.monotonic() - began)
         return found
 
     candidates = tuple(space.at(int(index)) for index in tables.metad2a)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -41,6 +41,14 @@ class TaskLoss(Protocol):
 
     def error(self, sample: Tensor) -> float:
         """Error of one architecture on fixed validation data, percent, for choosing among fronts."""
+
+
+@runtime_checkable
+class BatchedTaskLoss(TaskLoss, Protocol):
+    """A task loss that takes many architectures at once more cheaply than one by one."""
+
+    def losses(self, samples: Tensor, batch: Any) -> Tensor:
+        """`loss` of each row: (n, width) -> (n,), each depending on its own row only."""
 
 
 class SupernetworkLoss:

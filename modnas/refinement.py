@@ -1,9 +1,14 @@
-"""Refining a front: Pareto local search on a search's own models, from what the MetaHypernetwork proposes.
+"""Refining a front on a search's own models, from what the MetaHypernetwork proposes.
 
 A MetaHypernetwork that is read at a few preferences gives few distinct architectures, and the sum of weighted
 objectives that it was trained on does not reach the concave parts of a front. Scoring neighbours by the
 models that the search has anyway (supernetwork or surrogate, MetaPredictors) costs neither a training nor a
 measurement.
+
+Two ways. `local_search` explores all neighbours of nondominated architectures and `choose` takes one a
+preference: for runs on devices, where architectures are kept in plainest form and a user asks by preference.
+`descend` follows each preference's own sum, and `select` takes a set with a large volume: for a front
+of a fixed size that is judged by its hypervolume, as the benchmark's.
 
 Source of the local search: Paquete, Chiarandini and Stuetzle, "Pareto Local Optimum Sets in the Biobjective
 Traveling Salesman Problem: An Experimental Study", 2004.
@@ -14,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from moocore import is_nondominated
+from moocore import hv_contributions, is_nondominated
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -85,3 +90,55 @@ def choose(architectures: Sequence[Architecture], values: Values, preferences: T
         FrontPoint(tuple(preference), architectures[int(row.argmin())])
         for preference, row in zip(preferences.tolist(), distances, strict=True)
     ]
+
+
+def descend(
+    space: Space, points: Sequence[FrontPoint], score: Score, rounds: int = 20
+) -> tuple[list[FrontPoint], Values]:
+    """Everything seen on descents of the weighted sums, each by single changes of one decision.
+
+    Args:
+        points: where descents begin, each with the weights that it follows.
+        score: scaled so that weights compare: the range of every objective is about 0 to 1.
+        rounds: changes that a descent may make.
+
+    Returns:
+        Distinct architectures, each with a preference that led to it, and their objectives, (n, M).
+    """
+    known: dict[Architecture, Values] = {}
+    origin: dict[Architecture, tuple[float, ...]] = {}
+
+    def look_up(candidates: Iterable[FrontPoint]) -> None:
+        for preference, architecture in candidates:
+            origin.setdefault(architecture, preference)
+        new = [a for a in origin if a not in known]
+        if new:
+            known.update(zip(new, score(new), strict=True))
+
+    look_up(points)
+    moving = list(dict.fromkeys(points))
+    for _ in range(rounds):
+        steps = [(point, space.variations(point.architecture)) for point in moving]
+        look_up(FrontPoint(point.preference, near) for point, around in steps for near in around)
+        moving = []
+        for (weights, at), around in steps:
+            best = min(around, key=lambda a, w=weights: float(known[a] @ w), default=at)  # type: ignore[misc]
+            if known[best] @ weights < known[at] @ weights:
+                moving.append(FrontPoint(weights, best))
+        moving = list(dict.fromkeys(moving))
+        if not moving:
+            break
+    return [FrontPoint(origin[a], a) for a in known], np.stack(list(known.values()))
+
+
+def select(values: Values, count: int) -> list[int]:
+    """Rows of (n, M) that dominate a large volume up to (1, ..., 1): at most `count`, none dominated.
+
+    Greedy: of the nondominated points, the one that adds least is dropped until `count` remain.
+    """
+    kept = np.flatnonzero(is_nondominated(values))
+    clipped = values.clip(min=0)
+    while len(kept) > count:
+        shares = hv_contributions(clipped[kept], ref=np.ones(values.shape[1]))
+        kept = np.delete(kept, int(np.argmin(shares)))
+    return [int(i) for i in kept]

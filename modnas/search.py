@@ -23,7 +23,7 @@ from modnas import architect, front, gradients, indicators, preferences
 from modnas.front import FrontPoint
 from modnas.hypernetwork import MetaHypernetwork, device_gradients
 from modnas.normalization import RunningRange, min_max
-from modnas.objectives import SearchDevice, TaskLoss, apply_constraints, scalarise
+from modnas.objectives import BatchedTaskLoss, SearchDevice, TaskLoss, apply_constraints, scalarise
 from modnas.search_config import SearchConfig
 from modnas.search_state import (
     pack_generator,
@@ -176,6 +176,10 @@ class Search:
 
     def _task_gradients(self, samples: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """Task losses (n,) and their gradients (n, width) with respect to the samples, not to any weights."""
+        if isinstance(self.task_loss, BatchedTaskLoss):
+            leaves = samples.detach().requires_grad_()
+            together = self.task_loss.losses(leaves, batch)
+            return together.detach(), torch.autograd.grad(together.sum(), leaves, materialize_grads=True)[0]
         values, slopes = [], []
         for row in samples.detach():  # one by one, so that only one architecture's activations are held
             leaf = row.clone().requires_grad_()

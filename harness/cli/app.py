@@ -13,7 +13,7 @@ import typer
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from harness.cli import agent, baselines, data, devices, doctor, profile, search, tune
+from harness.cli import agent, baselines, benchmark, data, devices, doctor, profile, search, tune
 from harness.cli.output import say
 from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
@@ -43,6 +43,7 @@ app.command("search")(search.search)
 app.command("front")(search.front)
 app.command("verify")(search.verify)
 app.command("report")(search.report)
+app.add_typer(benchmark.benchmark_app, name="benchmark")
 app.command("baselines")(baselines.baselines)
 
 

@@ -109,11 +109,5 @@ class Problem:
 
     def neighbours(self, architecture: Architecture, draw: np.random.Generator) -> list[Architecture]:
         """Usable architectures that differ in one decision and were not evaluated, in random order."""
-        found = []
-        for decision, options in enumerate(self.space.options):
-            for option in set(range(options)) - {architecture.choices[decision]}:
-                choices = list(architecture.choices)
-                choices[decision] = option
-                found.append(self.space.architecture(choices))
-        new = [a for a in found if a not in self._known and self.space.is_usable(a)]
+        new = [a for a in self.space.variations(architecture) if a not in self._known]
         return [new[i] for i in draw.permutation(len(new))]

@@ -53,7 +53,8 @@ class Features(NamedTuple):
         return Features(*(f[chosen] for f in self))
 
 
-def _smooth(a: Tensor, b: Tensor, length: Tensor) -> Tensor:
+def smooth(a: Tensor, b: Tensor, length: Tensor) -> Tensor:
+    """exp(-|| a - b ||² / (2 length²)) for every pair of rows: (n, m)."""
     a, b = a / length, b / length
     return torch.exp(a @ b.T - a.square().sum(1, keepdim=True) / 2 - b.square().sum(1) / 2)
 
@@ -63,7 +64,7 @@ def kernel(a: Features, b: Features, log_parameters: Tensor) -> Tensor:
     p = log_parameters.clamp(*_LOG_RANGE).exp()
     scaled = torch.cat([scale * part for scale, part in zip(p[2:5], a, strict=True)], dim=1)
     linear = scaled @ torch.cat(b, dim=1).T
-    return linear + p[5] * _smooth(a.live, b.live, p[6]) + p[7] * _smooth(a.chosen, b.chosen, p[8]) + p[0]
+    return linear + p[5] * smooth(a.live, b.live, p[6]) + p[7] * smooth(a.chosen, b.chosen, p[8]) + p[0]
 
 
 def _kernel_diagonal(a: Features, log_parameters: Tensor) -> Tensor:
@@ -113,6 +114,14 @@ class GaussianProcess(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """Expected values (n,), in the unit of the values fitted; differentiable in the features."""
         return self._values(kernel(features, self.features, self.log_parameters))
+
+    @torch.no_grad()
+    def measured(self) -> Tensor:
+        """The values it was fitted on, in the order of `features`: (n,)."""
+        # What the fit leaves over of a measurement is its weight times its noise.
+        left = self.alpha * self.noise * _noise_variance(self.log_parameters)
+        values: Tensor = self(self.features) + left * self.sd
+        return values
 
     def _values(self, covariance: Tensor) -> Tensor:
         values: Tensor = covariance @ self.alpha * self.sd + self.mean

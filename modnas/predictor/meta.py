@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,16 +17,12 @@ from modnas.predictor.gaussian_process import (
     GaussianProcess,
     fit_gaussian_process,
 )
+from modnas.predictor.transfer import Mixture, Seen, mix, relative_noise
 from modnas.spaces import Architecture, Space
 
-# Correction of an unseen device, in units of the range of its references: variances of a constant, of the
-# learned devices' functions and of functions linear in the option counts; and the variance of what the
-# references show beyond that. The results depend little on them.
-_CONSTANT, _DEVICES, _COUNTS, _REFERENCE_NOISE = 0.1, 0.01, 0.1, 1e-3
-# Squared distance of feature vectors that measurement noise alone can cause.
-_SAME_DEVICE = 1e-4
 _CALIBRATION_ROWS = 200
-_FORMAT = 1
+_BLOCK = 2000  # architectures predicted at once, which bounds the memory
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,15 @@ class Prediction:
     upper: NDArray[np.float64]
 
 
-class _Mixture(NamedTuple):
-    """Predictions on the scale of the references: expected values (n,), the variance that the correction
-    leaves (n,), and the weights of the learned devices (n, T) or (1, T)."""
+class _Device(NamedTuple):
+    """The device to predict: its row(s) of scaled references (B, D), their minimum and range (B,), the mean
+    of everything measured on it (B,), and what was measured."""
 
-    values: Tensor
-    variance: Tensor
-    weights: Tensor
+    rows: Tensor
+    low: Tensor
+    scale: Tensor
+    mean: Tensor
+    seen: Seen
 
 
 class MetaPredictor(nn.Module):
@@ -70,9 +68,8 @@ class MetaPredictor(nn.Module):
     Every device it was fitted on has its own regression. A device is described by its raw reference
     measurements: their minimum and maximum give its scale, their positions in between its character. Its
     prediction is, on that scale, the average of the learned devices weighted by nearness of character, plus
-    a correction that makes it agree with the references (a Gaussian process whose prior says that devices
-    are combinations of the learned ones and of option counts). The nearer a learned device, the smaller
-    the correction: a device that was learned gets its own regression.
+    a correction that makes it agree with what was measured on it (see `transfer`). The nearer a learned
+    device, the smaller the correction: a device that was learned gets its own regression.
 
     Args:
         device_width: number of reference measurements, D; that of `space.references`.
@@ -111,32 +108,80 @@ class MetaPredictor(nn.Module):
         Returns:
             Shape (n,), the dtype of `onehot`. Far outside of what was measured it may be below 0.
         """
-        rows, low, scale = _on_own_scale(device_features.reshape(-1, self.device_width).double())
+        device = self._device(device_features.reshape(-1, self.device_width).double())
         features = Features.of(self.space, onehot)
-        mixture = self._mix(self._learned(features), features.counts, rows, range(len(self.devices)))
-        return (mixture.values * scale + low).to(onehot.dtype)
+        mixture = self._mix(self._learned(features), features, device, range(len(self.devices)))
+        return (mixture.values * device.scale + device.low).to(onehot.dtype)
+
+    def bound(self, device_features: Tensor) -> Callable[[Tensor], Tensor]:
+        """The predictor of one device, for inner loops: one-hot rows (n, width) -> (n,), differentiable.
+
+        A device that was learned costs one regression instead of all of them, and says the same.
+        """
+        same = (self.features - device_features.to(self.features)).abs().amax(1) == 0
+        if not same.any():
+            return lambda onehot: self(onehot, device_features)
+        process = self._processes()[int(same.nonzero()[0])]
+        return lambda onehot: process(Features.of(self.space, onehot)).to(onehot.dtype)
 
     @torch.no_grad()
-    def predict(self, architectures: Sequence[Architecture], device_features: ArrayLike) -> Prediction:
-        """Values and 90 % intervals for one device. Raises ValueError for unusable `device_features`.
+    def predict(
+        self,
+        architectures: Sequence[Architecture],
+        device_features: ArrayLike,
+        further: tuple[Sequence[Architecture], ArrayLike] | None = None,
+    ) -> Prediction:
+        """Values and 90 % intervals for one device. Raises ValueError for unusable measurements.
 
         Args:
             device_features: (D,), see `DeviceTable.features`.
+            further: more measurements of this device, architectures and their values in the same unit. They
+                sharpen what the references say; they are no part of the device's description.
         """
         given = checked_features("the device", device_features, self.device_width).to(self.features.device)
-        row, low, scale = _on_own_scale(given.unsqueeze(0))
-        onehot = self.space.encode(architectures).to(given.device)
-        features = Features.of(self.space, onehot)
-        columns = zip(*(device.with_interval(features) for device in self._processes()), strict=True)
-        values, own = (torch.stack(column, dim=1) for column in columns)
-        _, lows, scales = _on_own_scale(self.features)
-        mixture = self._mix((values - lows) / scales, features.counts, row, range(len(self.devices)))
-        own_squared = (mixture.weights * (own / scales).square()).sum(1)
-        squared = own_squared + self.quantile.square() * mixture.variance
-        half = squared.sqrt() * scale
-        value = mixture.values * scale + low
+        device = self._device(given.unsqueeze(0))
+        if further is not None and len(further[0]):
+            device = self._with_further(device, given, *further)
+        parts = [
+            self._predict(architectures[start : start + _BLOCK], device)
+            for start in range(0, len(architectures), _BLOCK)
+        ]
+        return Prediction(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _predict(
+        self, architectures: Sequence[Architecture], device: _Device
+    ) -> tuple[NDArray[np.float64], ...]:
+        features = Features.of(self.space, self.space.encode(architectures).to(self.features.device))
+        learned = self._learned(features)
+        mixture = self._mix(learned, features, device, range(len(self.devices)))
+        value = mixture.values * device.scale + device.low
+        half = self.quantile * _deviation(mixture, value, device) * device.scale
+        nearest = int((device.rows - _on_own_scale(self.features)[0]).square().sum(1).argmin())
+        own = self._processes()[nearest].with_interval(features)[1]
+        half = (mixture.freedom * half.square() + (1 - mixture.freedom) * own.square()).sqrt()
         bounds = (value, value - half, value + half)
-        return Prediction(*(bound.clamp(min=0).cpu().numpy() for bound in bounds))
+        return tuple(bound.clamp(min=0).cpu().numpy() for bound in bounds)
+
+    def _device(self, references: Tensor) -> _Device:
+        """Devices known by their references only, raw (B, D)."""
+        rows, low, scale = _on_own_scale(references)
+        features = Features.of(self.space, self.reference_onehot)
+        seen = Seen(self.at_references, features, rows, relative_noise(references, references.mean(1)))
+        return _Device(rows, low, scale, references.mean(1), seen)
+
+    def _with_further(
+        self, device: _Device, references: Tensor, architectures: Sequence[Architecture], values: ArrayLike
+    ) -> _Device:
+        added = torch.as_tensor(np.array(values, np.float64)).to(references)
+        if added.shape != (len(architectures),) or not (added.isfinite().all() and (added > 0).all()):
+            raise ValueError(f"{len(architectures)} positive values of further architectures expected")
+        onehot = self.space.encode(architectures).to(self.reference_onehot)
+        features = Features.of(self.space, torch.cat([self.reference_onehot, onehot]))
+        everything = torch.cat([references, added]).unsqueeze(0)
+        scaled = (everything - device.low) / device.scale
+        mean = everything.mean(1)
+        seen = Seen(self._learned(features), features, scaled, relative_noise(everything, mean))
+        return device._replace(mean=mean, seen=seen)
 
     def _processes(self) -> list[GaussianProcess]:
         return [device for device in self.devices if isinstance(device, GaussianProcess)]
@@ -147,56 +192,43 @@ class MetaPredictor(nn.Module):
         _, low, scale = _on_own_scale(self.features)
         return (values - low) / scale
 
-    def _mix(self, learned: Tensor, counts: Tensor, rows: Tensor, devices: Sequence[int]) -> _Mixture:
-        """Combine `devices` for the characters `rows`, (n, D) or (1, D) if shared."""
-        learned, at_references = learned[:, devices], self.at_references[:, devices]
-        characters = _on_own_scale(self.features)[0][devices]
-        distance = (rows.unsqueeze(1) - characters).square().mean(2)
-        weights = 1 / (distance + 1e-6)
-        weights = weights / weights.sum(1, keepdim=True)
-        nearest = distance.min(1, keepdim=True).values
-        freedom = nearest / (nearest + _SAME_DEVICE)  # 0: a learned device, 1: unlike any
-
-        reference_counts = Features.of(self.space, self.reference_onehot).counts / len(self.space.options)
-        counts = counts / len(self.space.options)
-
-        def prior(a: Tensor, a_counts: Tensor) -> Tensor:
-            return _CONSTANT + _DEVICES * a @ at_references.T + _COUNTS * a_counts @ reference_counts.T
-
-        cross = freedom * prior(learned, counts)
-        noise = _REFERENCE_NOISE * torch.eye(self.device_width, dtype=rows.dtype, device=rows.device)
-        seen = freedom.unsqueeze(2) * prior(at_references, reference_counts) + noise
-        factor = torch.linalg.cholesky(seen)
-        residual = (rows - weights @ at_references.T).unsqueeze(2)
-        solved = torch.cholesky_solve(residual, factor).squeeze(2)
-        values = (learned * weights).sum(1) + (cross * solved).sum(1)
-
-        own = _CONSTANT + _DEVICES * learned.square().sum(1) + _COUNTS * counts.square().sum(1)
-        explained = torch.linalg.solve_triangular(factor, cross.unsqueeze(2), upper=False).square()
-        variance = (freedom.squeeze(1) * own - explained.sum((1, 2))).clamp(min=0)
-        return _Mixture(values, variance, weights)
+    def _mix(self, learned: Tensor, features: Features, device: _Device, members: Sequence[int]) -> Mixture:
+        """What the learned devices `members` and the measurements say of a device."""
+        characters = _on_own_scale(self.features)[0][members]
+        distance = (device.rows.unsqueeze(1) - characters).square().mean(2)
+        seen = device.seen._replace(learned=device.seen.learned[:, members])
+        return mix(learned[:, members], features, distance, seen)
 
     @torch.no_grad()
     def finish(self, features: Tensor, seed: int) -> None:
         """After the regressions: take in the devices' features (T, D) and calibrate the unseen device.
 
         With three devices or more, each is predicted from the others, as if it were unseen, at up to 200 of
-        its architectures; the interval is made so wide that it holds 90 % of their fitted values.
+        its architectures; the interval is made so wide that it holds 90 % of their measurements.
         """
         self.features.copy_(features)
         self.at_references.copy_(self._learned(Features.of(self.space, self.reference_onehot)))
         count = len(self.devices)
         if count < 3:
             return
-        rows = _on_own_scale(self.features)[0]
         scores = []
         for t, device in enumerate(self._processes()):
             order = torch.randperm(len(device.alpha), generator=torch.Generator().manual_seed(seed))
             some = device.features.rows(order[:_CALIBRATION_ROWS].to(device.alpha.device))
             learned = self._learned(some)
-            mixture = self._mix(learned, some.counts, rows[t : t + 1], [o for o in range(count) if o != t])
-            scores.append((learned[:, t] - mixture.values).abs() / mixture.variance.sqrt().clamp(min=1e-6))
+            others = [o for o in range(count) if o != t]
+            target = self._device(self.features[t : t + 1])
+            mixture = self._mix(learned, some, target, others)
+            measured = (device.measured()[order[:_CALIBRATION_ROWS]] - target.low) / target.scale
+            deviation = _deviation(mixture, mixture.values * target.scale + target.low, target)
+            scores.append((measured - mixture.values).abs() / deviation)
         self.quantile.copy_(torch.cat(scores).quantile(0.9))
+
+
+def _deviation(mixture: Mixture, value: Tensor, device: _Device) -> Tensor:
+    """Standard deviation of a measurement on the scale of the references, (n,), before calibration."""
+    noise = mixture.noise * relative_noise(value.unsqueeze(0), device.mean).squeeze(0)
+    return (mixture.variance + noise).sqrt()
 
 
 def _on_own_scale(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

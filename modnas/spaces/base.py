@@ -112,6 +112,11 @@ class Space(ABC):
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
 
+    def function_features(self, onehot: Tensor) -> Tensor:
+        """Features for an accuracy model: equal for architectures that compute the same where that can be
+        had, differentiable in `onehot`: (n, width) -> (n, features). The predictor's unless overridden."""
+        return self.predictor_features(onehot)
+
     @abstractmethod
     def network(self, architecture: Architecture) -> nn.Module:
         """The standalone network, freshly initialised."""
@@ -153,7 +158,13 @@ class Space(ABC):
         return architecture
 
     def neighbours(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
-        """The usable architectures that differ in up to `distance` decisions, in plainest form."""
+        """`variations` in plainest form."""
+        found = dict.fromkeys(self.simplified(other) for other in self.variations(architecture, distance))
+        found.pop(architecture, None)
+        return list(found)
+
+    def variations(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
+        """The usable architectures that differ in one to `distance` decisions."""
         found: dict[Architecture, None] = {}
         for decisions in itertools.combinations(range(len(self.options)), distance):
             for chosen in itertools.product(*(range(self.options[d]) for d in decisions)):
@@ -162,7 +173,7 @@ class Space(ABC):
                     choices[decision] = option
                 other = self.architecture(choices)
                 if self.is_usable(other):
-                    found[self.simplified(other)] = None
+                    found[other] = None
         found.pop(architecture, None)
         return list(found)
 

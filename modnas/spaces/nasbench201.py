@@ -6,6 +6,7 @@ ICLR 2020. Strings, operator names and the order of the benchmark's index are th
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -401,11 +402,46 @@ class NasBench201(Space):
             [flags.flatten(1), flags.sum(1), (incoming - 1).clamp(min=0), connected.unsqueeze(1)], dim=1
         )
 
+    def function_features(self, onehot: Tensor) -> Tensor:
+        """How often each sequence of operators occurs on the paths from input to output.
+
+        Skips are left out of a sequence, and paths with `none` do not count: cells that differ only in
+        the numbering of their nodes or in dead edges get the same features. Sequences have up to three of
+        1x1, 3x3 and pooling: (n, 40), the empty sequence first.
+        """
+        choices = onehot.view(-1, len(EDGES), len(OPERATORS))[..., 1:]
+        counts = onehot.new_zeros(len(onehot), 40)
+        for edges, places in _path_places():
+            product = choices[:, edges[0]]
+            for edge in edges[1:]:
+                product = (product.unsqueeze(2) * choices[:, edge].unsqueeze(1)).flatten(1)
+            counts = counts.index_add(1, places.to(onehot.device), product)
+        return counts
+
     def network(self, architecture: Architecture) -> nn.Module:
         return CellNetwork(self, architecture.choices)
 
     def supernetwork(self) -> Supernetwork:
         return CellSupernetwork(self)
+
+
+@cache
+def _path_places() -> list[tuple[tuple[int, ...], Tensor]]:
+    """For each path, its edges and, for every choice of operators but `none`, where the sequence counts."""
+    sequences = [s for n in range(4) for s in itertools.product((CONV1, CONV3, POOL), repeat=n)]
+    paths = ((3,), (0, 4), (1, 5), (0, 2, 5))
+    return [
+        (
+            edges,
+            torch.tensor(
+                [
+                    sequences.index(tuple(op for op in ops if op != SKIP))
+                    for ops in itertools.product((SKIP, CONV1, CONV3, POOL), repeat=len(edges))
+                ]
+            ),
+        )
+        for edges in paths
+    ]
 
 
 @cache

@@ -1,14 +1,18 @@
-"""Pareto local search from proposed architectures, and the choice for each preference."""
+"""Refining fronts: Pareto local search and a choice for each preference; descents and the largest volume."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modnas import preferences
-from modnas.refinement import choose, local_search
-from modnas.spaces.nasbench201 import CONV1, CONV3, NasBench201
+from modnas.front import FrontPoint
+from modnas.indicators import hypervolume
+from modnas.refinement import choose, descend, local_search, select
+from modnas.spaces.nasbench201 import CONV1, CONV3, POOL, NasBench201
 
 SPACE = NasBench201()
 START = SPACE.parse("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
@@ -80,3 +84,41 @@ def test_choice_does_not_depend_on_units(scale):
 def test_one_point_is_every_choice():
     points = choose([START], np.array([[3.0, 2.0]]), preferences.spread(3, 2))
     assert [p.architecture for p in points] == [START] * 3
+
+
+def saturating(architectures):
+    """Error falls ever more slowly with the operators, cost is their sum; both about 0 to 1."""
+    gain, cost = {CONV3: 1.0, CONV1: 0.6, POOL: 0.2}, {CONV3: 1.0, CONV1: 0.5, POOL: 0.4}
+    both = [[sum(d.get(c, 0.0) for c in a.choices) for d in (gain, cost)] for a in architectures]
+    gains, costs = np.array(both).T
+    return np.stack([np.exp(-0.5 * gains), costs / 6], 1)
+
+
+def test_descents_and_selection_find_nearly_the_largest_volume():
+    starts = SPACE.sample(6, torch.Generator().manual_seed(0))
+    rows = preferences.spread(6, 2).tolist()
+    points = [FrontPoint(tuple(r), a) for r, a in zip(rows, starts, strict=True)]
+    found, values = descend(SPACE, points, saturating)
+    architectures = [point.architecture for point in found]
+    assert len(set(architectures)) == len(found)
+    assert np.array_equal(values, saturating(architectures))
+    assert {point.preference for point in found} == {point.preference for point in points}
+    everything = saturating([c for c in SPACE.all() if SPACE.is_usable(c)])
+    assert hypervolume(saturating(starts)) < 0.9 * hypervolume(everything)
+    assert hypervolume(values[select(values, 8)]) > 0.99 * hypervolume(everything[select(everything, 8)])
+
+
+def test_a_descent_without_rounds_is_its_start():
+    point = FrontPoint((0.5, 0.5), START)
+    assert descend(SPACE, [point], saturating, rounds=0)[0] == [point]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30), st.integers(1, 10))
+def test_selection_is_small_and_nondominated(points, count):
+    values = np.array(points)
+    chosen = select(values, count)
+    assert 1 <= len(chosen) <= count
+    rest = values[chosen]
+    assert not any((a <= b).all() and (a < b).any() for a in values for b in rest)
+    if count >= len(np.unique(values, axis=0)):
+        assert hypervolume(rest) == pytest.approx(hypervolume(values))

@@ -211,3 +211,15 @@ def test_impossible_sizes_are_refused(setting):
 def test_names_of_edges_and_operators_fit_the_encoding():
     assert SPACE.width == len(EDGES) * len(OPERATORS) == 30
     assert SPACE.variant == "c16n5-3x32x32-10"
+
+
+@given(choices_of_a_cell, st.integers(1, 2))
+def test_variations_are_all_usable_cells_within_a_distance(choices, distance):
+    cell = SPACE.architecture(choices)
+    every = torch.tensor(official_order())
+    changes = (every != torch.tensor(choices)).sum(1)
+    within = [SPACE.at(int(i)) for i in ((changes > 0) & (changes <= distance)).nonzero()]
+    found = SPACE.variations(cell, distance)
+    assert len(found) == len(set(found))
+    assert set(found) == {c for c in within if SPACE.is_usable(c)}
+    assert set(SPACE.neighbours(cell, distance)) == {SPACE.simplified(c) for c in found} - {cell}

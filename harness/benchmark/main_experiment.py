@@ -1,0 +1,124 @@
+"""Experiment `main`: every method's fronts on 13 search devices and 6 unseen ones, by the true tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from harness.baselines_run import help_proposals, table_problem
+from harness.benchmark.modnas_method import (
+    CONFIG,
+    best_evaluated,
+    fit_models,
+    read_off,
+    refined,
+    run_search,
+    search_device,
+)
+from harness.benchmark.problem import FRONT_SIZE, Problem
+from harness.benchmark.rows import Row
+from modnas import preferences
+from modnas.baselines import get_method
+from modnas.front import FrontPoint
+from modnas.spaces import Architecture
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """What a method found: at most 24 architectures a device.
+
+    `evaluated`: whose errors it was told before it proposed its fronts, for all devices together;
+    `seconds`: its wall-clock time, likewise.
+    """
+
+    by_device: dict[str, list[Architecture]]
+    evaluated: tuple[Architecture, ...]
+    seconds: float
+
+
+def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """MODNAS and its ablations, by name.
+
+    `modnas`: fronts refined on predictions; `modnas-readoff`: as read from the MetaHypernetwork;
+    `refinement-only`: the same refinement from random architectures, without a search; `best-evaluated`:
+    neither, only the best of what the surrogate was fitted on.
+    """
+    began = time.monotonic()
+    models = fit_models(problem, seed)
+    devices = {name: search_device(problem, models, name) for name in problem.devices}
+    fitted = time.monotonic() - began
+    search = run_search(
+        problem, models, [devices[name] for name in problem.search_devices], replace(CONFIG, seed=seed)
+    )
+    searched = time.monotonic() - began
+
+    def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
+        start = time.monotonic()
+        fronts = {name: read(name) for name in problem.devices}
+        return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def random_starts(name: str) -> list[FrontPoint]:
+        rows = preferences.spread(STARTS, 2).tolist()
+        starts = problem.space.sample(STARTS, generator)
+        return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]
+
+    def by_search(name: str) -> list[FrontPoint]:
+        return search.front(devices[name].features, STARTS)
+
+    return {
+        "modnas": timed(lambda n: refined(problem, models, devices[n], by_search(n)), searched),
+        "modnas-readoff": timed(lambda n: read_off(search, devices[n]), searched),
+        "refinement-only": timed(lambda n: refined(problem, models, devices[n], random_starts(n)), fitted),
+        "best-evaluated": timed(lambda n: best_evaluated(problem, models, devices[n]), fitted),
+    }
+
+
+def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """The baselines, each with 24 true evaluations on every device, search device or not."""
+    proposals = help_proposals(problem.tables, lambda seed, seconds: None)
+    found = {}
+    for name in BASELINES:
+        began = time.monotonic()
+        fronts = {
+            device: get_method(name)(table_problem(problem.quality(device), proposals), FRONT_SIZE, seed)
+            for device in problem.devices
+        }
+        found[name] = Fronts(fronts, (), time.monotonic() - began)
+    return found
+
+
+# Preferences at which the MetaHypernetwork is read before the refinement.
+STARTS = FRONT_SIZE
+
+# By their names in `modnas.baselines`.
+BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
+
+# Each gives the fronts of one or more named methods for one seed.
+METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, baselines]
+
+
+def run(problem: Problem, seed: int) -> Iterator[Row]:
+    """All methods at one seed. The evaluations of a device's own front are counted, none twice."""
+    for method in METHODS:
+        for name, fronts in method(problem, seed).items():
+            for device, front in fronts.by_device.items():
+                if len(front) > FRONT_SIZE:
+                    raise ValueError(f"{name} proposes {len(front)} architectures, not {FRONT_SIZE}")
+                evaluations = len({*fronts.evaluated, *front})
+                for metric, value in problem.judge(device, front).items():
+                    yield Row(
+                        "main",
+                        name,
+                        device,
+                        problem.group(device),
+                        seed,
+                        metric,
+                        value,
+                        evaluations,
+                        fronts.seconds,
+                    )

@@ -1,0 +1,43 @@
+"""`modnas-hw benchmark`: the paper's experiments on published tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.output import JsonOption, print_json, print_table
+
+benchmark_app = typer.Typer(
+    help="The paper's experiments on published tables.", no_args_is_help=True, rich_markup_mode=None
+)
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
+_EXPERIMENTS = "main, predictor, schemes, estimators, constraints or device-fraction."
+ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]
+
+
+@benchmark_app.callback()
+def _group() -> None:
+    """Keeps the benchmark's name a command of its own while there is only one."""
+
+
+@benchmark_app.command("nasbench201")
+def nasbench201(
+    data: DataOption,
+    experiment: ExperimentOption = "main",
+    seeds: SeedsOption = 1,
+    json_output: JsonOption = False,
+) -> None:
+    """Search on 13 devices and judge on 6 unseen ones, all from tables of 15,625 cells."""
+    from harness.benchmark import nasbench201 as benchmark
+    from harness.benchmark.rows import summary
+
+    rows = benchmark.run(data, experiment, seeds)
+    if json_output:
+        print_json({"rows": [asdict(row) for row in rows]})
+        return
+    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
