@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    preset = get_preset("quick")
+    preset = get_preset("nasbench201", "quick")
     side = preset.task_side or 8
     space = get_space("nasbench201", **preset.space, input_shape=(1, side, side))
     plain = get_profile("cpu")

@@ -93,7 +93,7 @@ def _config(
         data_dir=str(data_dir) if data_dir else None,
         devices=tuple(names),
         preset=preset,
-        settings=get_preset(preset),
+        settings=get_preset(space, preset),
         seed=seed,
     )
 

@@ -65,7 +65,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> str:
         front_size=4,
         recipe=Recipe(epochs=1),
     )
-    monkeypatch.setitem(PRESETS, "tiny", preset)
+    monkeypatch.setitem(PRESETS["nasbench201"], "tiny", preset)
     return "tiny"
 
 

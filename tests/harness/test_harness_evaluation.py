@@ -15,7 +15,7 @@ from harness.store import Store
 
 
 def state(repeats: int, seed: int = 0) -> Any:
-    settings = PRESETS["quick"].model_copy(
+    settings = PRESETS["nasbench201"]["quick"].model_copy(
         update={"task_limit": 100, "task_side": 8, "recipe": Recipe(epochs=2, repeats=repeats)}
     )
     config = RunConfig(

@@ -65,7 +65,11 @@ FAILED = {"error": 34.567, "latency_ms": None, "failure": "memory: out of <memor
 def run(space: Space) -> Run:
     """A run with a front of two devices, one of them with a name no profile could have."""
     config = RunConfig(
-        space="nasbench201", task="digits", devices=("cpu", EVIL), preset="quick", settings=PRESETS["quick"]
+        space="nasbench201",
+        task="digits",
+        devices=("cpu", EVIL),
+        preset="quick",
+        settings=PRESETS["nasbench201"]["quick"],
     )
     run = Run.start(config, "mine")
     arch = space.references[0].id

@@ -19,7 +19,7 @@ def config(**changes: Any) -> RunConfig:
         "task": "digits",
         "devices": ("cpu",),
         "preset": "quick",
-        "settings": PRESETS["quick"],
+        "settings": PRESETS["nasbench201"]["quick"],
         **changes,
     }
     return RunConfig(**fields)
@@ -35,7 +35,7 @@ def test_same_configuration_continues_the_run(home_folder: Path) -> None:
 
 
 def test_every_setting_is_part_of_the_default_name() -> None:
-    preset = PRESETS["quick"]
+    preset = PRESETS["nasbench201"]["quick"]
     changes: list[dict[str, Any]] = [
         {},
         {"seed": 1},
@@ -122,4 +122,9 @@ def test_state_round_trip() -> None:
 
 def test_unknown_preset() -> None:
     with pytest.raises(UsageError, match="known: quick"):
-        get_preset("slow")
+        get_preset("nasbench201", "slow")
+
+
+def test_preset_of_a_space_without_presets() -> None:
+    with pytest.raises(UsageError, match="no preset 'quick' for space chess; known: none"):
+        get_preset("chess", "quick")

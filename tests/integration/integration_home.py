@@ -19,7 +19,7 @@ policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min
 TINY_PRESET = """
 import sys
 from harness.presets import PRESETS, Preset, Recipe
-PRESETS["tiny"] = Preset(
+PRESETS["nasbench201"]["tiny"] = Preset(
     space={"channels": 4, "cells": 1},
     profile_archs=12,
     batch_size=64,
