@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from harness.export.onnx_graph import ExportError, to_onnx
 from harness.export.torch_program import to_program
+from harness.export.transformer_graphs import timed_onnx
 from harness.home import subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
+from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
 EXPORTER_VERSION = 1
@@ -73,6 +75,8 @@ def _settle(network: nn.Module, inputs: Tensor) -> None:
     of outputs says nothing.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
     for norm in norms:
         norm.momentum = None  # cumulative average: exactly the statistics of this one pass
     network.train()
@@ -84,7 +88,8 @@ def _settle(network: nn.Module, inputs: Tensor) -> None:
 def build_network(
     space: Space, architecture: Architecture, weights: Mapping[str, Tensor] | None
 ) -> nn.Module:
-    """The standalone network: with the given weights, or with initial ones that depend on nothing else."""
+    """What is measured of the standalone network: with the given weights, or with initial ones that depend on
+    nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = space.network(architecture)
@@ -92,11 +97,15 @@ def build_network(
         network.load_state_dict(dict(weights))
     else:
         _settle(network, probe_input((1, *space.input_shape)))
-    return network.eval()
+    return space.measured(network).eval()
 
 
 def _onnx_bytes(network: nn.Module, inputs: Tensor, output: Tensor) -> bytes:
-    data: bytes = to_onnx(network, tuple(inputs.shape), tuple(output.shape)).SerializeToString()
+    if isinstance(network, TimedTranslation):
+        model = timed_onnx(network, tuple(inputs.shape))
+    else:
+        model = to_onnx(network, tuple(inputs.shape), tuple(output.shape))
+    data: bytes = model.SerializeToString()
     return data
 
 

@@ -112,6 +112,13 @@ class Space(ABC):
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
 
+    def executed(self, onehot: Tensor) -> Tensor:
+        """The encoding without what no runtime ever executes, (n, width), differentiable in `onehot`.
+
+        All of it, unless the space has decisions that others take away.
+        """
+        return onehot
+
     def function_features(self, onehot: Tensor) -> Tensor:
         """Features for an accuracy model: equal for architectures that compute the same where that can be
         had, differentiable in `onehot`: (n, width) -> (n, features). The predictor's unless overridden."""
@@ -120,6 +127,13 @@ class Space(ABC):
     @abstractmethod
     def network(self, architecture: Architecture) -> nn.Module:
         """The standalone network, freshly initialised."""
+
+    def measured(self, network: nn.Module) -> nn.Module:
+        """What of a standalone network is exported and timed: itself, unless using it takes several passes.
+
+        Takes one float tensor (batch, *input_shape) and returns one.
+        """
+        return network
 
     @abstractmethod
     def supernetwork(self) -> Supernetwork:

@@ -10,6 +10,7 @@ from modnas.spaces.base import Space
 
 _BUILT_IN = {
     "nasbench201": "modnas.spaces.nasbench201:NasBench201",
+    "transformer": "modnas.spaces.transformer:Transformer",
 }
 
 
