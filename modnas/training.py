@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modnas.spaces import Architecture, Space
 from modnas.tasks import Task
@@ -104,3 +104,22 @@ def test_error(network: nn.Module, task: Task, batch_size: int = 512) -> float:
     for inputs, targets in zip(*(torch.split(t, batch_size) for t in task.test), strict=True):
         wrong += task.error(network(inputs), targets) * len(targets)
     return wrong / len(task.test.targets)
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give a network whose weights come from elsewhere the normalisation statistics of these inputs.
+
+    Means and variances are averages over the batches. The network is left in evaluation mode.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for inputs in batches:
+        network(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

@@ -96,7 +96,7 @@ def build_network(
     if weights is not None:
         network.load_state_dict(dict(weights))
     else:
-        _settle(network, probe_input((1, *space.input_shape)))
+        _settle(network, probe_input((1, *space.input_shape_of(architecture))))
     return space.measured(network).eval()
 
 
@@ -152,9 +152,10 @@ class ArtifactCache:
                 "exporter": EXPORTER_VERSION,
             }
         )
+        inputs = probe_input((batch, *space.input_shape_of(architecture)))
         with _exporting, _one_thread():
             return self._load(key) or self._export(
-                key, build_network(space, architecture, weights), space, batch, form
+                key, build_network(space, architecture, weights), inputs, form
             )
 
     def derived(
@@ -206,9 +207,8 @@ class ArtifactCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _export(self, key: str, network: nn.Module, space: Space, batch: int, form: str) -> Artifact:
+    def _export(self, key: str, network: nn.Module, inputs: Tensor, form: str) -> Artifact:
         start = time.perf_counter()
-        inputs = probe_input((batch, *space.input_shape))
         with torch.inference_mode():
             output = network(inputs)
         if not bool(output.isfinite().all()):

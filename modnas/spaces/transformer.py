@@ -263,8 +263,8 @@ class Transformer(Space):
             *(p.reshape(*p.shape[:-1], *shape) for p, shape in zip(pieces, GROUPS.values(), strict=True))
         )
 
-    def executed(self, onehot: Tensor) -> Tensor:
-        """See `Space.executed`: rows of absent decoder layers are multiplied by 0."""
+    def chosen_features(self, onehot: Tensor) -> Tensor:
+        """See `Space.chosen_features`: rows of absent decoder layers are multiplied by 0."""
         groups = self.grouped(onehot)
         alive = _alive(groups).unsqueeze(-1)
         found = groups._replace(**{name: getattr(groups, name) * alive for name in DECODER_GROUPS})
@@ -279,7 +279,7 @@ class Transformer(Space):
             layers); products of a side's embedding with its feed-forward widths (6 and 6) and of the
             decoder's with its depth (2).
         """
-        groups = self.grouped(self.executed(onehot))
+        groups = self.grouped(self.chosen_features(onehot))
         encoder = torch.cat([groups.encoder_ffn.sum(-2), groups.encoder_heads.sum(-2)], -1)
         decoder = torch.cat([getattr(groups, name).sum(-2) for name in DECODER_GROUPS], -1)
         first, second = groups.encoder_embed[..., 0, :], groups.decoder_embed[..., 0, :]

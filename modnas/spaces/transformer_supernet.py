@@ -98,7 +98,7 @@ class TransformerSupernetwork(Supernetwork):
         )
 
     @torch.no_grad()
-    def standalone(self, architecture: Architecture) -> TransformerNetwork:
+    def extract(self, architecture: Architecture) -> TransformerNetwork:
         """The standalone network with the weights that this architecture has here."""
         network = self.space.network(architecture)
         assert isinstance(network, TransformerNetwork)

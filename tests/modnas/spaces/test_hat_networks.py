@@ -43,7 +43,7 @@ def test_a_slice_is_the_standalone_network(space: Transformer, tokens: Tensor):
     supernetwork = space.supernetwork().eval()
     generator = torch.Generator().manual_seed(2)
     for architecture in [*space.references, *space.sample(10, generator)]:
-        network = supernetwork.standalone(architecture).eval()
+        network = supernetwork.extract(architecture).eval()
         onehot = space.encode([architecture])[0]
         expected = network(tokens)
         assert torch.allclose(supernetwork(tokens, onehot), expected, atol=1e-5)

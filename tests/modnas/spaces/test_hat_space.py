@@ -64,7 +64,7 @@ def test_choices_of_absent_decoder_layers_are_none(chosen: tuple[int, ...], data
     ).unsqueeze(0)
     same = SPACE.encode([architecture])
     assert torch.equal(SPACE.predictor_features(onehot), SPACE.predictor_features(same))
-    assert torch.equal(SPACE.executed(onehot), SPACE.executed(same))
+    assert torch.equal(SPACE.chosen_features(onehot), SPACE.chosen_features(same))
 
 
 def test_a_deeper_network_has_more_neighbours():
