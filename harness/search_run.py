@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from harness.runs import Run
 from harness.store import Store
 from harness.tables.devices import table_origin
 from modnas.front import distinct
-from modnas.objectives import SearchDevice, SupernetworkLoss
+from modnas.objectives import SearchDevice
 from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
 from modnas.refinement import choose, local_search
 from modnas.search import Search, SearchConfig
 from modnas.search_stats import EpochStats, Validation
-from modnas.spaces import Architecture, Space
-from modnas.tasks import Task
+from modnas.spaces import Architecture, Space, Supernetwork
+from modnas.tasks import AnyTask
 
 # How many architectures of the space give a metric's minimum and maximum on a device.
 RANGE_SAMPLE = 1000
@@ -37,8 +38,9 @@ class SearchRun:
 
     run: Run
     space: Space
-    task: Task
+    task: AnyTask
     predictors: dict[str, MetaPredictor]
+    supernetwork: Supernetwork
     search: Search
 
     def front(self, store: Store, device: str) -> list[dict[str, Any]]:
@@ -86,7 +88,11 @@ class SearchRun:
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
         samples = self.space.encode(architectures)
-        losses = [[float(self.search.task_loss.loss(sample, self.task.valid))] for sample in samples]
+        self.supernetwork.eval()  # dropout would tell architectures apart by chance
+        losses = [
+            [fmean(float(self.search.task_loss.loss(sample, batch)) for batch in self.task.validation)]
+            for sample in samples
+        ]
         return np.concatenate([losses, target.predict(samples).double().numpy()], axis=1)
 
 
@@ -164,7 +170,6 @@ def open_search(run: Run, store: Store) -> SearchRun:
         supernetwork = space.supernetwork()
     supernetwork.counterfactual = settings.counterfactual
     devices = [_search_device(space, predictors, store, name, config.seed) for name in config.devices]
-    chance = 100.0 * (1.0 - 1.0 / task.classes)
     search = Search(
         space,
         supernetwork,
@@ -173,9 +178,9 @@ def open_search(run: Run, store: Store) -> SearchRun:
             "train", settings.batch_size, epoch=epoch, seed=config.seed, augment=True
         ),
         valid_batches=lambda epoch: task.batches("valid", settings.batch_size, epoch=epoch, seed=config.seed),
-        task_loss=SupernetworkLoss(supernetwork, [(task.valid.inputs, task.valid.targets)]),
+        task_loss=task.supernetwork_loss(supernetwork),
         config=SearchConfig(
-            **{"error_bounds": (0.0, chance), **settings.search},
+            **{"error_bounds": (0.0, task.chance_error), **settings.search},
             front_size=settings.front_size,
             seed=config.seed,
         ),
@@ -184,7 +189,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
             search.restore(*run.load_state("checkpoint"))
-    return SearchRun(run, space, task, predictors, search)
+    return SearchRun(run, space, task, predictors, supernetwork, search)
 
 
 def run_search(

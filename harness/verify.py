@@ -70,7 +70,7 @@ def verify_device(
         "task": run.config.task,
         "architectures": entries,
         "random": random_entries,
-        "hypervolume": compare_hypervolumes(entries, random_entries, metrics, 100.0 * (1 - 1 / task.classes)),
+        "hypervolume": compare_hypervolumes(entries, random_entries, metrics, task.chance_error),
         "spearman": {metric: _agreement(entries, metric) for metric in metrics},
         "measured_now": report.measured,
         "measurements_reused": report.reused,

@@ -291,6 +291,35 @@ class Transformer(Space):
         ]
         return torch.cat([first, second, groups.depth[..., 0, :], encoder, decoder, *products], -1)
 
+    def average_features(self, onehot: Tensor) -> Tensor:
+        """HAT's ten averages over layers (see `hat_features`): (n, width) -> (n, 10), differentiable."""
+        groups = self.grouped(onehot)
+        alive = _alive(groups)
+        depth = alive.sum(-1)
+
+        def sizes(name: str, options: Sequence[int]) -> Tensor:
+            table: Tensor = getattr(groups, name)
+            return table @ table.new_tensor(list(options))
+
+        def decoder_mean(name: str, options: Sequence[int]) -> Tensor:
+            return (sizes(name, options) * alive).sum(-1) / depth
+
+        return torch.stack(
+            [
+                sizes("encoder_embed", self.embed)[..., 0],
+                torch.full_like(depth, ENCODER_LAYERS),
+                sizes("encoder_ffn", self.ffn).mean(-1),
+                sizes("encoder_heads", self.heads).mean(-1),
+                sizes("decoder_embed", self.embed)[..., 0],
+                depth,
+                decoder_mean("decoder_ffn", self.ffn),
+                decoder_mean("decoder_heads", self.heads),
+                decoder_mean("cross_heads", self.heads),
+                decoder_mean("attended", ATTENDED),
+            ],
+            -1,
+        )
+
     def network(self, architecture: Architecture) -> nn.Module:
         return TransformerNetwork(self.plan(architecture), self.settings)
 

@@ -142,6 +142,41 @@ def to_hat(plan: Plan) -> dict[str, Any]:
     return {key + _SUFFIX: value for key, value in config.items()}
 
 
+# Options in HAT's latency data, which are more than its search spaces have.
+WIDE_EMBED, WIDE_FFN, WIDE_HEADS, WIDE_ATTENDED = (640, 512), (3072, 2048, 1024, 512), (8, 4, 2), (1, 2, 3)
+
+
+def wide_encoding(plan: Plan) -> list[float]:
+    """The 130 inputs of the paper's predictor (appendix D.1): one-hot over everything HAT's data have.
+
+    Embedding of encoder and decoder (2 x 2), feed-forward of six encoder and six decoder layers (12 x 4),
+    heads of the same (12 x 3), decoder layers (6), heads to the encoder (6 x 3), encoder layers attended to
+    (6 x 3), in the order of the space's encoding; decoder layers that are absent have zeros. The paper
+    gives only the number; 130 is what these options come to.
+
+    Raises:
+        PlanError: the plan is not among them.
+    """
+
+    def rows(values: Sequence[int], options: Sequence[int], count: int) -> list[float]:
+        flags = [float(value == option) for value in values for option in options]
+        if sum(flags) != len(values):
+            raise PlanError(f"{values} are not all among {options}")
+        return flags + [0.0] * (count - len(values)) * len(options)
+
+    return [
+        *rows([plan.encoder_embed], WIDE_EMBED, 1),
+        *rows([plan.decoder_embed], WIDE_EMBED, 1),
+        *rows(plan.encoder_ffn, WIDE_FFN, ENCODER_LAYERS),
+        *rows(plan.decoder_ffn, WIDE_FFN, MAX_DECODER_LAYERS),
+        *rows(plan.encoder_heads, WIDE_HEADS, ENCODER_LAYERS),
+        *rows(plan.decoder_heads, WIDE_HEADS, MAX_DECODER_LAYERS),
+        *rows([plan.depth], range(1, MAX_DECODER_LAYERS + 1), 1),
+        *rows(plan.cross_heads, WIDE_HEADS, MAX_DECODER_LAYERS),
+        *rows(plan.attended, WIDE_ATTENDED, MAX_DECODER_LAYERS),
+    ]
+
+
 def hat_features(plan: Plan) -> list[float]:
     """The ten numbers of HAT's latency data, in its order (Wang et al., 2020; `hat/reference.json`).
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from modnas.spaces import ArchitectureError, get_space
 from modnas.spaces.transformer import DECODER_GROUPS, GROUPS, HYPERNETWORK_TABLES, Transformer
-from modnas.spaces.transformer_plan import Plan, PlanError, from_hat, hat_features, to_hat
+from modnas.spaces.transformer_plan import Plan, PlanError, from_hat, hat_features, to_hat, wide_encoding
 
 SPACE = Transformer()
 # IWSLT'14 is searched with smaller feed-forward parts and fewer heads (`hat/reference.json`).
@@ -116,6 +116,20 @@ def test_hat_features_are_averages_over_layers():
     )
     expected = [640, 6, 8192 / 6, 28 / 6, 512, 3, 2048, 16 / 3, 20 / 3, 7 / 3]
     assert hat_features(plan) == pytest.approx(expected)
+
+
+@given(choices)
+def test_averages_of_an_encoding_are_those_of_its_plan(chosen: tuple[int, ...]):
+    architecture = SPACE.architecture(chosen)
+    found = SPACE.average_features(SPACE.encode([architecture]).double())[0]
+    assert found.tolist() == pytest.approx(hat_features(SPACE.plan(architecture)))
+
+
+@given(choices)
+def test_the_predictors_encoding_has_130_inputs(chosen: tuple[int, ...]):
+    plan = SPACE.plan(SPACE.architecture(chosen))
+    flags = wide_encoding(plan)
+    assert len(flags) == 130 and sum(flags) == 2 + 6 * 2 + 1 + 4 * plan.depth
 
 
 def test_hat_features_lie_within_the_latency_data(data_dir: Path):
