@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.benchmark.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Floats, Problem
-from modnas import indicators
+from modnas import indicators, sotl
 from modnas.active import evaluate_actively
 from modnas.front import FrontPoint, distinct
 from modnas.predictor import MetaPredictor, fit_predictor
@@ -174,6 +174,19 @@ def best_evaluated(problem: Problem, models: Models, device: SearchDevice) -> li
     """No search at all: the best of what was evaluated, by true errors and predicted metrics."""
     evaluated = list(models.evaluated)
     return [evaluated[i] for i in select(_expected(problem, models, device, evaluated), FRONT_SIZE)]
+
+
+def short_listed(
+    problem: Problem, device: SearchDevice, front: Sequence[Architecture]
+) -> list[Architecture] | None:
+    """What of a front would be trained to the end. The tables have no training losses: accuracies after 12
+    epochs stand in for their sum; None without them."""
+    errors = problem.short_error(front)
+    if errors is None:
+        return None
+    with torch.no_grad():
+        metrics = device.predict(problem.space.encode(front)).double().numpy()
+    return [front[i] for i in sotl.kept(errors, metrics)]
 
 
 @torch.no_grad()

@@ -104,6 +104,11 @@ class Problem:
         """Test errors, percent: true evaluations, to be counted."""
         return self._errors[self.indices(architectures)]
 
+    def short_error(self, architectures: Sequence[Architecture]) -> Floats | None:
+        """Validation errors after the tables' schedule of 12 epochs, percent; None if they lack them."""
+        column = self.tables.metrics.get(f"ep12_val_{DATASET}")
+        return None if column is None else 100.0 - column[self.indices(architectures)].astype(np.float64)
+
     def indices(self, architectures: Sequence[Architecture]) -> list[int]:
         """Positions in the published order."""
         return [self._index[architecture.string] for architecture in architectures]
