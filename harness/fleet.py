@@ -86,7 +86,7 @@ class Fleet:
         """Measure until every device is done or quarantined.
 
         Args:
-            on_change: called several times a second, for whoever wants to show the statuses.
+            on_change: called several times a second and at the end, for whoever wants to show the statuses.
         """
         # Daemons: after Ctrl-C nobody waits for a board; every row is in the store already.
         threads = [
@@ -101,6 +101,8 @@ class Fleet:
                     thread.join(POLL_S / len(threads))
                 if on_change:
                     on_change(self.statuses)
+            if on_change:
+                on_change(self.statuses)
         finally:
             self._stopping.set()
         return self.statuses
