@@ -3,8 +3,8 @@
 The agent's folder (`SshSettings.directory`) holds
 
 modnas_agent-<hash>.pyz  the agent, named by its content: a host that has another one brings its own
-install.json             what `agent install` did, see `Manifest`
-runtime-<hash>/          the runtime, when it was installed by us
+install-<backend>.json   what `agent install` did for a backend, see `Manifest`
+runtime-<backend>-<hash>/  the backend's runtime, when it was installed by us
 artifacts/, journal/, agent.lock   what the agent works with
 """
 
@@ -21,11 +21,13 @@ from modnas_agent.protocol import Frame
 from harness.agent_archive import archive_bytes
 from harness.devices.profile import DeviceProfile, SshSettings
 from harness.errors import DeviceUnavailableError
+from harness.transport.base import host_name
 from harness.transport.ssh import SshTransport
 from harness.transport.ssh_address import resolve
 from harness.transport.ssh_connection import SshConnection
 
-MANIFEST = "install.json"
+AGENT_PREFIX = "modnas_agent-"
+MANIFEST_PREFIX = "install-"
 MINIMUM_PYTHON = (3, 8)
 # The interpreters looked for, in order; the plain name first, because that is the one with packages.
 _CANDIDATES = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)), "python")
@@ -105,9 +107,18 @@ class Board:
             "sudo apt-get install python3"
         )
 
+    @property
+    def _manifest_path(self) -> str:
+        return f"{self.directory}/{MANIFEST_PREFIX}{self.profile.backend}.json"
+
+    @property
+    def install_command(self) -> str:
+        """The command that installs the backend's runtime."""
+        return install_command(self.profile)
+
     def manifest(self) -> Manifest | None:
-        """What is installed, or None; a manifest that cannot be understood is as good as none."""
-        content = self.connection.read(f"{self.directory}/{MANIFEST}")
+        """What is installed for the profile's backend; one that cannot be understood is as good as none."""
+        content = self.connection.read(self._manifest_path)
         try:
             return None if content is None else Manifest(**json.loads(content))
         except (ValueError, TypeError):
@@ -115,12 +126,12 @@ class Board:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Record an installation."""
-        self.connection.write(f"{self.directory}/{MANIFEST}", json.dumps(asdict(manifest)).encode())
+        self.connection.write(self._manifest_path, json.dumps(asdict(manifest)).encode())
 
     @property
     def archive_path(self) -> str:
         """Where this host's agent belongs on the board."""
-        return f"{self.directory}/modnas_agent-{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
+        return f"{self.directory}/{AGENT_PREFIX}{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
 
     def has_archive(self) -> bool:
         """Whether this host's agent is on the board."""
@@ -178,7 +189,7 @@ class Board:
         else:
             python, packages = self.find_python().path, None
         archive = self.bring_archive()
-        serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S))
+        serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S), "--host", host_name())
         command = self.python_command(python, archive, *serve, packages=packages)
         return SshTransport(self.connection, f"exec {command}", self.directory)
 
@@ -191,6 +202,12 @@ def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
     except BaseException:
         board.connection.close()
         raise
+
+
+def install_command(profile: DeviceProfile) -> str:
+    """The command that installs the runtime of a profile's backend on its board."""
+    backend = "" if profile.backend == "onnxruntime" else f" --backend {profile.backend}"
+    return f"modnas-hw agent install --device {profile.name}{backend}"
 
 
 def _interpreter(line: str) -> Interpreter:
