@@ -38,6 +38,8 @@ _ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.
 IDLE_S = 600
 # Also set by the agent for its workers; here it covers everything else that runs on the board.
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+# A service of the user's: it lives on when the session ends, and its slice may have limits.
+_SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modnas-agent.slice --"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Board:
         self.settings = profile.ssh or SshSettings()
         self.directory = self.settings.directory
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
+        self._python: Interpreter | None = None
 
     def __enter__(self) -> Board:
         return self
@@ -81,11 +84,16 @@ class Board:
         self.connection.close()
 
     def find_python(self) -> Interpreter:
-        """The interpreter that the profile names, or the first that is new enough.
+        """The interpreter that the profile names, or the first that is new enough; looked for once.
 
         Raises:
             DeviceUnavailableError: there is none.
         """
+        if self._python is None:
+            self._python = self._search_python()
+        return self._python
+
+    def _search_python(self) -> Interpreter:
         names = (self.settings.python,) if self.settings.python else _CANDIDATES
         tries = "; ".join(f"{shlex.quote(name)} -c {shlex.quote(_ABOUT)} 2>/dev/null" for name in names)
         done = self.connection.run(f"sh -c {shlex.quote(tries + '; true')}")
@@ -191,7 +199,8 @@ class Board:
         archive = self.bring_archive()
         serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S), "--host", host_name())
         command = self.python_command(python, archive, *serve, packages=packages)
-        return SshTransport(self.connection, f"exec {command}", self.directory)
+        under = f"{_SYSTEMD} " if self.settings.systemd else ""
+        return SshTransport(self.connection, f"exec {under}{command}", self.directory)
 
 
 def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:

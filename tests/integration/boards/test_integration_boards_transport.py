@@ -215,20 +215,36 @@ def test_endless_garbage_is_named(loopback: LoopbackBoard) -> None:
     assert "no frame of the agent: not JSON" in refusal(loopback.endpoint, python=str(mad))
 
 
+def test_agent_under_systemd(tmp_path: Path, can_make_loopback: None) -> None:
+    """With a stand-in for systemd-run, which notes how it is called and goes on with the rest."""
+    stand_in = tmp_path / "bin/systemd-run"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -- ]; do echo "$1" >> {tmp_path}/called; shift; done\nshift\nexec "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    board = LoopbackBoard(tmp_path / "board", f"SetEnv PATH={stand_in.parent}:/usr/bin:/bin\n")
+    try:
+        with DeviceSession(profile(board.endpoint, systemd=True)) as session:
+            assert session.client.ping()["event"] == "pong"
+    finally:
+        board.stop()
+    assert {"--user", "--pipe", "--slice=modnas-agent.slice"} <= set(
+        (tmp_path / "called").read_text().split()
+    )
+
+
 def test_frame_over_the_limit(loopback: LoopbackBoard) -> None:
-    """A line that is too long before the agent greets is what a shell says; from the agent it ends the talk."""
     large, python = loopback.folder / "large", loopback.endpoint.extra["python"]
     greeting = f'{{"event": "hello", "id": "", "protocol": {PROTOCOL_VERSION}, "agent_version": "1"}}'
-    large.write_text(
-        f"#!/bin/sh\ncase \"$*\" in *serve*) echo '{greeting}'; head -c 3000000 /dev/zero; echo; sleep 5; exit;;"
-        f' esac\nexec {python} "$@"\n'
-    )
+    speech = f"echo '{greeting}'; head -c 3000000 /dev/zero; echo; sleep 5; exit"
+    large.write_text(f'#!/bin/sh\ncase "$*" in *serve*) {speech};; esac\nexec {python} "$@"\n')
     large.chmod(0o755)
     assert "no frame of the agent: frame of more than 1048576 bytes" in refusal(
         loopback.endpoint, python=str(large)
     )
     with (
         DeviceSession(profile(loopback.endpoint)) as session,
-        pytest.raises(UsageError, match="cannot be sent to the agent: .*1048576"),
+        pytest.raises(UsageError, match=r"cannot be sent to the agent: .*1048576"),
     ):
         session.client.measure({"rubbish": "x" * 2_000_000}, 1.0)
