@@ -100,13 +100,13 @@ class Fleet:
         for thread in threads:
             thread.start()
         try:
-            alive = True
-            while alive:
-                alive = any(thread.is_alive() for thread in threads)
-                if on_change:
-                    on_change(self.statuses)
+            while any(thread.is_alive() for thread in threads):
                 for thread in threads:
                     thread.join(POLL_S / len(threads))
+                if on_change:
+                    on_change(self.statuses)
+            if on_change:
+                on_change(self.statuses)
         finally:
             self._stopping.set()
         return self.statuses

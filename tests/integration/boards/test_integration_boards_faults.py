@@ -232,8 +232,8 @@ def test_latency_is_the_boards_and_not_the_links(
 ) -> None:
     """Good and bad link in turn, with calls of known length.
 
-    Those of 300 ms are so long that losing the CPU to another process hardly counts: their medians are compared.
-    Of the short ones, where a little of the link's would show, only the quick ones are comparable on a busy
+    Those of 300 ms are so long that losing the CPU to another process hardly counts: their medians are
+    compared. Of the short ones, where a little of the link's would show, only the quick ones can be on a busy
     machine.
     """
     board.set_link(*BAD_LINK)
