@@ -25,6 +25,9 @@ from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
 
+# Reasons that may be gone the next time, unlike a wrong output or a network that cannot be exported.
+TRANSIENT = ("timeout", "crashed", "memory", "worker", "artifact")
+
 
 @dataclass
 class ProfileReport:
@@ -101,6 +104,7 @@ def profile_device(
     energy: bool = False,
     per_op: bool = False,
     fresh: bool = False,
+    retry_before: datetime | None = None,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
 ) -> ProfileReport:
@@ -110,6 +114,8 @@ def profile_device(
 
     Args:
         fresh: measure everything, whatever the store has.
+        retry_before: measure stored failures again that are older than this, unless their reason would not go
+            away (see `TRANSIENT`).
         energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
@@ -132,7 +138,10 @@ def profile_device(
         missing = [
             a
             for a in keys
-            if fresh or keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
+            if fresh
+            or keys[a] not in stored
+            or _outdated(stored[keys[a]], report, profile, per_op)
+            or _is_retried(stored[keys[a]], retry_before)
         ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
@@ -192,6 +201,14 @@ def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, p
     if row.status != "ok":
         return bool(row.request.get("protocol") != profile.policy.model_dump())
     return per_op and "per_op" not in row.record
+
+
+def _is_retried(row: Measurement, before: datetime | None) -> bool:
+    """Whether a stored row is a failure worth another try."""
+    if before is None or row.status == "ok" or row.reason not in TRANSIENT:
+        return False
+    made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=timezone.utc)  # SQLite
+    return made < before
 
 
 def _with_warning(row: Measurement, warning: str) -> Measurement:
