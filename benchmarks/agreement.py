@@ -1,6 +1,6 @@
 """How well the harness agrees with a plain loop around the runtime, for each backend.
 
-    python benchmarks/agreement.py [--cells 20] [--rounds 5] [--backends onnxruntime,torch,tvm]
+    python benchmarks/agreement.py [--cells 20] [--rounds 3] [--backends onnxruntime,torch,tvm]
 
 Random cells of the published size (C = 16, N = 5, 32x32). Machines drift, so the two are compared in turn:
 round after round each cell is profiled into a fresh store and then timed in `plain_loop.py`, a process of its
@@ -23,7 +23,7 @@ SUFFIXES = {"onnxruntime": "onnx", "torch": "pt2", "tvm": "so"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backends", default="onnxruntime,torch,tvm")
     arguments = parser.parse_args()
     for backend in arguments.backends.split(","):

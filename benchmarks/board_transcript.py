@@ -2,8 +2,9 @@
 
     python benchmarks/board_transcript.py
 
-Needs what the test boards need (root, mmdebstrap, qemu-user-static, /dev/net/tun). Timings on an emulated
-board mean nothing; what the transcript shows is that every step works on another architecture.
+Needs what the test boards need (root, mmdebstrap, qemu-user-static, /dev/net/tun) and gcc-aarch64-linux-gnu.
+Latencies on an emulated board mean nothing; what the transcript shows is that every step works on another
+architecture. What each command took goes to stderr.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 BOARDS = Path(__file__).resolve().parents[1] / "tests" / "integration" / "boards"
@@ -28,6 +30,8 @@ COMMANDS = (
     "modnas-hw devices check arm",
     f"modnas-hw features --device arm {SIZE}",
     f"modnas-hw profile --device arm --archs reference {SIZE}",
+    "modnas-hw agent install --device arm --offline --backend tvm",
+    f"modnas-hw profile --device arm --archs reference --backend tvm {SIZE}",
     "modnas-hw agent uninstall --device arm",
 )
 
@@ -36,7 +40,9 @@ def run(command: str, home: Path) -> str:
     """What a person sees who gives the command."""
     environment = {**os.environ, "HOME": str(home), "MODNAS_HOME": str(home / ".modnas-hw")}
     arguments = [sys.executable, "-c", PROGRAM, *command.split()[1:]]
+    began = time.monotonic()
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+    print(f"{time.monotonic() - began:5.1f} s  {command}", file=sys.stderr)
     lines = [line.rstrip() for line in (done.stderr + done.stdout).splitlines()]
     shown = "\n".join(line if len(line) <= 110 else line[:107] + "..." for line in lines)
     return f"$ {command}\n{shown}\n" + (f"(exit {done.returncode})\n" if done.returncode else "")

@@ -6,55 +6,83 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from statistics import fmean
+from typing import Literal, Protocol
 
-from harness.runs import RunConfig
-from harness.search_run import SearchRun
+from harness.errors import UsageError
+from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
-from modnas.spaces import Architecture, Space
+from modnas.spaces import Architecture, Space, Supernetwork
+from modnas.tasks import AnyTask
 from modnas.training import seeded_network, train
+
+JudgedOn = Literal["test", "valid"]
+
+
+class Trainable(Protocol):
+    """A run with what its networks are made of and trained on."""
+
+    run: Run
+    space: Space
+    task: AnyTask
+    supernetwork: Supernetwork | None
 
 
 def evaluate_architectures(
-    state: SearchRun,
+    state: Trainable,
     architectures: Sequence[Architecture],
     store: Store,
     on_row: Callable[[Evaluation, bool], None] | None = None,
+    judged_on: JudgedOn = "test",
 ) -> dict[Architecture, Evaluation]:
     """Train each architecture by the run's recipe and test it, unless the store has the result.
 
     Args:
         on_row: called with each row and whether it was trained now.
+        judged_on: the split whose error it is. `valid` is for what a search may know: that split is then not
+            trained on, and the test split not looked at.
 
     Raises:
         TrainingError: a training diverged.
     """
     config = state.run.config
     weights = _weights_id(state)
-    keys = {a: _key(config, state.space, a, weights) for a in dict.fromkeys(architectures)}
+    keys = {a: _key(config, state.space, a, judged_on, weights) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
         trained = key not in stored
         if trained:
-            stored[key] = _evaluate(state, architecture, key)
+            stored[key] = _evaluate(state, architecture, judged_on, key)
             store.add(stored[key])
         if on_row:
             on_row(stored[key], trained)
     return {a: stored[key] for a, key in keys.items()}
 
 
-def _weights_id(state: SearchRun) -> str | None:
+def _weights_id(state: Trainable) -> str | None:
     """What tells the weights that a training starts with from others; None for initial ones."""
     if not state.run.config.settings.recipe.inherit:
         return None
     digest = hashlib.sha256()
-    for name, tensor in state.supernetwork.state_dict().items():
+    for name, tensor in _shared(state).state_dict().items():
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _key(config: RunConfig, space: Space, architecture: Architecture, weights: str | None) -> str:
+def _shared(state: Trainable) -> Supernetwork:
+    if state.supernetwork is None:
+        raise UsageError(
+            f"preset {state.run.config.preset} evaluates networks with a supernetwork's weights: "
+            "give --accuracy supernet"
+        )
+    return state.supernetwork
+
+
+def _key(
+    config: RunConfig, space: Space, architecture: Architecture, judged_on: JudgedOn, weights: str | None
+) -> str:
     return content_key(
         {
+            **_unusual(config, judged_on),
             "arch": architecture.id,
             "variant": space.variant,
             "task": config.task,
@@ -67,15 +95,24 @@ def _key(config: RunConfig, space: Space, architecture: Architecture, weights: s
     )
 
 
-def _evaluate(state: SearchRun, architecture: Architecture, key: str) -> Evaluation:
-    config, space = state.run.config, state.space
+def _unusual(config: RunConfig, judged_on: JudgedOn) -> dict[str, str]:
+    """What identifies an evaluation besides, where it is not as most are."""
+    given = {"judged_on": (judged_on, "test"), "accelerator": (config.accelerator, "cpu")}
+    return {name: value for name, (value, usual) in given.items() if value != usual}
+
+
+def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn, key: str) -> Evaluation:
+    config, space, task = state.run.config, state.space, state.task
     recipe = config.settings.recipe
+    splits: tuple[str, ...] = ("train", "valid")
+    if judged_on == "valid":
+        task, splits = task.judged_on_valid(), ("train",)
     results = [
         train(
-            state.supernetwork.extract(architecture)
+            _shared(state).extract(architecture)
             if recipe.inherit
             else seeded_network(space, architecture, seed),
-            state.task,
+            task,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
@@ -83,6 +120,8 @@ def _evaluate(state: SearchRun, architecture: Architecture, key: str) -> Evaluat
             optimizer=recipe.optimizer,
             label_smoothing=recipe.label_smoothing,
             seed=seed,
+            device=config.accelerator,
+            splits=splits,
         )
         for seed in range(config.seed, config.seed + recipe.repeats)
     ]
@@ -95,6 +134,11 @@ def _evaluate(state: SearchRun, architecture: Architecture, key: str) -> Evaluat
         error=fmean(result.error for result in results),
         seconds=sum(result.seconds for result in results),
         created_at=datetime.now(timezone.utc),
-        recipe={**recipe.model_dump(), "limit": config.settings.task_limit, "seed": config.seed},
+        recipe={
+            **_unusual(config, judged_on),
+            **recipe.model_dump(),
+            "limit": config.settings.task_limit,
+            "seed": config.seed,
+        },
         losses=[fmean(epoch) for epoch in zip(*(result.losses for result in results), strict=True)],
     )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from harness.devices.profile import DeviceProfile
@@ -65,6 +66,7 @@ class Fleet:
         *,
         seed: int = 0,
         energy: bool = False,
+        retry_before: datetime | None = None,
         backoff_s: Sequence[float] | None = None,
         profile_one: ProfileDevice = profile_device,
     ) -> None:
@@ -73,11 +75,13 @@ class Fleet:
         Args:
             seed: of the order in which the architectures are measured.
             energy: measure energy too, where a device has a sensor.
+            retry_before: measure stored failures again that are older than this, see `profile_device`.
             backoff_s: pauses after failures in a row, the last one repeated; by default BACKOFF_S.
             profile_one: measures on one device; `profile_device` or something that behaves like it.
         """
         self._profiles, self._space, self._architectures = profiles, space, architectures
-        self._store, self._options = store, {"seed": seed, "energy": energy}
+        self._store = store
+        self._options = {"seed": seed, "energy": energy, "retry_before": retry_before}
         self._backoff_s, self._profile_one = tuple(backoff_s or BACKOFF_S), profile_one
         self._stopping = threading.Event()
         self.statuses = [DeviceStatus(profile.id) for profile in profiles]
@@ -86,7 +90,7 @@ class Fleet:
         """Measure until every device is done or quarantined.
 
         Args:
-            on_change: called several times a second, for whoever wants to show the statuses.
+            on_change: called several times a second and at the end, for whoever wants to show the statuses.
         """
         # Daemons: after Ctrl-C nobody waits for a board; every row is in the store already.
         threads = [
@@ -101,6 +105,8 @@ class Fleet:
                     thread.join(POLL_S / len(threads))
                 if on_change:
                     on_change(self.statuses)
+            if on_change:
+                on_change(self.statuses)
         finally:
             self._stopping.set()
         return self.statuses

@@ -19,10 +19,14 @@ from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.energy import EnergySource, energy_failure
 from harness.export import Artifact, ArtifactCache, ExportError
-from harness.export.exporters import Exporter, open_exporter
+from harness.export.ahead import Ahead
+from harness.export.exporters import open_exporter
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
+
+# Reasons that may be gone the next time, unlike a wrong output or a network that cannot be exported.
+TRANSIENT = ("timeout", "crashed", "memory", "worker", "artifact")
 
 
 @dataclass
@@ -30,7 +34,8 @@ class ProfileReport:
     """What a call of `profile` did.
 
     `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
-    `repeated`: measurements of them that were taken again (see `blocks`).
+    `repeated`: measurements of them that were taken again (see `blocks`). `export_s`: time spent waiting for
+    files; `window_s`: time inside the device's measurement windows.
     """
 
     device: str
@@ -99,6 +104,7 @@ def profile_device(
     energy: bool = False,
     per_op: bool = False,
     fresh: bool = False,
+    retry_before: datetime | None = None,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
 ) -> ProfileReport:
@@ -108,6 +114,8 @@ def profile_device(
 
     Args:
         fresh: measure everything, whatever the store has.
+        retry_before: measure stored failures again that are older than this, unless their reason would not go
+            away (see `TRANSIENT`).
         energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
@@ -124,15 +132,16 @@ def profile_device(
     with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
         if energy:
             report.energy = EnergySource.of(session)
-        profiler = _Profiler(session, exporter, space, report, per_op)
-        keys = {
-            a: measurement_key(session, profiler.made_with, space, a) for a in dict.fromkeys(architectures)
-        }
+        made_with = exporter.key(space)
+        keys = {a: measurement_key(session, made_with, space, a) for a in dict.fromkeys(architectures)}
         stored = store.measurements(keys.values())
         missing = [
             a
             for a in keys
-            if fresh or keys[a] not in stored or _outdated(stored[keys[a]], report, profile, per_op)
+            if fresh
+            or keys[a] not in stored
+            or _outdated(stored[keys[a]], report, profile, per_op)
+            or _is_retried(stored[keys[a]], retry_before)
         ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
@@ -151,14 +160,16 @@ def profile_device(
             store.add(marked)
             stored[marked.key] = marked
 
-        report.blocks = measure_in_blocks(
-            missing,
-            lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
-            profiler.read_anchor,
-            mark,
-            size=profile.policy.anchor_every,
-            limit=profile.policy.drift_limit,
-        )
+        with Ahead(exporter, space, profile.batch, missing, parallel=profile.ssh is not None) as files:
+            profiler = _Profiler(session, files, space, report, per_op)
+            report.blocks = measure_in_blocks(
+                missing,
+                lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
+                profiler.read_anchor,
+                mark,
+                size=profile.policy.anchor_every,
+                limit=profile.policy.drift_limit,
+            )
         cache.prune()
     report.rows = [stored[keys[a]] for a in keys]
     report.failed = sum(row.status != "ok" for row in report.rows)
@@ -192,6 +203,14 @@ def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, p
     return per_op and "per_op" not in row.record
 
 
+def _is_retried(row: Measurement, before: datetime | None) -> bool:
+    """Whether a stored row is a failure worth another try."""
+    if before is None or row.status == "ok" or row.reason not in TRANSIENT:
+        return False
+    made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=timezone.utc)  # SQLite
+    return made < before
+
+
 def _with_warning(row: Measurement, warning: str) -> Measurement:
     """The row once more, as something to append, with one more reason to distrust it."""
     columns = {c.key: getattr(row, c.key) for c in inspect(Measurement).columns if c.key != "id"}
@@ -200,39 +219,42 @@ def _with_warning(row: Measurement, warning: str) -> Measurement:
 
 
 class _Profiler:
-    """One open device and one space: turns architectures into rows.
-
-    Files are made between measurements, never beside one: on this machine that would disturb it.
-    """
+    """One open device and one space: turns architectures into rows."""
 
     def __init__(
         self,
         session: DeviceSession,
-        exporter: Exporter,
+        files: Ahead,
         space: Space,
         report: ProfileReport,
         per_op: bool,
     ) -> None:
-        self._session, self._exporter, self._space = session, exporter, space
+        self._session, self._files, self._space = session, files, space
         self._report, self._per_op = report, per_op
-        self.made_with = exporter.key(space)
         self._taken: set[str] = set()
 
     def read_anchor(self) -> float | None:
         """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
-        batch = self._session.profile.batch
         try:
-            artifact = self._exporter.get(self._space, self._space.references[0], batch)
+            artifact = self._files.get(self._space.references[0])
         except (ExportError, CompileError):
             return None
         latency: dict[str, Any] = self._take(artifact).get("latency") or {}
         return latency.get("median_ms")
 
+    def _file(self, architecture: Architecture) -> Artifact:
+        """The file of an architecture; the time waited for it counts as spent on exporting."""
+        start = time.perf_counter()
+        try:
+            return self._files.get(architecture)
+        finally:
+            self._report.export_s += time.perf_counter() - start
+
     def _take(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
         """One measurement on the device, after its pause."""
         time.sleep(self._session.profile.policy.cooldown_s)
         result = self._session.measure(
-            artifact, tolerance=self._exporter.tolerance, energy=energy, per_op=per_op
+            artifact, tolerance=self._files.tolerance, energy=energy, per_op=per_op
         )
         self._report.window_s += float(result.get("measure_s") or 0.0)
         return result
@@ -241,15 +263,14 @@ class _Profiler:
         """Export and measure one architecture; a failure of either is a row too."""
         artifact: Artifact | None = None
         try:
-            artifact = self._exporter.get(self._space, architecture, self._session.profile.batch)
+            artifact = self._file(architecture)
             energy = self._report.energy
             wanted = energy is not None and energy.sensor is not None
             result = self._take(artifact, energy=wanted, per_op=self._per_op)
-            self._report.export_s += artifact.export_s
         except ExportError as error:
             result = {"status": "error", "reason": "export", "message": str(error)}
         except CompileError as error:
-            build = {**self.made_with, "log": error.log}
+            build = {**self._files.made_with, "log": error.log}
             result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
         if key in self._taken:
             self._report.repeated += 1
@@ -289,7 +310,7 @@ class _Profiler:
             artifact_sha256=artifact.sha256 if artifact else "",
             created_at=datetime.now(timezone.utc),
             request={
-                "options": {**self._session.backend_options(), **self.made_with},
+                "options": {**self._session.backend_options(), **self._files.made_with},
                 "protocol": profile.policy.model_dump(),
                 "agent_version": self._session.client.agent_version,
                 "runtime_version": self._session.runtime_version,

@@ -2,6 +2,7 @@
 
 config.json          what was asked, with all defaults filled in
 predictor.*          the MetaPredictor (safetensors and JSON)
+surrogate.*          the accuracy surrogate, if the run has one in place of a supernetwork
 checkpoint.*         the search's state after its last finished epoch (safetensors and JSON)
 events/              TensorBoard
 front.json           the front of each device, predicted
@@ -15,7 +16,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -42,6 +43,10 @@ class RunConfig(BaseModel):
     preset: str
     settings: Preset
     seed: int = 0
+    # Networks trained to fit the accuracy surrogate on; None: the task loss is a supernetwork's.
+    evaluations: int | None = None
+    # Where networks are trained; resolved, so that a continued run stays where it was.
+    accelerator: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def default_name(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -15,11 +17,12 @@ from torch import Tensor
 
 from harness.datasets import UNITS, device_features, device_table, device_values
 from harness.errors import ModnasHwError
-from harness.runs import Run
+from harness.runs import Run, RunConfig
 from harness.store import Store
+from harness.surrogate_run import load_run_surrogate
 from harness.tables.devices import table_origin
 from modnas.front import distinct
-from modnas.objectives import SearchDevice
+from modnas.objectives import SearchDevice, TaskLoss
 from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
 from modnas.refinement import choose, local_search
@@ -40,7 +43,7 @@ class SearchRun:
     space: Space
     task: AnyTask
     predictors: dict[str, MetaPredictor]
-    supernetwork: Supernetwork
+    supernetwork: Supernetwork | None
     search: Search
 
     def front(self, store: Store, device: str) -> list[dict[str, Any]]:
@@ -54,10 +57,11 @@ class SearchRun:
     def read_front(self, store: Store, device: str) -> list[dict[str, Any]]:
         """The front of any device whose reference architectures are measured, searched or not.
 
-        Each entry has `arch`, `preference` and `predicted` with `error` (percent, by the supernetwork on the
-        validation split) and one value a hardware metric. Every architecture occurs once.
+        Each entry has `arch`, `preference` and `predicted` with `error` (percent, on the validation split,
+        by the supernetwork or the accuracy surrogate) and one value a hardware metric. Every architecture
+        occurs once.
         """
-        target = _search_device(self.space, self.predictors, store, device, self.run.config.seed)
+        target = _search_device(self.space, self.predictors, store, device, self.run.config)
         points = self.search.front(target.features)
 
         def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
@@ -71,7 +75,8 @@ class SearchRun:
         names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in self.predictors)]
         values = score([point.architecture for point in points])
         for point, row in zip(points, values, strict=True):
-            row[0] = self.search.task_loss.error(self.space.encode([point.architecture])[0])
+            sample = self.space.encode([point.architecture])[0].to(self.run.config.accelerator)
+            row[0] = self.search.task_loss.error(sample)
         return [
             {
                 "arch": point.architecture.id,
@@ -87,13 +92,14 @@ class SearchRun:
 
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
-        samples = self.space.encode(architectures)
-        self.supernetwork.eval()  # dropout would tell architectures apart by chance
+        samples = self.space.encode(architectures).to(self.run.config.accelerator)
+        if self.supernetwork is not None:
+            self.supernetwork.eval()  # dropout would tell architectures apart by chance
         losses = [
             [fmean(float(self.search.task_loss.loss(sample, batch)) for batch in self.task.validation)]
             for sample in samples
         ]
-        return np.concatenate([losses, target.predict(samples).double().numpy()], axis=1)
+        return np.concatenate([losses, target.predict(samples).double().cpu().numpy()], axis=1)
 
 
 def hardware_metrics(run: Run) -> list[str]:
@@ -165,11 +171,10 @@ def open_search(run: Run, store: Store) -> SearchRun:
     space = config.make_space(task)
     with _belonging_to(run):
         predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        supernetwork = space.supernetwork()
-    supernetwork.counterfactual = settings.counterfactual
-    devices = [_search_device(space, predictors, store, name, config.seed) for name in config.devices]
+    place = config.accelerator
+    task, predictors = task.to(place), {metric: one.to(place) for metric, one in predictors.items()}
+    loss, supernetwork = _task_loss(run, space, task)
+    devices = [_search_device(space, predictors, store, name, config) for name in config.devices]
     search = Search(
         space,
         supernetwork,
@@ -177,19 +182,39 @@ def open_search(run: Run, store: Store) -> SearchRun:
         train_batches=lambda epoch: task.batches(
             "train", settings.batch_size, epoch=epoch, seed=config.seed, augment=True
         ),
-        valid_batches=lambda epoch: task.batches("valid", settings.batch_size, epoch=epoch, seed=config.seed),
-        task_loss=task.supernetwork_loss(supernetwork),
+        valid_batches=lambda epoch: _valid_batches(run, task, epoch),
+        task_loss=loss,
         config=SearchConfig(
             **{"error_bounds": (0.0, task.chance_error), **settings.search},
             front_size=settings.front_size,
             seed=config.seed,
         ),
-        predict=_predict_all(space, predictors, store, config.devices),
+        predict=_predict_all(space, predictors, store, config),
     )
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
             search.restore(*run.load_state("checkpoint"))
     return SearchRun(run, space, task, predictors, supernetwork, search)
+
+
+def _task_loss(run: Run, space: Space, task: AnyTask) -> tuple[TaskLoss, Supernetwork | None]:
+    """What the search minimises first, and the supernetwork behind it if there is one."""
+    if run.config.evaluations is not None:
+        with _belonging_to(run):
+            return load_run_surrogate(run, space).to(run.config.accelerator), None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.config.seed)
+        supernetwork = space.supernetwork().to(run.config.accelerator)
+    supernetwork.counterfactual = run.config.settings.counterfactual
+    return task.supernetwork_loss(supernetwork), supernetwork
+
+
+def _valid_batches(run: Run, task: AnyTask, epoch: int) -> Iterable[Any]:
+    """The upper level's batches; for a surrogate, which looks at none, as many empty ones."""
+    size = run.config.settings.batch_size
+    if run.config.evaluations is not None:
+        return itertools.repeat(None, math.ceil(task.count(("valid",)) / size))
+    return task.batches("valid", size, epoch=epoch, seed=run.config.seed)
 
 
 def run_search(
@@ -249,11 +274,14 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
 
 
 def _predict_all(
-    space: Space, predictors: dict[str, MetaPredictor], store: Store, devices: Sequence[str]
+    space: Space, predictors: dict[str, MetaPredictor], store: Store, config: RunConfig
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Metrics of samples (n, width) on the devices with these indices (n,), in one call a predictor."""
     references = {
-        metric: torch.tensor([device_features(store, name, space, metric).values for name in devices])
+        metric: torch.tensor(
+            [device_features(store, name, space, metric).values for name in config.devices],
+            device=config.accelerator,
+        )
         for metric in predictors
     }
 
@@ -265,21 +293,24 @@ def _predict_all(
 
 
 def _search_device(
-    space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str, seed: int
+    space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str, config: RunConfig
 ) -> SearchDevice:
     """A device as the search sees it: vectors of all metrics concatenated, predictors bound to its own."""
     vectors = {metric: device_features(store, device, space, metric) for metric in predictors}
-    references = {metric: torch.tensor(features.values) for metric, features in vectors.items()}
+    references = {
+        metric: torch.tensor(features.values, device=config.accelerator)
+        for metric, features in vectors.items()
+    }
 
     def predict(onehot: Tensor) -> Tensor:
         return torch.stack([predictors[metric](onehot, references[metric]) for metric in predictors], dim=1)
 
-    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(seed))
+    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(config.seed))
     with torch.no_grad():
-        values = predict(space.encode(sample))
+        values = predict(space.encode(sample).to(config.accelerator))
     return SearchDevice(
         name=device,
-        features=torch.cat([features.vector for features in vectors.values()]),
+        features=torch.cat([features.vector for features in vectors.values()]).to(config.accelerator),
         predict=predict,
         low=values.min(0).values,
         high=values.max(0).values,

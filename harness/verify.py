@@ -14,7 +14,7 @@ from harness.evaluation import evaluate_architectures
 from harness.profiling import ProfileReport
 from harness.search_run import SearchRun, hardware_metrics
 from harness.store import Evaluation, Measurement, Store
-from modnas import indicators
+from modnas import indicators, sotl
 from modnas.spaces import Architecture, Space
 
 Profiler = Callable[[list[Architecture]], ProfileReport]
@@ -40,8 +40,9 @@ def verify_device(
 
     Returns:
         `architectures` (the front's entries with `measured` added), `random` (the same for the random set),
-        `hypervolume` of both, `spearman` of prediction and measurement for each hardware metric, and what was
-        measured, trained and reused.
+        `hypervolume` of both, `sotl` (how many of the front the sum of training losses would have kept, and
+        their hypervolume on the scale of `hypervolume`), `spearman` of prediction and measurement for each
+        hardware metric, and what was measured, trained and reused.
     """
     run, space, task = state.run, state.space, state.task
     front = state.front(store, device)
@@ -65,12 +66,14 @@ def verify_device(
     random_entries = [
         {"arch": a.id, "measured": _measured(rows[a.string], evaluations[a], metrics)} for a in randoms
     ]
+    chance = task.chance_error
     return {
         "device": device,
         "task": run.config.task,
         "architectures": entries,
         "random": random_entries,
-        "hypervolume": compare_hypervolumes(entries, random_entries, metrics, task.chance_error),
+        "hypervolume": compare_hypervolumes(entries, random_entries, metrics, chance),
+        "sotl": _sotl([evaluations[a] for a in found], entries, random_entries, metrics, chance),
         "spearman": {metric: _agreement(entries, metric) for metric in metrics},
         "measured_now": report.measured,
         "measurements_reused": report.reused,
@@ -113,6 +116,34 @@ def compare_hypervolumes(
     low, high = everything.min(0), everything.max(0)
     return {
         name: indicators.hypervolume(indicators.scale(values, low, high)) for name, values in points.items()
+    }
+
+
+def _sotl(
+    evaluations: Sequence[Evaluation],
+    entries: Sequence[dict[str, Any]],
+    randoms: Sequence[dict[str, Any]],
+    metrics: Sequence[str],
+    chance: float,
+) -> dict[str, Any] | None:
+    """What training only the front by the first epochs' losses would have left (see `modnas.sotl`).
+
+    None where networks were not trained but have the supernetwork's weights.
+    """
+    if not all(row.losses for row in evaluations):
+        return None
+    names = [f"{metric}_{UNITS[metric]}" for metric in metrics]
+    predicted = [[entry["predicted"][name] for name in names] for entry in entries]
+    chosen = sotl.kept([sotl.score(row.losses) for row in evaluations], predicted)
+    scale = _points([*entries, *randoms], metrics, chance)
+    points = _points([entries[i] for i in chosen], metrics, chance)
+    volume = 0.0
+    if len(scale):
+        volume = indicators.hypervolume(indicators.scale(points, scale.min(0), scale.max(0)))
+    return {
+        "epochs": min(sotl.EPOCHS, len(evaluations[0].losses)),
+        "kept": len(chosen),
+        "hypervolume": volume,
     }
 
 

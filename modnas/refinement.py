@@ -134,11 +134,11 @@ def descend(
 def select(values: Values, count: int) -> list[int]:
     """Rows of (n, M) that dominate a large volume up to (1, ..., 1): at most `count`, none dominated.
 
-    Greedy: of the nondominated points, the one that adds least is dropped until `count` remain.
+    Greedy: of the nondominated points, the one that adds least is dropped until `count` remain. Values below
+    0 count in full: 0 is the best of a sample, and the ends of a front lie beyond it.
     """
     kept = np.flatnonzero(is_nondominated(values))
-    clipped = values.clip(min=0)
     while len(kept) > count:
-        shares = hv_contributions(clipped[kept], ref=np.ones(values.shape[1]))
+        shares = hv_contributions(values[kept], ref=np.ones(values.shape[1]))
         kept = np.delete(kept, int(np.argmin(shares)))
     return [int(i) for i in kept]

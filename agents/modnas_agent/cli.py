@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         return zygote(options.backend)
     from modnas_agent.server import serve
 
-    return serve(Path(options.root), options.idle_s)
+    return serve(Path(options.root), options.idle_s, options.host)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--idle-s", type=float, help="end after this long without a request: the host may have vanished"
     )
+    serving.add_argument("--host", default="", help="who asks, for others who wait for the board")
     zygote = commands.add_parser("zygote", help="internal: a runtime that waits to be forked")
     zygote.add_argument("backend")
     return parser

@@ -24,6 +24,8 @@ from modnas_agent.supervisor import ZygoteHandle
 from modnas_agent.trace import energy_warnings
 
 LOCK_RETRY_S = 0.5
+#: What a measurement may take beyond its own limits before its agent is taken to hang.
+LEASE_MARGIN_S = 60.0
 #: Importing a runtime from an SD card under load takes tens of seconds.
 IMPORT_LIMIT_S = 180.0
 #: A killed process that is not reaped after this long is given up together with its zygote.
@@ -59,8 +61,8 @@ class Job:
 class Executor:
     """Runs jobs against one board."""
 
-    def __init__(self, root: Path, journal: Journal, send: Send) -> None:
-        self.lock = BoardLock(root / "agent.lock")
+    def __init__(self, root: Path, journal: Journal, send: Send, host: str = "") -> None:
+        self.lock = BoardLock(root / "agent.lock", host)
         self._journal = journal
         self._send = send
         self.job: Job | None = None
@@ -143,7 +145,9 @@ class Executor:
     def _try_lock(self, job: Job) -> None:
         assert job.request is not None
         try:
-            taken = self.lock.acquire(job.id)
+            taken = self.lock.acquire(job.id, lease_s(job.request))
+            if not taken:
+                self.lock.evict()
         except OSError as error:
             self._refuse(job, "storage", f"cannot lock the board: {error}")
             return
@@ -155,8 +159,9 @@ class Executor:
                 self._prepare(job)
         elif now >= job.lock_until:
             holder = self.lock.holder() or {}
-            who = f"process {holder.get('pid', '?')} since {holder.get('since', '?')}"
-            self._refuse(job, "busy", f"the board is in use by {who} (request {holder.get('id', '?')})")
+            who = f"{holder.get('host') or 'another host'} since {holder.get('since', '?')}"
+            what = f"process {holder.get('pid', '?')}, request {holder.get('id', '?')}"
+            self._refuse(job, "busy", f"the board is in use by {who} ({what})")
         else:
             job.deadline = min(now + LOCK_RETRY_S, job.lock_until)
 
@@ -309,6 +314,12 @@ class Executor:
             frame["warnings"] = [*frame["warnings"], f"not journaled: {os.strerror(error.errno or 0)}"]
         self.abandon()
         self._send(frame, False)
+
+
+def lease_s(request: MeasureRequest) -> float:
+    """Seconds after which whoever measures this hangs."""
+    energy_s = 4.0 * request.energy.max_window_s if request.energy is not None else 0.0
+    return IMPORT_LIMIT_S + request.timeout_s + energy_s + LEASE_MARGIN_S
 
 
 def _stop_message(job: Job) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,18 +19,28 @@ def utc_now() -> str:
 
 
 class BoardLock:
-    """A lock file whose lock the kernel gives up when its holder dies: it is never stale."""
+    """A lock file whose lock the kernel gives up when its holder dies, with a lease for a holder that hangs.
 
-    def __init__(self, path: Path) -> None:
+    The lease is in seconds of the board's own monotonic clock: no host's clock is looked at.
+    """
+
+    def __init__(self, path: Path, host: str = "") -> None:
+        """`host`: for whom the lock is taken, in words for people."""
         self._path = path
+        self._host = host
         self._fd: int | None = None
 
-    def acquire(self, request_id: str) -> bool:
-        """Take the lock if it is free, noting who holds it and for which request; raises OSError."""
+    def acquire(self, request_id: str, lease_s: float) -> bool:
+        """Take the lock if it is free, noting who holds it, for which request and how long; raises OSError.
+
+        Args:
+            lease_s: after so long the holder hangs: all its own time limits have passed.
+        """
         fd = os.open(str(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            holder = {"pid": os.getpid(), "since": utc_now(), "id": request_id}
+            holder = {"pid": os.getpid(), "host": self._host, "since": utc_now(), "id": request_id}
+            holder["expires_s"] = time.monotonic() + lease_s
             os.ftruncate(fd, 0)
             os.pwrite(fd, json.dumps(holder).encode(), 0)
         except BlockingIOError:
@@ -39,6 +52,26 @@ class BoardLock:
         self._fd = fd
         return True
 
+    def evict(self) -> bool:
+        """End a holder whose lease has expired; whether there was one. The lock is free a moment later."""
+        holder = self.holder() or {}
+        pid, expires_s = holder.get("pid"), holder.get("expires_s")
+        if not isinstance(pid, int) or not isinstance(expires_s, float) or time.monotonic() < expires_s:
+            return False
+        if not self._is_open_in(pid):  # the number of another process by now, or of one in another container
+            return False
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _is_open_in(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            own = self._path.stat()
+            return any(
+                os.path.samestat(own, entry.stat()) for entry in Path("/proc", str(pid), "fd").iterdir()
+            )
+        return False
+
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
         if self._fd is not None:
@@ -46,7 +79,7 @@ class BoardLock:
             self._fd = None
 
     def holder(self) -> dict[str, Any] | None:
-        """Who holds the lock ({pid, since, id}, or empty when not yet written); None when it is free."""
+        """Who holds it ({pid, host, since, id, expires_s}; {} when not yet written), None when it is free."""
         try:
             fd = os.open(str(self._path), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

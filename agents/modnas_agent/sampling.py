@@ -21,7 +21,8 @@ MAX_SAMPLES = 200_000
 LOOK_GROWTH = 1.3
 #: Between chunks of this length the loop sees to time limits and progress.
 CHUNK_NS = 100_000_000
-WARMUP_WINDOWS = 10
+#: Windows that fit into the longest warm-up: short ones end it sooner, and hold 30 calls of fast networks.
+WARMUP_WINDOWS = 20
 
 Run = Callable[[], object]
 Clock = Callable[[], int]

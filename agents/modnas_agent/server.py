@@ -27,8 +27,11 @@ MAX_QUEUE = 64
 FLUSH_S = 5.0
 
 
-def serve(root: Path, idle_s: float | None = None) -> int:
-    """Serve until stdin ends, `bye`, or `idle_s` without a frame. What is measured is finished first."""
+def serve(root: Path, idle_s: float | None = None, host: str = "") -> int:
+    """Serve until stdin ends, `bye`, or `idle_s` without a frame. What is measured is finished first.
+
+    `host`: who asks, for others who wait for the board.
+    """
     root = root.absolute()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,7 @@ def serve(root: Path, idle_s: float | None = None) -> int:
     # The frames' stdout is ours alone: a stray print goes to stderr.
     output = Output(os.dup(1))
     os.dup2(2, 1)
-    server = Server(root, 0, output, idle_s)
+    server = Server(root, 0, output, idle_s, host)
     try:
         server.run()
     except KeyboardInterrupt:
@@ -51,12 +54,14 @@ def serve(root: Path, idle_s: float | None = None) -> int:
 class Server:
     """State of a session with a host."""
 
-    def __init__(self, root: Path, input_fd: int, output: Output, idle_s: float | None = None) -> None:
+    def __init__(
+        self, root: Path, input_fd: int, output: Output, idle_s: float | None = None, host: str = ""
+    ) -> None:
         self._root = root
         self._input_fd = input_fd
         self._output = output
         self._journal = Journal(root / "journal")
-        self.executor = Executor(root, self._journal, output.put)
+        self.executor = Executor(root, self._journal, output.put, host)
         self._queue: deque[Job] = deque()
         self._reader = FrameReader()
         self._ending = False

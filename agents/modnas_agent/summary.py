@@ -11,6 +11,8 @@ from modnas_agent.stats import median, quantile, quantiles
 #: Samples sent in full; past that a summary of 101 quantiles is sent instead.
 MAX_SENT_SAMPLES = 1000
 COMPETING_LOAD_LIMIT = 0.10
+#: Fewer samples than this bound the median on neither side however independent (`median_interval`).
+MIN_SAMPLES_OF_INTERVAL = 9
 #: Preemptions a second. A quiet core sees a few; one shared with a busy process sees over a hundred.
 PREEMPTION_LIMIT_HZ = 50.0
 
@@ -55,7 +57,7 @@ def warnings(
     found = []
     interval = series.interval
     if interval is None:
-        found.append(f"too few samples ({len(series.samples_ms)}) for a confidence interval")
+        found.append(f"no confidence interval: {_why_no_interval(series)}")
     elif series.ended_by != "precision":
         reached = interval.half_width(median(series.samples_ms))
         found.append(f"precision not reached: {reached:.2%} instead of {timing.precision:.2%}")
@@ -72,6 +74,13 @@ def warnings(
     if drift is not None and abs(drift) > 2 * timing.precision:
         found.append(f"the second half's median differs from the first half's by {drift:+.2%}")
     return found
+
+
+def _why_no_interval(series: Series) -> str:
+    count = len(series.samples_ms)
+    if count < MIN_SAMPLES_OF_INTERVAL:
+        return f"{count} samples are too few"
+    return f"{count} samples that rise and fall together bound no median; the device is disturbed"
 
 
 def half_drift(series: Series) -> float | None:

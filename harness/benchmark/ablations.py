@@ -13,11 +13,13 @@ from typing import get_args
 import numpy as np
 
 from harness.benchmark.modnas_method import CONFIG, Models, fit_models, read_off, run_search, search_device
-from harness.benchmark.problem import Problem
-from harness.benchmark.rows import Row
+from harness.benchmark.problem import FRONT_SIZE, Problem
+from harness.benchmark.rows import EPOCH_METRIC, Fronts, Row
+from modnas import preferences
 from modnas.architect import Estimator
+from modnas.front import read_front
 from modnas.gradients import Scheme
-from modnas.search import SearchConfig
+from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces import Architecture
 
 # Normalised bounds on latency (see `modnas.objectives.apply_constraints`).
@@ -27,34 +29,41 @@ DEVICE_COUNTS = (2, 4, 8, 13)
 
 def schemes(problem: Problem, seed: int) -> Iterator[Row]:
     """How the devices' gradients become one step. `sequential` takes one optimiser step a device; `sample`
-    sees one device a step."""
+    sees one device a step. Rows of every epoch too."""
     configs = {scheme: replace(CONFIG, scheme=scheme) for scheme in get_args(Scheme)}
     yield from _vary(problem, "schemes", seed, configs)
 
 
 def estimators(problem: Problem, seed: int) -> Iterator[Row]:
-    """Gradient of the sampled architecture."""
+    """Gradient of the sampled architecture. Rows of every epoch too."""
     configs = {name: replace(CONFIG, estimator=name) for name in get_args(Estimator)}
     yield from _vary(problem, "estimators", seed, configs)
 
 
 def constraints(problem: Problem, seed: int) -> Iterator[Row]:
-    """A bound on latency below which only accuracy counts; also the best and the mean error of a front."""
-    configs = {
-        "none" if bound is None else f"latency={bound}": replace(CONFIG, constraints=(bound,))
-        for bound in BOUNDS
-    }
+    """A bound on latency below which only accuracy counts."""
+    configs = {bound_name(bound): replace(CONFIG, constraints=(bound,)) for bound in BOUNDS}
     yield from _vary(problem, "constraints", seed, configs)
+
+
+def bound_name(bound: float | None) -> str:
+    """The method's name in the rows."""
+    return "no bound" if bound is None else f"latency={bound}"
 
 
 def device_fraction(problem: Problem, seed: int) -> Iterator[Row]:
     """How many devices the predictor and the search know; the first of a random order."""
     order = np.random.default_rng(seed).permutation(problem.search_devices).tolist()
     for count in DEVICE_COUNTS:
-        models = fit_models(problem, seed, order[:count])
-        name = f"{count} devices"
-        config = replace(CONFIG, seed=seed)
-        yield from _one(problem, models, "device-fraction", name, known=order[:count], config=config)
+        known = order[:count]
+        models = fit_models(problem, seed, known)
+        given = replace(CONFIG, seed=seed)
+        yield from _one(problem, models, "device-fraction", count_name(count), known=known, config=given)
+
+
+def count_name(count: int) -> str:
+    """The method's name in the rows."""
+    return f"{count} devices"
 
 
 def _vary(problem: Problem, experiment: str, seed: int, configs: Mapping[str, SearchConfig]) -> Iterator[Row]:
@@ -76,18 +85,26 @@ def _one(
     """One search on the devices `known`, judged on those and on the unseen ones."""
     began = time.monotonic()
     devices = {d: search_device(problem, models, d) for d in [*known, *problem.unseen_devices]}
-    search = run_search(problem, models, [devices[d] for d in known], config)
-    fronts = {d: read_off(search, device) for d, device in devices.items()}
-    seconds = time.monotonic() - began
-    for device, front in fronts.items():
-        evaluations = len({*models.evaluated, *front})
-        figures = {**problem.judge(device, front), **_errors(problem, front)}
-        for metric, value in figures.items():
+    passed: list[dict[str, list[Architecture]]] = []
+    search = run_search(
+        problem,
+        models,
+        [devices[d] for d in known],
+        config,
+        lambda search: passed.append({d: _now(search, device) for d, device in devices.items()}),
+    )
+    found = {d: read_off(search, device) for d, device in devices.items()}
+    fronts = Fronts(found, tuple(models.evaluated), time.monotonic() - began)
+    yield from fronts.rows(problem, experiment, name, config.seed)
+    for epoch, seen in enumerate(passed, start=1):
+        for device, front in seen.items():
+            metric, value = f"{EPOCH_METRIC}{epoch}", problem.hypervolume_ratio(device, front)
             group = problem.group(device)
-            yield Row(experiment, name, device, group, config.seed, metric, value, evaluations, seconds)
+            yield Row(experiment, name, device, group, config.seed, metric, value, len(models.evaluated), 0.0)
 
 
-def _errors(problem: Problem, front: Sequence[Architecture]) -> dict[str, float]:
-    """Smallest and mean true error of a front, percent."""
-    errors = problem.error(front)
-    return {"best_error": float(errors.min()), "mean_error": float(errors.mean())}
+def _now(search: Search, device: SearchDevice) -> list[Architecture]:
+    """What the present state says, not the best that was kept."""
+    rows = preferences.spread(FRONT_SIZE, search.objectives)
+    points = read_front(search.hypernetwork, search.space, device.features, rows)
+    return list(dict.fromkeys(point.architecture for point in points))

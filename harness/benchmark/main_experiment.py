@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from harness.baselines_run import help_proposals, table_problem
 from harness.benchmark.modnas_method import (
     CONFIG,
+    Choice,
     best_evaluated,
     fit_models,
     read_off,
     refined,
     run_search,
     search_device,
+    short_listed,
 )
 from harness.benchmark.problem import FRONT_SIZE, Problem
-from harness.benchmark.rows import Row
+from harness.benchmark.rows import Fronts, Row
 from modnas import preferences
 from modnas.baselines import get_method
 from modnas.front import FrontPoint
 from modnas.spaces import Architecture
 
-
-@dataclass(frozen=True)
-class Fronts:
-    """What a method found: at most 24 architectures a device.
-
-    `evaluated`: whose errors it was told before it proposed its fronts, for all devices together;
-    `seconds`: its wall-clock time, likewise.
-    """
-
-    by_device: dict[str, list[Architecture]]
-    evaluated: tuple[Architecture, ...]
-    seconds: float
+# Preferences at which the MetaHypernetwork is read before the refinement.
+STARTS = FRONT_SIZE
+# By their names in `modnas.baselines`.
+BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
 
 
 def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
@@ -44,10 +38,21 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
 
     `modnas`: fronts refined on predictions; `modnas-readoff`: as read from the MetaHypernetwork;
     `refinement-only`: the same refinement from random architectures, without a search; `best-evaluated`:
-    neither, only the best of what the surrogate was fitted on.
+    neither, only the best of what the surrogate was fitted on; `modnas+evaluated`: the best of the first's
+    candidates and the last's; `modnas-sotl-ep12`: the part of `modnas` that its accuracies after 12 epochs
+    leave, which stand in for the sum of training losses.
     """
+    return _variants(problem, seed, "active")
+
+
+def randomly_informed(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """The same with evaluated cells drawn at random: each name with `-random` behind it."""
+    return {f"{name}-random": fronts for name, fronts in _variants(problem, seed, "random").items()}
+
+
+def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
     began = time.monotonic()
-    models = fit_models(problem, seed)
+    models = fit_models(problem, seed, choice=choice)
     devices = {name: search_device(problem, models, name) for name in problem.devices}
     fitted = time.monotonic() - began
     search = run_search(
@@ -58,7 +63,7 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
         start = time.monotonic()
         fronts = {name: read(name) for name in problem.devices}
-        return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
+        return Fronts(fronts, tuple(models.evaluated), before + time.monotonic() - start)
 
     generator = torch.Generator().manual_seed(seed)
 
@@ -70,12 +75,21 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     def by_search(name: str) -> list[FrontPoint]:
         return search.front(devices[name].features, STARTS)
 
-    return {
+    found = {
         "modnas": timed(lambda n: refined(problem, models, devices[n], by_search(n)), searched),
         "modnas-readoff": timed(lambda n: read_off(search, devices[n]), searched),
         "refinement-only": timed(lambda n: refined(problem, models, devices[n], random_starts(n)), fitted),
+        "modnas+evaluated": timed(
+            lambda n: refined(problem, models, devices[n], by_search(n), evaluated=True), searched
+        ),
         "best-evaluated": timed(lambda n: best_evaluated(problem, models, devices[n]), fitted),
     }
+    whole = found["modnas"]
+    listed = {n: short_listed(problem, devices[n], front) for n, front in whole.by_device.items()}
+    known = {name: front for name, front in listed.items() if front is not None}
+    if known:
+        found["modnas-sotl-ep12"] = Fronts(known, whole.evaluated, whole.seconds)
+    return found
 
 
 def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
@@ -92,33 +106,12 @@ def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
     return found
 
 
-# Preferences at which the MetaHypernetwork is read before the refinement.
-STARTS = FRONT_SIZE
-
-# By their names in `modnas.baselines`.
-BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
-
 # Each gives the fronts of one or more named methods for one seed.
-METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, baselines]
+METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, randomly_informed, baselines]
 
 
 def run(problem: Problem, seed: int) -> Iterator[Row]:
-    """All methods at one seed. The evaluations of a device's own front are counted, none twice."""
+    """All methods at one seed."""
     for method in METHODS:
         for name, fronts in method(problem, seed).items():
-            for device, front in fronts.by_device.items():
-                if len(front) > FRONT_SIZE:
-                    raise ValueError(f"{name} proposes {len(front)} architectures, not {FRONT_SIZE}")
-                evaluations = len({*fronts.evaluated, *front})
-                for metric, value in problem.judge(device, front).items():
-                    yield Row(
-                        "main",
-                        name,
-                        device,
-                        problem.group(device),
-                        seed,
-                        metric,
-                        value,
-                        evaluations,
-                        fronts.seconds,
-                    )
+            yield from fronts.rows(problem, "main", name, seed)

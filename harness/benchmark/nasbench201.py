@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from harness.benchmark import ablations, main_experiment, predictor_experiment
+from harness.benchmark import ablations, main_experiment, predictor_experiment, three_objectives
+from harness.benchmark.claims import Claim, claims
+from harness.benchmark.plots import write_page
 from harness.benchmark.problem import Problem
 from harness.benchmark.rows import Row
 from harness.errors import UsageError
+from harness.home import write_atomically
 from harness.tables.nasbench201 import load
 
 # Each yields the rows of one seed.
@@ -20,14 +25,24 @@ EXPERIMENTS: dict[str, Callable[[Problem, int], Iterator[Row]]] = {
     "schemes": ablations.schemes,
     "estimators": ablations.estimators,
     "constraints": ablations.constraints,
+    "three-objectives": three_objectives.run,
     "device-fraction": ablations.device_fraction,
 }
 
 
-def run(
-    data: Path, experiment: str, seeds: int, on_row: Callable[[Row], None] = lambda row: None
-) -> list[Row]:
-    """Run an experiment with seeds 0 to `seeds` - 1 and return its rows; `on_row` gets each when it is known.
+@dataclass(frozen=True)
+class Report:
+    """What an experiment gave, and what it says of the paper's claims."""
+
+    experiment: str
+    rows: list[Row]
+    claims: list[Claim]
+
+
+def run(data: Path, experiment: str, seeds: int, out: Path | None = None) -> Report:
+    """Run an experiment with seeds 0 to `seeds` - 1.
+
+    `out`: a folder for `<experiment>.html`, with the plots, and `<experiment>.json`, with the rows.
 
     Raises UsageError for an unknown experiment or when `data` holds no tables.
     """
@@ -37,6 +52,11 @@ def run(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # matrices this small lose more to the hand-over between threads than they gain
     try:
-        return [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
+        rows = [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
     finally:
         torch.set_num_threads(threads)
+    report = Report(experiment, rows, claims(experiment, rows))
+    if out is not None:
+        write_page(out, experiment, rows, report.claims, problem)
+        write_atomically(out / f"{experiment}.json", json.dumps(asdict(report), allow_nan=False))
+    return report

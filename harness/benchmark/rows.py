@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from harness.benchmark.problem import FRONT_SIZE, Problem
+from modnas.spaces import Architecture
+
+# Metric of a search's present front after some epochs: this and their number.
+EPOCH_METRIC = "hypervolume_ratio@"
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,7 @@ class Row:
         evaluations: accuracies of the table that the method has used in all, the front's own included; None
             where no accuracy is involved.
         seconds: wall-clock time of the method for all devices together.
+        cells: the front that the figure is of, as published indices; with the hypervolume's row only.
     """
 
     experiment: str
@@ -31,11 +39,42 @@ class Row:
     value: float
     evaluations: int | None
     seconds: float
+    cells: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """What a method found: at most 24 architectures a device.
+
+    `evaluated`: whose errors it was told before it proposed its fronts, for all devices together;
+    `seconds`: its wall-clock time, likewise.
+    """
+
+    by_device: dict[str, list[Architecture]]
+    evaluated: Sequence[Architecture]
+    seconds: float
+
+    def rows(self, problem: Problem, experiment: str, method: str, seed: int) -> Iterator[Row]:
+        """All figures of all fronts. A device's evaluations include its own front's, none twice.
+
+        Raises ValueError for a front larger than all methods may propose.
+        """
+        for device, front in self.by_device.items():
+            if len(front) > FRONT_SIZE:
+                raise ValueError(f"{method} proposes {len(front)} architectures, not {FRONT_SIZE}")
+            group, evaluations = problem.group(device), len({*self.evaluated, *front})
+            for metric, value in problem.judge(device, front).items():
+                cells = tuple(problem.indices(front)) if metric == "hypervolume_ratio" else ()
+                yield Row(
+                    experiment, method, device, group, seed, metric, value, evaluations, self.seconds, cells
+                )
 
 
 def summary(rows: list[Row]) -> list[tuple[str, str, str, float, float, float, int]]:
-    """(method, metric, group of devices, mean, smallest, largest, figures) over devices and seeds."""
+    """(method, metric, group of devices, mean, smallest, largest, figures) over devices and seeds;
+    rows of single epochs are left out."""
     found = []
+    rows = [row for row in rows if not row.metric.startswith(EPOCH_METRIC)]
     for key in dict.fromkeys((row.method, row.metric, row.group) for row in rows):
         values = [row.value for row in rows if (row.method, row.metric, row.group) == key]
         found.append((*key, sum(values) / len(values), min(values), max(values), len(values)))

@@ -10,16 +10,22 @@ import typer
 
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
-from harness.devices.board import Board
-from harness.devices.install import Say, install, uninstall
+from harness.devices.board import AGENT_PREFIX, Board
+from harness.devices.install import install, uninstall
 from harness.devices.registry import get_profile
+from harness.devices.runtimes import runtime_of
 from harness.errors import UsageError
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def _board(device: str) -> Board:
-    profile = get_profile(device)
+BackendOption = Annotated[
+    str | None, typer.Option("--backend", help="Instead of the profile's: onnxruntime or tvm.")
+]
+
+
+def _board(device: str, backend: str | None = None) -> Board:
+    profile = get_profile(device).changed(backend)
     if profile.ssh is None:
         raise UsageError(f"device {device} is this machine: there is nothing to install or remove")
     return Board(profile)
@@ -31,31 +37,33 @@ def install_agent(
     offline: Annotated[
         bool, typer.Option("--offline", help="Bring the runtime from here; the board needs no network.")
     ] = False,
+    backend: BackendOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Install or upgrade the agent and ONNX Runtime on a board; does nothing when they are there."""
-    tell: Say = say
-    with _board(device) as board:
-        done = install(board, offline, tell)
+    """Install or upgrade the agent and a runtime on a board; does nothing when they are there."""
+    with _board(device, backend) as board:
+        done = install(board, offline, say)
+        name = runtime_of(board.profile.backend).name
     if json_output:
         print_json({"changed": done.changed, **asdict(done.manifest)})
     else:
         how = "installed" if done.changed else "was installed already"
-        say(f"{device}: agent {modnas_agent.__version__}, ONNX Runtime {done.manifest.runtime_version} {how}")
+        say(f"{device}: agent {modnas_agent.__version__}, {name} {done.manifest.runtime_version} {how}")
 
 
 @app.command()
-def status(device: DeviceOption, json_output: JsonOption = False) -> None:
-    """What is installed on a board."""
-    with _board(device) as board:
+def status(device: DeviceOption, backend: BackendOption = None, json_output: JsonOption = False) -> None:
+    """What is installed on a board for a backend."""
+    with _board(device, backend) as board:
         manifest, files = board.manifest(), board.connection.sizes(board.directory)
-    agents = sorted(name for name in files if name.startswith("modnas_agent-"))
+    agents = sorted(name for name in files if name.startswith(AGENT_PREFIX))
     if json_output:
         print_json({"installed": asdict(manifest) if manifest else None, "agents": agents})
     elif manifest is None:
-        say(f"{device}: nothing is installed; modnas-hw agent install --device {device}")
+        say(f"{device}: nothing is installed; {board.install_command}")
     else:
-        say(f"{device}: {manifest.python}, ONNX Runtime {manifest.runtime_version} ({manifest.mode})")
+        name = runtime_of(board.profile.backend).name
+        say(f"{device}: {manifest.python}, {name} {manifest.runtime_version} ({manifest.mode})")
 
 
 @app.command("uninstall")

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.output import JsonOption, print_json, print_table
+from harness.cli.output import JsonOption, print_json, print_table, say
 
 benchmark_app = typer.Typer(
     help="The paper's experiments on published tables.", no_args_is_help=True, rich_markup_mode=None
 )
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
-_EXPERIMENTS = "main, predictor, schemes, estimators, constraints or device-fraction."
+_EXPERIMENTS = "main, predictor, schemes, estimators, constraints, three-objectives or device-fraction."
 ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]
 
@@ -30,17 +30,22 @@ def nasbench201(
     data: DataOption,
     experiment: ExperimentOption = "main",
     seeds: SeedsOption = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the plots and rows.")] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Search on 13 devices and judge on 6 unseen ones, all from tables of 15,625 cells."""
     from harness.benchmark import nasbench201 as benchmark
     from harness.benchmark.rows import summary
 
-    rows = benchmark.run(data, experiment, seeds)
+    report = benchmark.run(data, experiment, seeds, out)
     if json_output:
-        print_json({"rows": [asdict(row) for row in rows]})
+        print_json(asdict(report))
         return
-    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+    print_table(summary(report.rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+    for claim in report.claims:
+        say(f"{claim.verdict}: {claim.text} ({claim.figures})")
+    if out is not None:
+        say(f"plots: {out / experiment}.html")
 
 
 @benchmark_app.command("hat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -28,9 +29,10 @@ def run_fleet(
     seed: int,
     *,
     energy: bool,
+    retry_before: datetime | None = None,
 ) -> list[DeviceStatus]:
     """`Fleet.run` with a table that is drawn again and again on a terminal, and once at the end elsewhere."""
-    fleet = Fleet(targets, space, chosen, store, seed=seed, energy=energy)
+    fleet = Fleet(targets, space, chosen, store, seed=seed, energy=energy, retry_before=retry_before)
     console = Console(file=sys.stderr)
     if console.is_terminal:
         with Live(_table(fleet.statuses), console=console, refresh_per_second=4) as live:

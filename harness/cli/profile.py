@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,10 @@ def profile(
     cooldown_s: Annotated[
         float | None, typer.Option("--cooldown", min=0, help="Seconds of rest before each measurement.")
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Measure again what timed out, crashed or lacked memory."),
+    ] = False,
     seed: SeedOption = 0,
     metrics: Annotated[
         str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
@@ -60,6 +65,7 @@ def profile(
     """Measure architectures on a device; what the store already has is not measured again."""
     sized, wanted = make_space(space, settings), make_metrics(metrics)
     chosen = select_architectures(archs, sized, seed)
+    retry_before = datetime.now(timezone.utc) if retry_failed else None
     with Store() as store:
         profiles = [measurable(name, store) for name in dict.fromkeys(device)]
         targets = [with_options(one, backend, quantize, per_op).rested(cooldown_s) for one in profiles]
@@ -67,14 +73,16 @@ def profile(
         if len(targets) > 1:
             if per_op or sessions > 1:
                 raise UsageError("--per-op and --sessions work with one --device")
-            statuses = run_fleet(targets, sized, chosen, store, seed, energy="energy" in wanted)
+            statuses = run_fleet(
+                targets, sized, chosen, store, seed, energy="energy" in wanted, retry_before=retry_before
+            )
             if json_output:
                 pairs = zip(statuses, models, strict=True)
                 print_json({"devices": [_fleet_entry(one, sized, wanted, model) for one, model in pairs]})
             finish(statuses)
             return
-        asked = {"energy": "energy" in wanted, "per_op": per_op}
-        report = run_profile(targets[0], sized, chosen, store, seed, **asked)
+        asked: dict[str, Any] = {"energy": "energy" in wanted, "per_op": per_op}
+        report = run_profile(targets[0], sized, chosen, store, seed, retry_before=retry_before, **asked)
         compared: list[Repeatability] = []
         for session in range(1, sessions):
             before = report.rows
@@ -110,6 +118,7 @@ def run_profile(
     energy: bool = False,
     per_op: bool = False,
     fresh: bool = False,
+    retry_before: datetime | None = None,
 ) -> ProfileReport:
     """`profile_device` with a progress bar and a closing line."""
     with progress_bar("arch") as bar:
@@ -136,6 +145,7 @@ def run_profile(
                 energy=energy,
                 per_op=per_op,
                 fresh=fresh,
+                retry_before=retry_before,
                 on_start=on_start,
                 on_row=on_row,
             )

@@ -17,6 +17,7 @@ from harness.presets import get_preset
 from harness.profiling import ProfileReport
 from harness.report import write_report
 from harness.runs import Run, RunConfig
+from harness.search_options import SearchOptions
 from harness.search_run import (
     SearchRun,
     fit_predictors,
@@ -27,6 +28,7 @@ from harness.search_run import (
     write_fronts,
 )
 from harness.store import Evaluation, Store
+from harness.surrogate_run import fit_run_surrogate
 from harness.tables.devices import TableDevice, find_device, measurable, table_note, table_origin
 from harness.tables.lookup import check_searchable, look_up
 from harness.verify import verify_device
@@ -42,9 +44,29 @@ def search(
     space: Annotated[str, typer.Option("--space", help="Search space.")] = "nasbench201",
     task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="Sizes and times: quick.")] = "quick",
+    preset: Annotated[
+        str, typer.Option("--preset", help="Sizes and times: quick, small or paper.")
+    ] = "quick",
     name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
     seed: SeedOption = 0,
+    objectives: Annotated[
+        str, typer.Option("--objectives", help="error,latency or error,latency,energy.")
+    ] = "error,latency",
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option("--constraint", help="Below it a metric is good enough: latency=0.2 (0 to 1)."),
+    ] = None,
+    scheme: Annotated[str | None, typer.Option("--scheme", help="mgd, mean, sequential or sample.")] = None,
+    estimator: Annotated[str | None, typer.Option("--estimator", help="reinmax or gdas.")] = None,
+    accuracy: Annotated[
+        str, typer.Option("--accuracy", help="supernet, or surrogate: a model fitted on trained networks.")
+    ] = "supernet",
+    evaluations: Annotated[
+        int, typer.Option("--evaluations", help="Networks trained to fit the surrogate on.")
+    ] = 100,
+    accelerator: Annotated[
+        str, typer.Option("--accelerator", help="Where networks are trained: auto, cpu or cuda.")
+    ] = "auto",
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -54,8 +76,11 @@ def search(
 
     The same command continues a run that was interrupted, and repeats nothing that is done.
     """
+    options = SearchOptions(
+        objectives, tuple(constraint or ()), scheme, estimator, accuracy, evaluations, accelerator
+    )
     with Store() as store:
-        config = _config(devices, space, task, data_dir, preset, seed, store)
+        config = _config(devices, space, task, data_dir, preset, seed, options, store)
         for spec in config.devices:  # before anything is measured anywhere
             target = find_device(spec, store)
             if isinstance(target, TableDevice):
@@ -78,7 +103,14 @@ def search(
 
 
 def _config(
-    devices: str, space: str, task: str, data_dir: Path | None, preset: str, seed: int, store: Store
+    devices: str,
+    space: str,
+    task: str,
+    data_dir: Path | None,
+    preset: str,
+    seed: int,
+    options: SearchOptions,
+    store: Store,
 ) -> RunConfig:
     if space not in space_names():
         raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
@@ -87,13 +119,15 @@ def _config(
     names = [find_device(part.strip(), store).id for part in devices.split(",") if part.strip()]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"--devices {devices}: name at least one device, and each once")
+    settings = get_preset(space, preset)
     return RunConfig(
+        **options.resolve(),
         space=space,
         task=task,
         data_dir=str(data_dir) if data_dir else None,
         devices=tuple(names),
         preset=preset,
-        settings=get_preset(space, preset),
+        settings=settings.model_copy(update={"search": {**settings.search, **options.settings()}}),
         seed=seed,
     )
 
@@ -117,6 +151,21 @@ def _prepare(run: Run, store: Store) -> None:
             for device, figures in devices.items():
                 shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
                 say(f"predictor of {metric} on {device}, held out: {shown}")
+    if run.config.evaluations is not None and not run.has("surrogate.safetensors"):
+        _fit_surrogate(run, sized, store)
+
+
+def _fit_surrogate(run: Run, sized: Space, store: Store) -> None:
+    with progress_bar("network") as bar:
+        total = run.config.evaluations
+        task = bar.add_task("training for the surrogate", total=total, rate="-", note="")
+
+        def on_evaluation(row: Evaluation, now: bool) -> None:
+            bar.advance(task)
+            bar.update(task, rate=f"{1 / row.seconds:.2f}", note=f"error {row.error:.2f} %")
+
+        fit_run_surrogate(run, sized, run.config.make_task(), store, on_evaluation)
+    say(f"accuracy surrogate: fitted on the validation errors of {total} trained networks")
 
 
 def _search(state: SearchRun) -> None:

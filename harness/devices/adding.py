@@ -13,11 +13,13 @@ from pydantic import ValidationError
 from harness.devices.board import Board, describe
 from harness.devices.profile import (
     NAME_PATTERN,
+    BackendOptions,
     DeviceProfile,
     MeasurementPolicy,
     RemoteTransport,
     SshSettings,
 )
+from harness.devices.targets import tvm_target
 from harness.errors import UsageError
 from harness.home import subfolder, write_atomically
 from harness.transport.ssh_address import parse_destination
@@ -67,6 +69,7 @@ def add_board(name: str, settings: SshSettings, force: bool = False) -> Added:
         update={
             "description": describe(inventory),
             "policy": MeasurementPolicy(memory_limit_mb=limit_mb),
+            "options": BackendOptions(target=tvm_target(inventory)),
         }
     )
     written = profile.model_dump(exclude_defaults=True)

@@ -3,8 +3,8 @@
 The agent's folder (`SshSettings.directory`) holds
 
 modnas_agent-<hash>.pyz  the agent, named by its content: a host that has another one brings its own
-install.json             what `agent install` did, see `Manifest`
-runtime-<hash>/          the runtime, when it was installed by us
+install-<backend>.json   what `agent install` did for a backend, see `Manifest`
+runtime-<backend>-<hash>/  the backend's runtime, when it was installed by us
 artifacts/, journal/, agent.lock   what the agent works with
 """
 
@@ -21,11 +21,13 @@ from modnas_agent.protocol import Frame
 from harness.agent_archive import archive_bytes
 from harness.devices.profile import DeviceProfile, SshSettings
 from harness.errors import DeviceUnavailableError
+from harness.transport.base import host_name
 from harness.transport.ssh import SshTransport
 from harness.transport.ssh_address import resolve
 from harness.transport.ssh_connection import SshConnection
 
-MANIFEST = "install.json"
+AGENT_PREFIX = "modnas_agent-"
+MANIFEST_PREFIX = "install-"
 MINIMUM_PYTHON = (3, 8)
 # The interpreters looked for, in order; the plain name first, because that is the one with packages.
 _CANDIDATES = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)), "python")
@@ -36,6 +38,8 @@ _ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.
 IDLE_S = 600
 # Also set by the agent for its workers; here it covers everything else that runs on the board.
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+# A service of the user's: it lives on when the session ends, and its slice may have limits.
+_SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modnas-agent.slice --"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Board:
         self.settings = profile.ssh or SshSettings()
         self.directory = self.settings.directory
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
+        self._python: Interpreter | None = None
 
     def __enter__(self) -> Board:
         return self
@@ -79,11 +84,16 @@ class Board:
         self.connection.close()
 
     def find_python(self) -> Interpreter:
-        """The interpreter that the profile names, or the first that is new enough.
+        """The interpreter that the profile names, or the first that is new enough; looked for once.
 
         Raises:
             DeviceUnavailableError: there is none.
         """
+        if self._python is None:
+            self._python = self._search_python()
+        return self._python
+
+    def _search_python(self) -> Interpreter:
         names = (self.settings.python,) if self.settings.python else _CANDIDATES
         tries = "; ".join(f"{shlex.quote(name)} -c {shlex.quote(_ABOUT)} 2>/dev/null" for name in names)
         done = self.connection.run(f"sh -c {shlex.quote(tries + '; true')}")
@@ -105,9 +115,18 @@ class Board:
             "sudo apt-get install python3"
         )
 
+    @property
+    def _manifest_path(self) -> str:
+        return f"{self.directory}/{MANIFEST_PREFIX}{self.profile.backend}.json"
+
+    @property
+    def install_command(self) -> str:
+        """The command that installs the backend's runtime."""
+        return install_command(self.profile)
+
     def manifest(self) -> Manifest | None:
-        """What is installed, or None; a manifest that cannot be understood is as good as none."""
-        content = self.connection.read(f"{self.directory}/{MANIFEST}")
+        """What is installed for the profile's backend; one that cannot be understood is as good as none."""
+        content = self.connection.read(self._manifest_path)
         try:
             return None if content is None else Manifest(**json.loads(content))
         except (ValueError, TypeError):
@@ -115,12 +134,12 @@ class Board:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Record an installation."""
-        self.connection.write(f"{self.directory}/{MANIFEST}", json.dumps(asdict(manifest)).encode())
+        self.connection.write(self._manifest_path, json.dumps(asdict(manifest)).encode())
 
     @property
     def archive_path(self) -> str:
         """Where this host's agent belongs on the board."""
-        return f"{self.directory}/modnas_agent-{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
+        return f"{self.directory}/{AGENT_PREFIX}{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
 
     def has_archive(self) -> bool:
         """Whether this host's agent is on the board."""
@@ -178,9 +197,10 @@ class Board:
         else:
             python, packages = self.find_python().path, None
         archive = self.bring_archive()
-        serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S))
+        serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S), "--host", host_name())
         command = self.python_command(python, archive, *serve, packages=packages)
-        return SshTransport(self.connection, f"exec {command}", self.directory)
+        under = f"{_SYSTEMD} " if self.settings.systemd else ""
+        return SshTransport(self.connection, f"exec {under}{command}", self.directory)
 
 
 def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
@@ -191,6 +211,12 @@ def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
     except BaseException:
         board.connection.close()
         raise
+
+
+def install_command(profile: DeviceProfile) -> str:
+    """The command that installs the runtime of a profile's backend on its board."""
+    backend = "" if profile.backend == "onnxruntime" else f" --backend {profile.backend}"
+    return f"modnas-hw agent install --device {profile.name}{backend}"
 
 
 def _interpreter(line: str) -> Interpreter:

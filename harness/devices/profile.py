@@ -82,6 +82,7 @@ class SshSettings(_Strict):
     `jump`: hosts to go through, `user@host:port`, several separated by commas.
     `python`: interpreter on the board; without it the one the agent was installed with, or any that fits.
     `directory`: the agent's folder, relative to the user's home there.
+    `systemd`: start the agent under the user's systemd there, in `modnas-agent.slice`.
     `reconnect_s`: for how long after its last sign of life a board may be silent before it is given up.
     """
 
@@ -93,6 +94,7 @@ class SshSettings(_Strict):
     jump: str | None = None
     python: str | None = None
     directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")] = ".modnas-agent"
+    systemd: bool = False
     reconnect_s: Annotated[float, Field(ge=0)] = 26.0
 
 

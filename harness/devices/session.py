@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
-from harness.devices.board import start_agent
+from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
@@ -128,7 +128,7 @@ class DeviceSession:
         except DeviceUnavailableError as error:
             if self.profile.ssh is None or "answers runtime" not in str(error):
                 raise
-            mend = f"modnas-hw agent install --device {self.profile.name}"
+            mend = install_command(self.profile)
             raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
         if wanted is not None and isinstance(offered, list) and wanted not in offered:

@@ -8,16 +8,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.devices.runtimes import Runtime, WheelFile
 from harness.errors import DeviceUnavailableError
 from harness.home import subfolder
 from harness.store import content_key
 
-# What the agent's ONNX Runtime backend imports.
-REQUIREMENTS = ("onnxruntime>=1.17", "numpy>=1.21")
 DOWNLOAD_S = 600.0
 # Oldest glibc that manylinux wheels are built for nowadays.
 _OLDEST_GLIBC = 17
@@ -40,46 +40,65 @@ class BoardPlatform:
         if self.libc[0] != "glibc" or match is None:
             raise DeviceUnavailableError(
                 f"there are no wheels for a board with {self.libc[0] or 'an unknown C library'}; install "
-                "ONNX Runtime there from its distribution and name that Python in the profile"
+                "the runtime there from its distribution and name that Python in the profile"
             )
         tags = [f"manylinux_2_{n}_{self.machine}" for n in range(int(match[1]), _OLDEST_GLIBC - 1, -1)]
         return [*tags, f"manylinux2014_{self.machine}"]
 
 
-def runtime_archive(platform: BoardPlatform) -> Path:
-    """A .tar.gz of the runtime's packages for a platform; kept, so that a second board costs no download.
+def runtime_archive(platform: BoardPlatform, runtime: Runtime) -> Path:
+    """A .tar.gz of the runtime's packages and files; kept, so that a second board costs no download.
 
     Raises:
         DeviceUnavailableError: no wheels fit, or they cannot be fetched.
     """
-    tags = platform.tags()
-    key = content_key({"platform": str(platform), "requirements": list(REQUIREMENTS)})[:16]
+    key = content_key({"platform": str(platform), **runtime.identity})[:16]
     path = subfolder("wheels") / f"runtime-{key}.tar.gz"
     if path.exists():
         return path
+    extra = [runtime_file(platform, file) for file in runtime.files]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         target = Path(folder) / "packages"
-        _pip_install(platform, tags, target)
+        _pip(platform, "install", "--no-compile", f"--target={target}", *runtime.requirements)
+        shutil.rmtree(target / "bin", ignore_errors=True)
         partial = Path(folder) / path.name
         with tarfile.open(partial, "w:gz", compresslevel=1) as archive:
-            for entry in sorted(target.iterdir()):
+            for entry in [*sorted(target.iterdir()), *extra]:
                 archive.add(entry, entry.name)
         partial.replace(path)
     return path
 
 
-def _pip_install(platform: BoardPlatform, tags: list[str], target: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--only-binary=:all:", "--no-compile", f"--target={target}"]
-    command += ["--implementation=cp", f"--python-version={platform.python[0]}.{platform.python[1]}"]
-    command += [f"--platform={tag}" for tag in tags]
+def runtime_file(platform: BoardPlatform, file: WheelFile) -> Path:
+    """One file out of a package's wheel for a platform; kept, the wheel is not.
+
+    Raises:
+        DeviceUnavailableError: no wheel fits, or it cannot be fetched.
+    """
+    key = content_key({"platform": str(platform), "file": [file.requirement, file.path]})[:16]
+    path = subfolder("wheels") / f"file-{key}" / Path(file.path).name
+    if path.exists():
+        return path
+    path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        _pip(platform, "download", "--no-deps", f"--dest={folder}", file.requirement)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            Path(wheel.extract(file.path, folder)).replace(path)
+    return path
+
+
+def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:
+    """Have pip fetch wheels for another machine."""
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check"]
+    command += ["--only-binary=:all:", "--implementation=cp"]
+    command += [f"--python-version={platform.python[0]}.{platform.python[1]}"]
+    command += [f"--platform={tag}" for tag in platform.tags()]
     try:
         done = subprocess.run(
-            [*command, *REQUIREMENTS], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
+            [*command, *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise DeviceUnavailableError(f"fetching wheels for {platform} took too long") from error
     if done.returncode != 0:
         said = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise DeviceUnavailableError(f"no wheels of ONNX Runtime for {platform}: {said}")
-    shutil.rmtree(target / "bin", ignore_errors=True)
+        raise DeviceUnavailableError(f"no wheels for {platform}: {said}")

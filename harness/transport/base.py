@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +11,11 @@ from typing import Any, Protocol
 from harness.errors import DeviceUnavailableError
 
 Frame = dict[str, Any]
+
+
+def host_name() -> str:
+    """Who measures, `user@machine`: told to others who wait for the same board."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 class TransportClosedError(DeviceUnavailableError):

@@ -16,7 +16,7 @@ from typing import Any
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import UsageError
-from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError, host_name
 
 # How long an agent may take to end after its input is closed before it is killed.
 GRACE_S = 5.0
@@ -33,7 +33,7 @@ class ChildTransport:
         self._log = root / "agent.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(archive), "serve", "--root", str(root)],
+                [sys.executable, str(archive), "serve", "--root", str(root), "--host", host_name()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -100,11 +101,34 @@ class _Wire:
 
 
 def _socket(address: Address, timeout_s: float) -> socket.socket:
+    if address.command is not None:
+        return _CommandSocket(address.command)
     link = socket.create_connection((address.host, address.port), timeout_s)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LINK_TIMEOUT_S * 1000))
     return link
+
+
+class _CommandSocket(socket.socket):
+    """A socket whose other end is the input and output of a shell command, which ends with it."""
+
+    def __init__(self, command: str) -> None:
+        ours, theirs = socket.socketpair()
+        super().__init__(fileno=ours.detach())
+        with theirs:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us, who then close the socket
+            )
+        threading.Thread(target=self._process.wait, daemon=True).start()  # nobody else takes leave of it
+
+    def close(self) -> None:
+        super().close()
+        self._process.terminate()
 
 
 def _channel(client: paramiko.SSHClient, address: Address, timeout_s: float) -> paramiko.Channel:
@@ -193,6 +217,8 @@ def explain(address: Address, error: Exception) -> DeviceUnavailableError:
         )
     elif isinstance(error, TimeoutError):
         text = f"{address.host} does not answer; see whether the board is switched on and connected"
+    elif address.command is not None and not isinstance(error, TimeoutError):
+        text = f"the ProxyCommand to {address} leads to no SSH server; try it by hand: {address.command}"
     elif "protocol banner" in str(error):
         text = f"port {address.port} of {address.host} is open, but no SSH server answers there"
     else:

@@ -20,7 +20,8 @@ from harness.transport.ssh_address import Address
 from harness.transport.ssh_client import close, connect, time_limit
 
 COMMAND_S = 20.0
-CLOSE_S = 5.0
+# A goodbye that a dead link keeps waiting; it goes on in the background.
+CLOSE_S = 2.0
 # The slowest link worth using; what a transfer may take follows from its size.
 SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
@@ -158,23 +159,28 @@ class SshConnection:
             sftp.remove(path)
 
     def write(self, path: str, content: bytes | Path) -> None:
-        """Replace a file as a whole: it is there complete, or not at all."""
+        """Replace a file as a whole: it is there complete, or not at all.
+
+        What a lost connection left of an earlier attempt is continued. Whether the content is right is for
+        the board to find out, by its sha256.
+        """
         data = content.read_bytes() if isinstance(content, Path) else content
         partial = f"{path}.{hashlib.sha256(data).hexdigest()[:8]}.part"
         sftp = self.sftp
         seconds = COMMAND_S + len(data) / SLOWEST_BYTES_PER_S
         with self.limit(seconds, f"uploading {posixpath.basename(path)}"), self._writing(path):
             try:
-                with sftp.open(partial, "wb") as file:
+                with sftp.open(partial, "ab") as file:
                     file.set_pipelined(True)
-                    for start in range(0, len(data), CHUNK_BYTES):
+                    for start in range(file.stat().st_size or 0, len(data), CHUNK_BYTES):
                         file.write(data[start : start + CHUNK_BYTES])
                 if sftp.stat(partial).st_size != len(data):
                     raise OSError("it is not complete")
                 sftp.posix_rename(partial, path)
             except OSError:
-                with suppress(OSError):
-                    sftp.remove(partial)
+                if self.active:
+                    with suppress(OSError):
+                        sftp.remove(partial)
                 raise
 
     @contextmanager

@@ -85,9 +85,9 @@ def greedy(decoder: Decoder, source: Tensor, limit: int) -> list[list[int]]:
     `source`: (batch, length), padded.
     """
     cache = decoder.start(source)
-    tokens = torch.full((len(source),), BEGIN)
+    tokens = torch.full((len(source),), BEGIN, device=source.device)
     rows: list[Tensor] = []
-    ended = torch.zeros(len(source), dtype=torch.bool)
+    ended = torch.zeros_like(tokens, dtype=torch.bool)
     while len(rows) < limit and not ended.all():
         scores, cache = decoder.step(tokens, cache)
         tokens = scores.argmax(1)
@@ -111,10 +111,10 @@ def beam_search(
     """
     cache = decoder.start(source.unsqueeze(0))
     prefixes: list[list[int]] = [[]]
-    totals = torch.zeros(1)
+    totals = torch.zeros(1, device=source.device)
     best: tuple[float, list[int]] = (-math.inf, [])
     for n in range(1, limit + 1):
-        last = torch.tensor([prefix[-1] if prefix else BEGIN for prefix in prefixes])
+        last = torch.tensor([prefix[-1] if prefix else BEGIN for prefix in prefixes], device=source.device)
         scores, cache = decoder.step(last, cache)
         added = totals.unsqueeze(1) + scores.log_softmax(1)
         penalty = ((5 + n) / 6) ** length_penalty

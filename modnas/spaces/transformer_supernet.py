@@ -66,7 +66,7 @@ class TransformerSupernetwork(Supernetwork):
             bounds = [0, *(size for size in reversed(sizes) if size <= width)]
             weights = row.cumsum(0).flip(0)[: len(bounds) - 1]
             return weights.repeat_interleave(
-                torch.tensor([high - low for low, high in itertools.pairwise(bounds)])
+                torch.tensor([high - low for low, high in itertools.pairwise(bounds)], device=row.device)
             )
 
         def mixes(table: Tensor, options: Sequence[int]) -> list[Mix]:

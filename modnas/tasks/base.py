@@ -111,6 +111,10 @@ class Task:
                 inputs = self.augmentation(inputs, generator)
             yield Split(inputs, data.targets[chosen])
 
+    def judged_on_valid(self) -> Task:
+        """The same task with `valid` in place of `test`."""
+        return replace(self, test=self.valid)
+
     def resized(self, side: int) -> Task:
         """The same task with its images scaled bilinearly to `side` x `side` pixels."""
 

@@ -62,6 +62,9 @@ class AnyTask(Protocol):
     def test_error(self, network: nn.Module) -> float:
         """Error on `test` in percent, 0 to 100, lower is better; the network is on the task's device."""
 
+    def judged_on_valid(self) -> AnyTask:
+        """The same task with `valid` in place of `test`, for what must not look at the latter."""
+
     def resized(self, side: int) -> AnyTask:
         """The same task with images of `side` x `side` pixels. Raises TaskError where there are none."""
 

@@ -180,6 +180,10 @@ class TranslationTask:
         pairs = self.split(split).pairs
         return bleu([pair.source for pair in pairs], pairs)
 
+    def judged_on_valid(self) -> TranslationTask:
+        """The same task with `valid` in place of `test`."""
+        return replace(self, test=self.valid)
+
     def resized(self, side: int) -> TranslationTask:
         """There are no images: raises TaskError."""
         raise TaskError(f"{self.name}: sentences cannot be scaled to {side} pixels; take out task_side")

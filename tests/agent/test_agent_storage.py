@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +46,57 @@ def test_the_journal_takes_any_id_and_leaves_nothing_half_written(tmp_path: Path
 
 
 def test_the_lock_tells_its_holder(tmp_path: Path) -> None:
-    first, second = BoardLock(tmp_path / "lock"), BoardLock(tmp_path / "lock")
+    first, second = BoardLock(tmp_path / "lock", "ada@desk"), BoardLock(tmp_path / "lock")
     assert second.holder() is None
-    assert first.acquire("a") and not second.acquire("b")
+    assert first.acquire("a", 60.0) and not second.acquire("b", 60.0)
     holder = second.holder()
-    assert holder is not None and (holder["pid"], holder["id"]) == (os.getpid(), "a")
+    assert holder is not None
+    assert (holder["pid"], holder["id"], holder["host"]) == (os.getpid(), "a", "ada@desk")
     first.release()
-    assert second.holder() is None and second.acquire("b")
+    assert second.holder() is None and second.acquire("b", 60.0)
     second.release()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from modnas_agent.lock import BoardLock
+assert BoardLock(Path(sys.argv[1]), "eve@lap").acquire("x", float(sys.argv[2]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def hold(path: Path, lease_s: float) -> subprocess.Popen[bytes]:
+    """Another process that takes the lock and never lets go of it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), str(lease_s)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"held\n"
+    return process
+
+
+def test_a_holder_that_hangs_loses_the_lock_when_its_lease_is_over(tmp_path: Path) -> None:
+    lock = BoardLock(tmp_path / "lock")
+    with hold(tmp_path / "lock", 0.5) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        assert not lock.evict() and not lock.acquire("b", 60.0), "its lease runs"
+        deadline = time.monotonic() + 20
+        while not lock.evict() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.wait(20) == -signal.SIGKILL
+        assert lock.acquire("b", 60.0)
+        lock.release()
+
+
+def test_nobody_is_ended_for_a_lease_that_runs_or_that_is_not_theirs(tmp_path: Path) -> None:
+    lock, other = BoardLock(tmp_path / "lock"), tmp_path / "other"
+    with hold(tmp_path / "lock", 60.0) as holder, hold(other, 60.0) as bystander:
+        assert not lock.evict()
+        content = json.loads((tmp_path / "lock").read_text())
+        # Expired, but the number is that of a process which does not have the lock: reused, say.
+        (tmp_path / "lock").write_text(json.dumps({**content, "expires_s": 0.0, "pid": bystander.pid}))
+        assert not lock.evict()
+        assert holder.poll() is None and bystander.poll() is None
+        holder.kill()
+        bystander.kill()

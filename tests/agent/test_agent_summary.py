@@ -29,7 +29,8 @@ def test_a_good_measurement_has_no_warnings() -> None:
     ("change", "says"),
     [
         ({"series": series([1.0] * 20, "time", Interval(0.9, 1.1, 20.0))}, "10.00% instead of 1.00%"),
-        ({"series": series([1.0] * 3, "time", None)}, "too few samples (3)"),
+        ({"series": series([1.0] * 3, "time", None)}, "3 samples are too few"),
+        ({"series": series([1.0, 2.0] * 2000, "time", None)}, "4000 samples that rise and fall together"),
         ({"series": series([1.0] * 10 + [1.05] * 10)}, "+5.00%"),
         ({"warmup": QUIET._replace(stable=False)}, "warm-up"),
         ({"after": {"competing_load": 0.4}}, "40%"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from harness.devices.profile import DeviceProfile, ProfileError, SshSettings, load_profile
 from harness.devices.registry import get_profile
 from harness.errors import UsageError
+from harness.transport import ssh_config
 from harness.transport.ssh_address import Address, parse_destination, resolve
 
 CONFIG = """
@@ -29,19 +31,25 @@ Host inner
     IdentitiesOnly yes
 
 Host odd
-    ProxyCommand nc %h %p
+    ProxyCommand nc %h %p %r 100%%
 
 Host direct
     ProxyJump none
 """
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=["OpenSSH", "paramiko"])
+def config(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration, read by OpenSSH or without it."""
+    if request.param == "paramiko":
+        monkeypatch.setattr(ssh_config.shutil, "which", lambda _: None)
+    elif shutil.which("ssh") is None:
+        pytest.skip("OpenSSH's client is not installed")
     monkeypatch.setenv("HOME", str(tmp_path))
     path = tmp_path / ".ssh" / "config"
     path.parent.mkdir()
-    path.write_text(CONFIG)
+    # OpenSSH takes `~` for the home in the passwd file, whatever HOME says.
+    path.write_text(CONFIG.replace("~/.ssh/boards", str(path.parent / "boards")))
     return path
 
 
@@ -76,12 +84,39 @@ def test_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("config")
-def test_what_is_not_supported_is_said() -> None:
-    with pytest.raises(UsageError, match=r"ProxyCommand for odd .* use ProxyJump"):
-        resolve("odd", SshSettings())
+def test_proxy_command_knows_where_to_go() -> None:
+    found = resolve("odd", SshSettings(user="o'neill", port=2222))
+    # paramiko has put the configuration's own values in their places already.
+    expected = {"nc odd 2222 'o'\"'\"'neill' 100%", f"nc odd 22 {getpass.getuser()} 100%"}
+    assert found.command in expected
+    assert resolve("odd", SshSettings(jump="gate")).command is None, "the profile's way wins"
+    assert resolve("direct", SshSettings()).command is None
+
+
+def test_way_to_a_jump_host(config: Path) -> None:
+    config.write_text("Host a\n ProxyJump b,c\nHost b\n ProxyJump d\nHost c\n ProxyJump e\n")
+    assert [hop.host for hop in resolve("a", SshSettings()).jumps] == ["d", "b", "c"]
+    config.write_text("Host a\n ProxyJump b\nHost b\n ProxyJump a\n")
+    with pytest.raises(UsageError, match="jump host of itself"):
+        resolve("a", SshSettings())
+
+
+def test_what_cannot_be_used_is_said(config: Path) -> None:
     assert resolve("direct", SshSettings()).jumps == ()
     with pytest.raises(UsageError, match="identity file /none does not exist"):
         resolve("direct", SshSettings(identity_file="/none"))
+    config.write_bytes(b"Host \xff\xfe\n Port many\n\x00")
+    with pytest.raises(UsageError, match=r"\.ssh/config cannot be used: "):
+        resolve("direct", SshSettings())
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
+def test_included_files_count(tmp_path: Path) -> None:
+    (tmp_path / "boards").write_text("Host pi\n HostName 192.0.2.9\n Port 2200\n")
+    path = tmp_path / "config"
+    path.write_text(f"Include {tmp_path}/boards\nHost *\n User ada\n")
+    found = resolve("pi", SshSettings(), path)
+    assert str(found) == "ada@192.0.2.9:2200" and found.identity_files == ()
 
 
 @pytest.mark.parametrize(

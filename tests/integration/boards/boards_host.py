@@ -10,16 +10,20 @@ from typing import Any
 from boards_keys import Endpoint
 from modnas_agent.protocol import PROTOCOL_VERSION
 
+#: Whom it measures for, as it says itself.
+NAME = "eve@laptop"
+
 
 class OtherHost:
     """Speaks to an agent that it starts on the board from an archive that is there already."""
 
     def __init__(self, endpoint: Endpoint, archive: str, directory: str) -> None:
+        serve = f"python3 {archive} serve --root {directory} --host {NAME}"
         options = ["BatchMode=yes", f"UserKnownHostsFile={endpoint.known_hosts}"]
         self.process = subprocess.Popen(
             ["ssh", "-F", "none", "-i", endpoint.identity_file, "-p", str(endpoint.port)]
             + [part for option in options for part in ("-o", option)]
-            + [f"{endpoint.user}@{endpoint.host}", f"python3 {archive} serve --root {directory}"],
+            + [f"{endpoint.user}@{endpoint.host}", serve],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
-from boards_namespace import QEMU_REGISTRATION, NamespaceBoard
+from boards_namespace import NamespaceBoard
 
 MakeBoard = Callable[..., NamespaceBoard]
 
@@ -57,10 +57,8 @@ def make_board(tmp_path_factory: pytest.TempPathFactory, can_make_namespaces: No
     """Makes boards of kind (b) that end with the test."""
     made: list[NamespaceBoard] = []
 
-    def make(with_runtime: bool = True, emulated: bool = False) -> NamespaceBoard:
-        if emulated and not QEMU_REGISTRATION.exists():
-            pytest.skip("emulated boards need qemu-user-static")
-        made.append(NamespaceBoard(tmp_path_factory.mktemp("board"), with_runtime, emulated))
+    def make(with_runtime: bool = True) -> NamespaceBoard:
+        made.append(NamespaceBoard(tmp_path_factory.mktemp("board"), with_runtime))
         return made[-1]
 
     yield make

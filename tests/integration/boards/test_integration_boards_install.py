@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import _ctypes
 import base64
 import hashlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
 
 from harness.cli import main
+from harness.devices import runtime_install
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 #: Policies as in the profile of a quick device: the guide's own would take longer than a test may.
@@ -49,7 +53,11 @@ def board_files(board: NamespaceBoard) -> str:
 
 @pytest.mark.slow
 def test_the_guide_followed_by_the_letter(
-    make_board: Callable[..., NamespaceBoard], run: Run, no_ssh_of_the_user: Path, tmp_path: Path
+    make_board: Callable[..., NamespaceBoard],
+    run: Run,
+    no_ssh_of_the_user: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     board = make_board(with_runtime=False)
     (no_ssh_of_the_user / ".ssh/config").write_text(
@@ -74,7 +82,9 @@ def test_the_guide_followed_by_the_letter(
     assert "installed" in run(commands[2])
     began = time.monotonic()
     assert "was installed already" in run(commands[3])
-    assert time.monotonic() - began < 3.0, "a second install is a no-op"
+    again_s = time.monotonic() - began
+    record_property("again_s", again_s)
+    assert again_s < 3.0, "a second install is a no-op"
     assert "offline" in run(commands[4])
     assert run(commands[5]).count("ok  ") == 5
     assert "measured 3" in run(commands[6])
@@ -111,8 +121,7 @@ def test_what_a_board_lacks_is_named(
     before = board_files(board)
     read = run("agent install --device bare --offline", code=3)
     assert re.search(expected, read.strip().splitlines()[-1]), read
-    left = set(board_files(board).splitlines()) - set(before.splitlines())
-    assert not [path for path in left if "runtime" in path or path.endswith((".part", "install.json"))]
+    assert board_files(board) == before, "nothing is left behind"
 
 
 def test_too_little_space_is_named(
@@ -125,16 +134,16 @@ def test_too_little_space_is_named(
     assert re.search(r"has \d+ MB free, the runtime needs \d+", read), read
 
 
-def make_wheel(folder: Path, name: str, version: str) -> None:
+def make_wheel(folder: Path, name: str, release: str, module: str | None = None) -> None:
     """A wheel with one module that knows its version."""
-    info = f"{name}-{version}.dist-info"
+    info = f"{name}-{release}.dist-info"
     files = {
-        f"{name}/__init__.py": f"__version__ = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{module or name}/__init__.py": f"__version__ = {release!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
         for path, content in files.items():
             digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
             record += f"{path},sha256={digest},{len(content)}\n"
@@ -162,6 +171,33 @@ def test_install_from_the_boards_own_index(tmp_path: Path, run: Run, can_make_lo
         run("agent uninstall --device online")
         assert not any(board.directory.iterdir())
         assert "nothing was installed" in run("agent uninstall --device online")
+    finally:
+        board.stop()
+
+
+@pytest.mark.slow
+def test_tvm_from_the_boards_own_index(
+    tmp_path: Path, run: Run, can_make_loopback: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package comes from the index, the library that no index has by itself comes from here."""
+    pytest.importorskip("tvm_ffi")
+    index = tmp_path / "index"
+    index.mkdir()
+    make_wheel(index, "apache_tvm_ffi", version("apache-tvm-ffi"), "tvm_ffi")
+    make_wheel(index, "numpy", "9.9.9")
+    library = tmp_path / "libtvm_runtime.so"
+    shutil.copy(_ctypes.__file__, library)  # anything that can be loaded
+    monkeypatch.setattr(runtime_install, "runtime_file", lambda platform, file: library)
+    board = LoopbackBoard(tmp_path / "board", f"SetEnv PIP_NO_INDEX=1 PIP_FIND_LINKS={index}\n")
+    try:
+        python = getattr(sys, "_base_executable", sys.executable)
+        board.endpoint.write_profile(tmp_path / "home", "online", python=python)
+        expected = f"TVM's runtime ffi {version('apache-tvm-ffi')}"
+        assert f"{expected} installed" in run("agent install --device online --backend tvm")
+        assert f"{expected} (venv)" in run("agent status --device online --backend tvm")
+        assert "nothing is installed" in run("agent status --device online"), "that is another backend"
+        (brought,) = (board.directory / "agent").glob("runtime-tvm-*/files/*")
+        assert brought.read_bytes() == library.read_bytes()
     finally:
         board.stop()
 

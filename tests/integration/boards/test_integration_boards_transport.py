@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boards_keys import Endpoint, make_key
 from boards_loopback import LoopbackBoard
+from modnas_agent.protocol import PROTOCOL_VERSION
 
 from harness.devices.board import Board
 from harness.devices.profile import DeviceProfile
@@ -26,11 +29,18 @@ def profile(endpoint: Endpoint, **changes: Any) -> DeviceProfile:
     return DeviceProfile.model_validate(endpoint.profile("board", **changes))
 
 
+def bare_refusal(endpoint: Endpoint, **changes: Any) -> str:
+    """The same on a board that had nothing of ours, and has nothing afterwards."""
+    text = refusal(endpoint, **changes)
+    assert not Path(str(endpoint.extra["directory"])).exists(), "nothing is left behind"
+    return text
+
+
 def refusal(endpoint: Endpoint, **changes: Any) -> str:
     """What the user reads when the board cannot be had: one line."""
     with pytest.raises(DeviceUnavailableError) as caught, DeviceSession(profile(endpoint, **changes)):
         pass
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and caught.value.exit_code == 3
     return str(caught.value)
 
 
@@ -58,7 +68,7 @@ def test_unknown_host_key_is_refused_and_the_command_accepts_it(
     loopback: LoopbackBoard, tmp_path: Path
 ) -> None:
     known = tmp_path / "known hosts"
-    text = refusal(loopback.endpoint, known_hosts=str(known))
+    text = bare_refusal(loopback.endpoint, known_hosts=str(known))
     assert "SHA256:" in text
     match = re.search(r"accept it with: (echo .*)$", text)
     assert match is not None
@@ -73,7 +83,7 @@ def test_changed_host_key_is_refused_and_the_command_forgets_the_old_one(
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text().split()
     known = tmp_path / "known"
     known.write_text(f"[127.0.0.1]:{loopback.port} {other[0]} {other[1]}\n")
-    text = refusal(loopback.endpoint, known_hosts=str(known))
+    text = bare_refusal(loopback.endpoint, known_hosts=str(known))
     assert "has changed" in text and text.count("SHA256:") == 2
     match = re.search(r"forget the old key with: (ssh-keygen .*)$", text)
     assert match is not None
@@ -91,13 +101,12 @@ def test_changed_host_key_is_refused_and_the_command_forgets_the_old_one(
     ],
 )
 def test_wrong_settings_are_named(loopback: LoopbackBoard, changes: dict[str, Any], expected: str) -> None:
-    assert re.search(expected, refusal(loopback.endpoint, **changes))
-    assert not (loopback.directory / "agent").exists(), "nothing is left behind"
+    assert re.search(expected, bare_refusal(loopback.endpoint, **changes))
 
 
 def test_refused_key(loopback: LoopbackBoard, tmp_path: Path) -> None:
     stranger = make_key(tmp_path / "stranger")
-    text = refusal(loopback.endpoint, identity_file=str(stranger))
+    text = bare_refusal(loopback.endpoint, identity_file=str(stranger))
     assert str(stranger) in text and "ssh-copy-id" in text
 
 
@@ -140,6 +149,30 @@ def test_jump_hosts(loopback: LoopbackBoard) -> None:
     assert "jump" not in refusal(loopback.endpoint, jump=here, host="127.0.0.2", port=1)
 
 
+def test_proxy_command(loopback: LoopbackBoard, no_ssh_of_the_user: Path, tmp_path: Path) -> None:
+    relay = tmp_path / "relay.py"
+    relay.write_text(
+        "import os, pathlib, socket, sys, threading\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "link = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+        "def back():\n"
+        "    while data := link.recv(65536): os.write(1, data)\n"
+        "threading.Thread(target=back).start()\n"
+        "while data := os.read(0, 65536): link.sendall(data)\n"
+    )
+    config = no_ssh_of_the_user / ".ssh/config"
+    config.write_text(f"Host pi\n HostName 127.0.0.1\n ProxyCommand {sys.executable} {relay} %h %p\n")
+    with DeviceSession(profile(loopback.endpoint, host="pi")) as session:
+        assert session.client.ping()["event"] == "pong"
+    command = Path("/proc") / (tmp_path / "pid").read_text()
+    deadline = time.monotonic() + 10
+    while command.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not command.exists(), "the command ends with the connection"
+    config.write_text("Host pi\n ProxyCommand /nonexistent/way %h\n")
+    assert "the ProxyCommand to" in refusal(loopback.endpoint, host="pi")
+
+
 def test_banner_and_talkative_shell_do_no_harm(loopback: LoopbackBoard) -> None:
     loopback.stop()
     folder = loopback.folder
@@ -180,6 +213,38 @@ def test_endless_garbage_is_named(loopback: LoopbackBoard) -> None:
     mad.write_text(f'#!/bin/sh\ncase "$*" in *serve*) exec yes garbage;; esac\nexec {python} "$@"\n')
     mad.chmod(0o755)
     assert "no frame of the agent: not JSON" in refusal(loopback.endpoint, python=str(mad))
-    mad.write_text(mad.read_text().replace("yes garbage", "head -c 3000000 /dev/zero"))
-    text = refusal(loopback.endpoint, python=str(mad))
-    assert re.search("frame of more than 1048576 bytes|ended", text)
+
+
+def test_agent_under_systemd(tmp_path: Path, can_make_loopback: None) -> None:
+    """With a stand-in for systemd-run, which notes how it is called and goes on with the rest."""
+    stand_in = tmp_path / "bin/systemd-run"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -- ]; do echo "$1" >> {tmp_path}/called; shift; done\nshift\nexec "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    board = LoopbackBoard(tmp_path / "board", f"SetEnv PATH={stand_in.parent}:/usr/bin:/bin\n")
+    try:
+        with DeviceSession(profile(board.endpoint, systemd=True)) as session:
+            assert session.client.ping()["event"] == "pong"
+    finally:
+        board.stop()
+    assert {"--user", "--pipe", "--slice=modnas-agent.slice"} <= set(
+        (tmp_path / "called").read_text().split()
+    )
+
+
+def test_frame_over_the_limit(loopback: LoopbackBoard) -> None:
+    large, python = loopback.folder / "large", loopback.endpoint.extra["python"]
+    greeting = f'{{"event": "hello", "id": "", "protocol": {PROTOCOL_VERSION}, "agent_version": "1"}}'
+    speech = f"echo '{greeting}'; head -c 3000000 /dev/zero; echo; sleep 5; exit"
+    large.write_text(f'#!/bin/sh\ncase "$*" in *serve*) {speech};; esac\nexec {python} "$@"\n')
+    large.chmod(0o755)
+    assert "no frame of the agent: frame of more than 1048576 bytes" in refusal(
+        loopback.endpoint, python=str(large)
+    )
+    with (
+        DeviceSession(profile(loopback.endpoint)) as session,
+        pytest.raises(UsageError, match=r"cannot be sent to the agent: .*1048576"),
+    ):
+        session.client.measure({"rubbish": "x" * 2_000_000}, 1.0)

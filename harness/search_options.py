@@ -1,0 +1,105 @@
+"""What a search is asked for, checked and resolved: objectives, bounds, scheme, source of the accuracies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from harness.datasets import UNITS
+from harness.errors import DeviceUnavailableError, UsageError
+from harness.surrogate_run import LEAST_EVALUATIONS
+from modnas.architect import Estimator
+from modnas.gradients import Scheme
+
+ACCURACIES = ("supernet", "surrogate")
+ACCELERATORS = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options of `search` beyond the preset, as they were typed; `resolve` checks them.
+
+    Args:
+        objectives: names separated by commas, `error` and `latency` among them.
+        constraints: bounds such as `latency=0.2`, normalised (see `modnas.objectives.apply_constraints`).
+        scheme, estimator: None: the preset's.
+        accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
+        accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.
+    """
+
+    objectives: str = "error,latency"
+    constraints: tuple[str, ...] = ()
+    scheme: str | None = None
+    estimator: str | None = None
+    accuracy: str = "supernet"
+    evaluations: int = 100
+    accelerator: str = "auto"
+
+    def resolve(self) -> dict[str, Any]:
+        """Fields of a `RunConfig`. Raises UsageError, and DeviceUnavailableError when there is no GPU."""
+        if self.accuracy not in ACCURACIES:
+            raise UsageError(f"--accuracy {self.accuracy}: it is one of {', '.join(ACCURACIES)}")
+        if self.accuracy == "surrogate" and self.evaluations < LEAST_EVALUATIONS:
+            raise UsageError(
+                f"--evaluations {self.evaluations}: there is nothing to fit an accuracy surrogate on; train "
+                f"at least {LEAST_EVALUATIONS} networks"
+            )
+        return {
+            "objectives": self._objectives(),
+            "evaluations": self.evaluations if self.accuracy == "surrogate" else None,
+            "accelerator": self._accelerator(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """What replaces settings of the preset's search. Raises UsageError."""
+        changed: dict[str, Any] = {}
+        for name, value, known in (
+            ("scheme", self.scheme, get_args(Scheme)),
+            ("estimator", self.estimator, get_args(Estimator)),
+        ):
+            if value is not None:
+                if value not in known:
+                    raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
+                changed[name] = value
+        if self.constraints:
+            bounds = dict(_bound(text) for text in self.constraints)
+            metrics = [name for name in self._objectives() if name != "error"]
+            if unknown := [name for name in bounds if name not in metrics]:
+                raise UsageError(f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives")
+            changed["constraints"] = [bounds.get(metric) for metric in metrics]
+        return changed
+
+    def _objectives(self) -> tuple[str, ...]:
+        names = tuple(part.strip() for part in self.objectives.split(",") if part.strip())
+        known = ("error", *UNITS)
+        if names[:2] != ("error", "latency") or len(set(names)) < len(names) or not set(names) <= set(known):
+            raise UsageError(
+                f"--objectives {self.objectives}: error,latency, and energy behind them if wanted"
+            )
+        return names
+
+    def _accelerator(self) -> Literal["cpu", "cuda"]:
+        if self.accelerator not in ACCELERATORS:
+            raise UsageError(f"--accelerator {self.accelerator}: it is one of {', '.join(ACCELERATORS)}")
+        there = torch.cuda.is_available()
+        if self.accelerator == "cuda" and not there:
+            raise DeviceUnavailableError(
+                "--accelerator cuda: PyTorch finds no CUDA GPU; take cpu, or install a driver and PyTorch's "
+                "build for CUDA"
+            )
+        return "cuda" if there and self.accelerator != "cpu" else "cpu"
+
+
+def _bound(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        bound = float(value)
+    except ValueError:
+        bound = -1.0
+    if not 0 <= bound <= 1:
+        raise UsageError(
+            f"--constraint {text}: give METRIC=BOUND with a bound from 0 to 1, such as latency=0.2"
+        )
+    return name.strip(), bound

@@ -1,0 +1,102 @@
+"""What a benchmark's figures say to the paper's claims, and the page they are shown on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.benchmark.claims import Claim, claims
+from harness.benchmark.plots import write_page
+from harness.benchmark.problem import Problem
+from harness.benchmark.rows import EPOCH_METRIC, Row
+from harness.errors import UsageError
+from harness.tables.nasbench201 import load
+
+
+def rows(
+    experiment: str, method: str, values: list[float], metric: str = "hypervolume_ratio", **changes: Any
+) -> list[Row]:
+    fields = {"device": "raspi4", "group": "unseen", **changes}
+    return [
+        Row(experiment, method, seed=seed, metric=metric, value=value, evaluations=900, seconds=1.0, **fields)
+        for seed, value in enumerate(values)
+    ]
+
+
+def verdicts(experiment: str, given: list[Row]) -> list[str]:
+    return [claim.verdict for claim in claims(experiment, given)]
+
+
+@pytest.mark.parametrize(
+    ("reinmax", "gdas", "verdict"),
+    [
+        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], "confirmed"),
+        ([0.90, 0.91, 0.92], [0.95, 0.96, 0.97], "contradicted"),
+        ([0.95, 0.90, 0.97], [0.93, 0.94, 0.95], "undecided"),
+        ([0.95], [0.50], "undecided"),
+    ],
+)
+def test_a_difference_counts_beyond_the_spread_of_the_seeds(
+    reinmax: list[float], gdas: list[float], verdict: str
+) -> None:
+    given = rows("estimators", "reinmax", reinmax) + rows("estimators", "gdas", gdas)
+    assert verdicts("estimators", given) == [verdict]
+
+
+def test_seeds_are_compared_in_pairs() -> None:
+    first = rows("estimators", "reinmax", [0.51, 0.711, 0.912])
+    second = rows("estimators", "gdas", [0.50, 0.70, 0.90])
+    assert verdicts("estimators", first + second) == ["confirmed"], "the seeds' own spread is much larger"
+
+
+def test_one_device_behind_contradicts() -> None:
+    given = []
+    for device, best in (("raspi4", 0.9), ("fpga", 0.8)):
+        for method in ("rs", "rhpn", "help", "nsga2", "re", "ls"):
+            given += rows("main", method, [0.85, 0.85], device=device)
+        given += rows("main", "modnas", [best, best], device=device)
+    found = claims("main", given)
+    assert {claim.verdict for claim in found} == {"contradicted"}
+    assert all("behind on fpga" in claim.figures for claim in found)
+
+
+def test_closeness_has_a_margin() -> None:
+    few, many = (rows("device-fraction", f"{n} devices", [v]) for n, v in ((2, 0.95), (13, 0.96)))
+    assert verdicts("device-fraction", few + many) == ["confirmed"]
+    far = rows("device-fraction", "2 devices", [0.90])
+    assert verdicts("device-fraction", far + many) == ["contradicted"]
+    searched = rows("device-fraction", "2 devices", [0.99], group="search")
+    assert verdicts("device-fraction", far + searched + many) == ["contradicted"]
+
+
+@pytest.mark.parametrize("experiment", ["schemes", "constraints", "three-objectives", "device-fraction"])
+def test_page_has_its_plots_and_needs_no_network(experiment: str, data_dir: Path, tmp_path: Path) -> None:
+    problem = Problem(load(data_dir))
+    given = []
+    for number, device in enumerate(problem.unseen_devices):
+        front = [problem.cells[i] for i in range(100 * number, 100 * number + 24)]
+        cells = tuple(problem.indices(front))
+        for method in ("mgd", "<b>mean"):
+            given += rows(experiment, method, [0.9, 0.8], device=device, cells=cells)
+            for metric in ("mean_error", "best_error"):
+                given += rows(experiment, method, [7.0, 8.0], metric, device=device)
+            for epoch in (1, 2):
+                given += rows(experiment, method, [0.7, 0.8], f"{EPOCH_METRIC}{epoch}", device=device)
+    path = write_page(tmp_path / "new", experiment, given, [Claim("a < b", "confirmed", "by 1")], problem)
+    page = path.read_text()
+    assert path.name == f"{experiment}.html"
+    assert page.count("<h2>") >= 2 and page.count("Plotly.newPlot(") == page.count("<h2>")
+    assert "a &lt; b" in page
+    assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
+
+
+def test_only_two_devices_have_energy(data_dir: Path) -> None:
+    with pytest.raises(UsageError, match="no energy of raspi4"):
+        Problem(load(data_dir), ("latency", "energy"), ["eyeriss", "raspi4"], [])
+    three = Problem(load(data_dir), ("latency", "energy"), ["eyeriss", "fpga"], [])
+    assert three.objectives("fpga").shape == (15625, 3)
+    exact = [int(i) for i in range(15625)]
+    assert three.hypervolume_ratio("fpga", [three.cells[i] for i in exact]) == pytest.approx(1)
