@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from statistics import fmean
 from typing import Literal, Protocol
 
+from harness.errors import UsageError
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
-from modnas.spaces import Architecture, Space
-from modnas.tasks import Task
+from modnas.spaces import Architecture, Space, Supernetwork
+from modnas.tasks import AnyTask
 from modnas.training import seeded_network, train
 
 JudgedOn = Literal["test", "valid"]
@@ -22,7 +23,8 @@ class Trainable(Protocol):
 
     run: Run
     space: Space
-    task: Task
+    task: AnyTask
+    supernetwork: Supernetwork | None
 
 
 def evaluate_architectures(
@@ -43,19 +45,41 @@ def evaluate_architectures(
         TrainingError: a training diverged.
     """
     config = state.run.config
-    keys = {a: _key(config, state.space, a, judged_on) for a in dict.fromkeys(architectures)}
+    weights = _weights_id(state)
+    keys = {a: _key(config, state.space, a, judged_on, weights) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
         trained = key not in stored
         if trained:
-            stored[key] = _evaluate(config, state.space, state.task, architecture, judged_on)
+            stored[key] = _evaluate(state, architecture, judged_on, key)
             store.add(stored[key])
         if on_row:
             on_row(stored[key], trained)
     return {a: stored[key] for a, key in keys.items()}
 
 
-def _key(config: RunConfig, space: Space, architecture: Architecture, judged_on: JudgedOn) -> str:
+def _weights_id(state: Trainable) -> str | None:
+    """What tells the weights that a training starts with from others; None for initial ones."""
+    if not state.run.config.settings.recipe.inherit:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in _shared(state).state_dict().items():
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _shared(state: Trainable) -> Supernetwork:
+    if state.supernetwork is None:
+        raise UsageError(
+            f"preset {state.run.config.preset} evaluates networks with a supernetwork's weights: "
+            "give --accuracy supernet"
+        )
+    return state.supernetwork
+
+
+def _key(
+    config: RunConfig, space: Space, architecture: Architecture, judged_on: JudgedOn, weights: str | None
+) -> str:
     return content_key(
         {
             **_unusual(config, judged_on),
@@ -66,6 +90,7 @@ def _key(config: RunConfig, space: Space, architecture: Architecture, judged_on:
             "limit": config.settings.task_limit,
             "recipe": config.settings.recipe.model_dump(),
             "seed": config.seed,
+            **({"weights": weights} if weights else {}),
         }
     )
 
@@ -76,21 +101,24 @@ def _unusual(config: RunConfig, judged_on: JudgedOn) -> dict[str, str]:
     return {name: value for name, (value, usual) in given.items() if value != usual}
 
 
-def _evaluate(
-    config: RunConfig, space: Space, task: Task, architecture: Architecture, judged_on: JudgedOn
-) -> Evaluation:
+def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn, key: str) -> Evaluation:
+    config, space, task = state.run.config, state.space, state.task
     recipe = config.settings.recipe
     splits: tuple[str, ...] = ("train", "valid")
     if judged_on == "valid":
-        task, splits = replace(task, test=task.valid), ("train",)
+        task, splits = task.judged_on_valid(), ("train",)
     results = [
         train(
-            seeded_network(space, architecture, seed),
+            _shared(state).extract(architecture)
+            if recipe.inherit
+            else seeded_network(space, architecture, seed),
             task,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            optimizer=recipe.optimizer,
+            label_smoothing=recipe.label_smoothing,
             seed=seed,
             device=config.accelerator,
             splits=splits,
@@ -98,7 +126,7 @@ def _evaluate(
         for seed in range(config.seed, config.seed + recipe.repeats)
     ]
     return Evaluation(
-        key=_key(config, space, architecture, judged_on),
+        key=key,
         space=space.name,
         variant=space.variant,
         arch=architecture.string,

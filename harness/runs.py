@@ -27,7 +27,7 @@ from harness.presets import Preset
 from harness.store import content_key
 from harness.tensors import load_tensors, save_tensors
 from modnas.spaces import Space, get_space
-from modnas.tasks import Task, get_task
+from modnas.tasks import AnyTask, get_task
 
 
 class RunConfig(BaseModel):
@@ -57,13 +57,13 @@ class RunConfig(BaseModel):
         digest = content_key(self.model_dump(mode="json"))[:6]
         return f"{self.space}-{self.task}-{self.preset}-{devices}-s{self.seed}-{digest}"
 
-    def make_task(self) -> Task:
+    def make_task(self) -> AnyTask:
         """The task's data. Raises TaskError."""
         data_dir = Path(self.data_dir) if self.data_dir else None
         task = get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
         return task.resized(self.settings.task_side) if self.settings.task_side else task
 
-    def make_space(self, task: Task) -> Space:
+    def make_space(self, task: AnyTask) -> Space:
         """The space with networks that fit the task."""
         return get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from harness.store import Store
 from harness.surrogate_run import load_run_surrogate
 from harness.tables.devices import table_origin
 from modnas.front import distinct
-from modnas.objectives import SearchDevice, SupernetworkLoss, TaskLoss
+from modnas.objectives import SearchDevice, TaskLoss
 from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
 from modnas.refinement import choose, local_search
 from modnas.search import Search, SearchConfig
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, Supernetwork
-from modnas.tasks import Task
+from modnas.tasks import AnyTask
 
 # How many architectures of the space give a metric's minimum and maximum on a device.
 RANGE_SAMPLE = 1000
@@ -40,8 +41,9 @@ class SearchRun:
 
     run: Run
     space: Space
-    task: Task
+    task: AnyTask
     predictors: dict[str, MetaPredictor]
+    supernetwork: Supernetwork | None
     search: Search
 
     def front(self, store: Store, device: str) -> list[dict[str, Any]]:
@@ -91,7 +93,12 @@ class SearchRun:
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
         samples = self.space.encode(architectures).to(self.run.config.accelerator)
-        losses = [[float(self.search.task_loss.loss(sample, self.task.valid))] for sample in samples]
+        if self.supernetwork is not None:
+            self.supernetwork.eval()  # dropout would tell architectures apart by chance
+        losses = [
+            [fmean(float(self.search.task_loss.loss(sample, batch)) for batch in self.task.validation)]
+            for sample in samples
+        ]
         return np.concatenate([losses, target.predict(samples).double().cpu().numpy()], axis=1)
 
 
@@ -168,7 +175,6 @@ def open_search(run: Run, store: Store) -> SearchRun:
     task, predictors = task.to(place), {metric: one.to(place) for metric, one in predictors.items()}
     loss, supernetwork = _task_loss(run, space, task)
     devices = [_search_device(space, predictors, store, name, config) for name in config.devices]
-    chance = 100.0 * (1.0 - 1.0 / task.classes)
     search = Search(
         space,
         supernetwork,
@@ -179,7 +185,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
         valid_batches=lambda epoch: _valid_batches(run, task, epoch),
         task_loss=loss,
         config=SearchConfig(
-            **{"error_bounds": (0.0, chance), **settings.search},
+            **{"error_bounds": (0.0, task.chance_error), **settings.search},
             front_size=settings.front_size,
             seed=config.seed,
         ),
@@ -188,10 +194,10 @@ def open_search(run: Run, store: Store) -> SearchRun:
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
             search.restore(*run.load_state("checkpoint"))
-    return SearchRun(run, space, task, predictors, search)
+    return SearchRun(run, space, task, predictors, supernetwork, search)
 
 
-def _task_loss(run: Run, space: Space, task: Task) -> tuple[TaskLoss, Supernetwork | None]:
+def _task_loss(run: Run, space: Space, task: AnyTask) -> tuple[TaskLoss, Supernetwork | None]:
     """What the search minimises first, and the supernetwork behind it if there is one."""
     if run.config.evaluations is not None:
         with _belonging_to(run):
@@ -200,14 +206,14 @@ def _task_loss(run: Run, space: Space, task: Task) -> tuple[TaskLoss, Supernetwo
         torch.manual_seed(run.config.seed)
         supernetwork = space.supernetwork().to(run.config.accelerator)
     supernetwork.counterfactual = run.config.settings.counterfactual
-    return SupernetworkLoss(supernetwork, [(task.valid.inputs, task.valid.targets)]), supernetwork
+    return task.supernetwork_loss(supernetwork), supernetwork
 
 
-def _valid_batches(run: Run, task: Task, epoch: int) -> Iterable[Any]:
+def _valid_batches(run: Run, task: AnyTask, epoch: int) -> Iterable[Any]:
     """The upper level's batches; for a surrogate, which looks at none, as many empty ones."""
     size = run.config.settings.batch_size
     if run.config.evaluations is not None:
-        return itertools.repeat(None, math.ceil(len(task.valid.targets) / size))
+        return itertools.repeat(None, math.ceil(task.count(("valid",)) / size))
     return task.batches("valid", size, epoch=epoch, seed=run.config.seed)
 
 

@@ -11,9 +11,9 @@ import torch
 from harness.evaluation import evaluate_architectures
 from harness.runs import Run
 from harness.store import Evaluation, Store
-from modnas.spaces import Architecture, Space
+from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.surrogate import AccuracySurrogate, fit_surrogate
-from modnas.tasks import Task
+from modnas.tasks import AnyTask
 
 # Fewer say nothing about a space.
 LEAST_EVALUATIONS = 10
@@ -23,7 +23,8 @@ LEAST_EVALUATIONS = 10
 class _Subject:
     run: Run
     space: Space
-    task: Task
+    task: AnyTask
+    supernetwork: Supernetwork | None = None
 
 
 def evaluation_sample(run: Run, space: Space) -> list[Architecture]:
@@ -33,7 +34,7 @@ def evaluation_sample(run: Run, space: Space) -> list[Architecture]:
 
 
 def fit_run_surrogate(
-    run: Run, space: Space, task: Task, store: Store, on_row: Callable[[Evaluation, bool], None]
+    run: Run, space: Space, task: AnyTask, store: Store, on_row: Callable[[Evaluation, bool], None]
 ) -> None:
     """Train the sample by the run's recipe, none twice, and fit the surrogate on the validation errors.
 
@@ -44,9 +45,8 @@ def fit_run_surrogate(
     rows = evaluate_architectures(_Subject(run, space, task), sample, store, on_row, judged_on="valid")
     errors = np.array([rows[a].error for a in sample])
     # The model is of logarithms: a network without a mistake counts as having made half of one.
-    errors = errors.clip(min=50.0 / len(task.valid.targets))
-    chance = 100.0 * (1.0 - 1.0 / task.classes)
-    surrogate = fit_surrogate(space, sample, errors, chance, run.config.seed)
+    errors = errors.clip(min=50.0 / task.count(("valid",)))
+    surrogate = fit_surrogate(space, sample, errors, task.chance_error, run.config.seed)
     meta = {
         "evaluations": len(sample),
         "judged_on": "valid",

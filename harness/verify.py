@@ -66,7 +66,7 @@ def verify_device(
     random_entries = [
         {"arch": a.id, "measured": _measured(rows[a.string], evaluations[a], metrics)} for a in randoms
     ]
-    chance = 100.0 * (1 - 1 / task.classes)
+    chance = task.chance_error
     return {
         "device": device,
         "task": run.config.task,
@@ -125,8 +125,13 @@ def _sotl(
     randoms: Sequence[dict[str, Any]],
     metrics: Sequence[str],
     chance: float,
-) -> dict[str, Any]:
-    """What training only the front by the first epochs' losses would have left (see `modnas.sotl`)."""
+) -> dict[str, Any] | None:
+    """What training only the front by the first epochs' losses would have left (see `modnas.sotl`).
+
+    None where networks were not trained but have the supernetwork's weights.
+    """
+    if not all(row.losses for row in evaluations):
+        return None
     names = [f"{metric}_{UNITS[metric]}" for metric in metrics]
     predicted = [[entry["predicted"][name] for name in names] for entry in entries]
     chosen = sotl.kept([sotl.score(row.losses) for row in evaluations], predicted)

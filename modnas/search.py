@@ -103,7 +103,7 @@ class Search:
         self._adam = torch.optim.Adam(
             self.hypernetwork.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._sgd = None if supernetwork is None else _sgd(supernetwork, config)
+        self._weights = None if supernetwork is None else _weights_optimiser(supernetwork, config)
 
     @property
     def finished(self) -> bool:
@@ -132,10 +132,10 @@ class Search:
         # The task loss falls as the weights improve: its range is that of this epoch.
         self._range.reset()
         valid = itertools.islice(self.valid_batches(self.epoch), config.steps_per_epoch)
-        if self.supernetwork is not None and self._sgd is not None:
+        if self.supernetwork is not None and self._weights is not None:
             self.supernetwork.train()
             share = (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
-            self._sgd.param_groups[0]["lr"] = config.weights_learning_rate * share
+            self._weights.param_groups[0]["lr"] = config.weights_learning_rate * share
         train = itertools.repeat(None) if self.supernetwork is None else self.train_batches(self.epoch)
         for valid_batch, train_batch in zip(valid, train, strict=False):
             for group in gradients.device_groups(config.scheme, len(self.devices), self.generator):
@@ -214,8 +214,8 @@ class Search:
         return losses.detach(), metrics.detach(), by_sample + by_task.unsqueeze(1) * slopes
 
     def _lower_step(self, batch: Any) -> None:
-        """One SGD step of the supernetwork along the devices' mean gradient of the task loss."""
-        if self.supernetwork is None or self._sgd is None:
+        """One step of the supernetwork along the devices' mean gradient of the task loss."""
+        if self.supernetwork is None or self._weights is None:
             return
         logits = self._logits(range(len(self.devices)), 1)[1]
         if self.config.uniform_share > 0:
@@ -223,11 +223,11 @@ class Search:
             logits = logits.masked_fill(uniform.to(logits.device), 0.0)
         with torch.no_grad():
             samples = self._sample(logits)
-        self._sgd.zero_grad()
+        self._weights.zero_grad()
         for sample in samples:
             torch.autograd.backward(self.task_loss.loss(sample, batch) / len(samples))
         torch.nn.utils.clip_grad_norm_(self.supernetwork.parameters(), self.config.gradient_clip)
-        self._sgd.step()
+        self._weights.step()
 
     def _logits(self, group: Sequence[int], count: int) -> tuple[Tensor, Tensor]:
         """`count` fresh preferences a device of the group, device by device, and their logits, detached."""
@@ -294,8 +294,10 @@ class Search:
             **pack_optimizer("adam", self._adam),
             **pack_generator("generator", self.generator),
         }
-        if self.supernetwork is not None and self._sgd is not None:
-            tensors |= pack_module("supernetwork", self.supernetwork) | pack_optimizer("sgd", self._sgd)
+        if self.supernetwork is not None and self._weights is not None:
+            tensors |= pack_module("supernetwork", self.supernetwork) | pack_optimizer(
+                "weights", self._weights
+            )
         meta = {
             **self._identity(),
             "epoch": self.epoch,
@@ -320,9 +322,9 @@ class Search:
         unpack_module("best", self.best, tensors)
         unpack_optimizer("adam", self._adam, tensors)
         unpack_generator("generator", self.generator, tensors)
-        if self.supernetwork is not None and self._sgd is not None:
+        if self.supernetwork is not None and self._weights is not None:
             unpack_module("supernetwork", self.supernetwork, tensors)
-            unpack_optimizer("sgd", self._sgd, tensors)
+            unpack_optimizer("weights", self._weights, tensors)
         self.epoch, self.best_epoch = int(meta["epoch"]), meta["best_epoch"]
         self.warm = bool(meta["warm"])
         self.history = [EpochStats(**stats) for stats in meta["history"]]
@@ -339,12 +341,12 @@ class Search:
         return restored
 
 
-def _sgd(supernetwork: Supernetwork, config: SearchConfig) -> torch.optim.SGD:
+def _weights_optimiser(supernetwork: Supernetwork, config: SearchConfig) -> torch.optim.Optimizer:
+    parameters, rate = supernetwork.parameters(), config.weights_learning_rate
+    if config.weights_optimizer == "adam":
+        return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=config.weights_decay)
     return torch.optim.SGD(
-        supernetwork.parameters(),
-        lr=config.weights_learning_rate,
-        momentum=config.weights_momentum,
-        weight_decay=config.weights_decay,
+        parameters, rate, momentum=config.weights_momentum, weight_decay=config.weights_decay
     )
 
 

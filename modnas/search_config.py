@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from modnas.architect import Estimator
 from modnas.gradients import Scheme
@@ -26,7 +27,9 @@ class SearchConfig:
         cosine_penalty: weight of the cosine term of the scalarised loss.
         constraints: user priors, one bound or None for each hardware metric (see `apply_constraints`).
         learning_rate, weight_decay: Adam, for the MetaHypernetwork.
-        weights_learning_rate, weights_momentum, weights_decay, gradient_clip: SGD, for the supernetwork.
+        weights_optimizer: of the supernetwork: SGD, or Adam (AdamW with betas 0.9 and 0.98) for networks that
+            SGD does not train.
+        weights_learning_rate, weights_momentum, weights_decay, gradient_clip: of the supernetwork.
         uniform_share: probability that the lower level draws an architecture uniformly and not from the
             MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
             and it never returns to what it left too early.
@@ -48,6 +51,7 @@ class SearchConfig:
     constraints: tuple[float | None, ...] = ()
     learning_rate: float = 3e-4
     weight_decay: float = 1e-3
+    weights_optimizer: Literal["sgd", "adam"] = "sgd"
     weights_learning_rate: float = 0.025
     weights_momentum: float = 0.9
     weights_decay: float = 0.0027

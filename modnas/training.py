@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modnas.spaces import Architecture, Space
-from modnas.tasks import Task
+from modnas.tasks import AnyTask
+
+Optimizer = Literal["sgd", "adam"]
 
 
 class TrainingError(Exception):
@@ -42,24 +45,27 @@ def seeded_network(space: Space, architecture: Architecture, seed: int) -> nn.Mo
 
 def train(
     network: nn.Module,
-    task: Task,
+    task: AnyTask,
     *,
     epochs: int = 8,
     batch_size: int = 64,
     learning_rate: float = 0.1,
     weight_decay: float = 5e-4,
     label_smoothing: float = 0.0,
+    optimizer: Optimizer = "sgd",
     augment: bool = True,
     seed: int = 0,
     device: str | torch.device = "cpu",
     splits: tuple[str, ...] = ("train", "valid"),
     progress: Callable[[int, float], None] | None = None,
 ) -> TrainResult:
-    """Train `network` in place by SGD with Nesterov momentum 0.9 and a cosine schedule, then test it.
+    """Train `network` in place with a cosine schedule, then test it.
 
     On a CPU the result is a function of the arguments (and of the number of threads).
 
     Args:
+        epochs: 0 only tests it, for weights that come from elsewhere.
+        optimizer: SGD with Nesterov momentum 0.9, or Adam (AdamW) with betas 0.9 and 0.98.
         learning_rate: at the first step; falls to 0 along a cosine over all steps.
         splits: what is trained on; the error is always that of `test`.
         progress: called after every epoch with the epochs done and the mean loss of the last.
@@ -69,10 +75,8 @@ def train(
     """
     start = time.perf_counter()
     network, task = network.to(device).train(), task.to(device)
-    optimiser = torch.optim.SGD(
-        network.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, nesterov=True
-    )
-    count = len(task.joined(splits).targets)
+    optimiser = _optimiser(network, optimizer, learning_rate, weight_decay)
+    count = task.count(splits)
     steps = epochs * math.ceil(count / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
     losses = []
@@ -92,15 +96,35 @@ def train(
             )
         if progress is not None:
             progress(epoch + 1, losses[-1])
-    error = test_error(network, task)
-    return TrainResult(error, losses, time.perf_counter() - start)
+    return TrainResult(task.test_error(network), losses, time.perf_counter() - start)
+
+
+def _optimiser(
+    network: nn.Module, kind: Optimizer, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    if kind == "adam":
+        return torch.optim.AdamW(
+            network.parameters(), learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
+        )
+    return torch.optim.SGD(
+        network.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, nesterov=True
+    )
 
 
 @torch.no_grad()
-def test_error(network: nn.Module, task: Task, batch_size: int = 512) -> float:
-    """Wrong labels on the test split in percent; the network and the task are on the same device."""
+def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give a network whose weights come from elsewhere the normalisation statistics of these inputs.
+
+    Means and variances are averages over the batches. The network is left in evaluation mode.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for inputs in batches:
+        network(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     network.eval()
-    wrong = 0.0
-    for inputs, targets in zip(*(torch.split(t, batch_size) for t in task.test), strict=True):
-        wrong += task.error(network(inputs), targets) * len(targets)
-    return wrong / len(task.test.targets)

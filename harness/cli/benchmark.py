@@ -46,3 +46,21 @@ def nasbench201(
         say(f"{claim.verdict}: {claim.text} ({claim.figures})")
     if out is not None:
         say(f"plots: {out / experiment}.html")
+
+
+@benchmark_app.command("hat")
+def hat(
+    data: Annotated[Path, typer.Option("--data", help="Folder that holds hat/.")],
+    experiment: Annotated[str, typer.Option("--experiment", help="main, predictor or all.")] = "all",
+    seeds: SeedsOption = 1,
+    json_output: JsonOption = False,
+) -> None:
+    """Transformers on 2 search devices and 1 unseen, from HAT's latency tables and published networks."""
+    from harness.benchmark import hat as benchmark
+    from harness.benchmark.rows import summary
+
+    rows = benchmark.run(data, experiment, seeds)
+    if json_output:
+        print_json({"rows": [asdict(row) for row in rows]})
+        return
+    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])

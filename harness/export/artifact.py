@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from harness.export.onnx_graph import ExportError, to_onnx
 from harness.export.torch_program import to_program
+from harness.export.transformer_graphs import timed_onnx
 from harness.home import subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
+from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
 EXPORTER_VERSION = 1
@@ -73,6 +75,8 @@ def _settle(network: nn.Module, inputs: Tensor) -> None:
     of outputs says nothing.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
     for norm in norms:
         norm.momentum = None  # cumulative average: exactly the statistics of this one pass
     network.train()
@@ -84,19 +88,24 @@ def _settle(network: nn.Module, inputs: Tensor) -> None:
 def build_network(
     space: Space, architecture: Architecture, weights: Mapping[str, Tensor] | None
 ) -> nn.Module:
-    """The standalone network: with the given weights, or with initial ones that depend on nothing else."""
+    """What is measured of the standalone network: with the given weights, or with initial ones that depend on
+    nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = space.network(architecture)
     if weights is not None:
         network.load_state_dict(dict(weights))
     else:
-        _settle(network, probe_input((1, *space.input_shape)))
-    return network.eval()
+        _settle(network, probe_input((1, *space.input_shape_of(architecture))))
+    return space.measured(network).eval()
 
 
 def _onnx_bytes(network: nn.Module, inputs: Tensor, output: Tensor) -> bytes:
-    data: bytes = to_onnx(network, tuple(inputs.shape), tuple(output.shape)).SerializeToString()
+    if isinstance(network, TimedTranslation):
+        model = timed_onnx(network, tuple(inputs.shape))
+    else:
+        model = to_onnx(network, tuple(inputs.shape), tuple(output.shape))
+    data: bytes = model.SerializeToString()
     return data
 
 
@@ -143,9 +152,10 @@ class ArtifactCache:
                 "exporter": EXPORTER_VERSION,
             }
         )
+        inputs = probe_input((batch, *space.input_shape_of(architecture)))
         with _exporting, _one_thread():
             return self._load(key) or self._export(
-                key, build_network(space, architecture, weights), space, batch, form
+                key, build_network(space, architecture, weights), inputs, form
             )
 
     def derived(
@@ -197,9 +207,8 @@ class ArtifactCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _export(self, key: str, network: nn.Module, space: Space, batch: int, form: str) -> Artifact:
+    def _export(self, key: str, network: nn.Module, inputs: Tensor, form: str) -> Artifact:
         start = time.perf_counter()
-        inputs = probe_input((batch, *space.input_shape))
         with torch.inference_mode():
             output = network(inputs)
         if not bool(output.isfinite().all()):

@@ -119,12 +119,24 @@ def _adaptive_pool(graph: _Graph, layer: nn.AdaptiveAvgPool2d, x: str, name: str
     return graph.add("GlobalAveragePool", [x], name)
 
 
+# Of nn.Hardsigmoid and nn.Hardswish: max(0, min(1, x / 6 + 1 / 2)).
+_HARD_SIGMOID = {"alpha": 1 / 6, "beta": 0.5}
+
+
+def _hard_swish(graph: _Graph, _layer: nn.Hardswish, x: str, name: str) -> str:
+    # Not ONNX's HardSwish, which few runtimes have a kernel for.
+    gate = graph.add("HardSigmoid", [x], f"{name}.gate", **_HARD_SIGMOID)
+    return graph.add("Mul", [x, gate], name)
+
+
 _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str, str], str]] = {
     nn.Conv2d: _conv,
     nn.BatchNorm2d: _batch_norm,
     nn.Linear: _linear,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
+    nn.Hardsigmoid: lambda graph, _, x, name: graph.add("HardSigmoid", [x], name, **_HARD_SIGMOID),
+    nn.Hardswish: _hard_swish,
     nn.ReLU: lambda graph, _, x, name: graph.add("Relu", [x], name),
     nn.Flatten: _flatten,
     nn.Identity: lambda _graph, _layer, x, _name: x,

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from torch.nn.functional import interpolate
 
 from harness.export.onnx_graph import ExportError
-from modnas.tasks.registry import get_task
+from modnas.tasks.digits import digits
 
 # The images that activations' ranges are taken from. Part of what identifies a quantised network.
 CALIBRATION = "digits:64"
-_TASK, _COUNT = "digits", 64
+_COUNT = 64
 
 
 def calibration_batches(shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
@@ -29,7 +29,7 @@ def calibration_batches(shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
     if len(shape) != 4:
         raise ExportError(f"int8 is calibrated on images; the network's input of shape {shape} is not")
     batch, channels, height, width = shape
-    images = get_task(_TASK).train.inputs[:_COUNT]
+    images = digits().train.inputs[:_COUNT]
     scaled = interpolate(images, size=(height, width), mode="bilinear", antialias=True)
     repeats = -(-channels // scaled.shape[1])
     array = scaled.repeat(1, repeats, 1, 1)[:, :channels].numpy()

@@ -6,21 +6,27 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from modnas.training import Optimizer
+
 
 class Recipe(BaseModel):
     """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation.
 
     `repeats`: trainings from different initial weights; the error is their mean. One training of a small
     network says as much of its luck as of its architecture.
+    `inherit`: it starts with the search's shared weights; `epochs` may then be 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=0)]
     repeats: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    optimizer: Optimizer = "sgd"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    inherit: bool = False
 
 
 class Preset(BaseModel):

@@ -31,7 +31,7 @@ class Features(NamedTuple):
 
     Attributes:
         live: `space.predictor_features`, what runtimes that delete dead operators execute.
-        chosen: the one-hot encoding, dead operators included: some runtimes execute them.
+        chosen: `space.chosen_features`, with the dead operators that some runtimes execute.
         counts: how often each option is chosen, (n, options); (n, 0) if decisions differ in their options.
     """
 
@@ -46,7 +46,7 @@ class Features(NamedTuple):
         options = set(space.options)
         shared = len(options) == 1
         counts = onehot.view(len(onehot), -1, options.pop()).sum(dim=1) if shared else onehot[:, :0]
-        return cls(space.predictor_features(onehot), onehot, counts)
+        return cls(space.predictor_features(onehot), space.chosen_features(onehot), counts)
 
     def rows(self, chosen: Tensor) -> Features:
         """Features of some of the architectures."""

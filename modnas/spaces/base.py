@@ -60,6 +60,14 @@ class Supernetwork(nn.Module):
         """
         raise NotImplementedError
 
+    def extract(self, architecture: Architecture) -> nn.Module:
+        """The standalone network of an architecture with the weights that are shared here.
+
+        Its normalisation statistics are not fitted to it (see `modnas.training.recalibrate`). Raises
+        NotImplementedError where weights cannot be taken out.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no weights for standalone networks")
+
 
 class Space(ABC):
     """A search space together with the size of the networks built from it.
@@ -89,7 +97,11 @@ class Space(ABC):
     @property
     @abstractmethod
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch dimension."""
+        """Shape of one input, without the batch dimension; the largest, where architectures differ in it."""
+
+    def input_shape_of(self, architecture: Architecture) -> tuple[int, ...]:
+        """Shape of one input of an architecture's standalone network, without the batch dimension."""
+        return self.input_shape
 
     @property
     @abstractmethod
@@ -112,6 +124,11 @@ class Space(ABC):
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
 
+    def chosen_features(self, onehot: Tensor) -> Tensor:
+        """Everything that is chosen and part of a network, whether or not a runtime executes it; the
+        encoding unless overridden. Differentiable in `onehot`: (n, width) -> (n, features)."""
+        return onehot
+
     def function_features(self, onehot: Tensor) -> Tensor:
         """Features for an accuracy model: equal for architectures that compute the same where that can be
         had, differentiable in `onehot`: (n, width) -> (n, features). The predictor's unless overridden."""
@@ -120,6 +137,13 @@ class Space(ABC):
     @abstractmethod
     def network(self, architecture: Architecture) -> nn.Module:
         """The standalone network, freshly initialised."""
+
+    def measured(self, network: nn.Module) -> nn.Module:
+        """What of a standalone network is exported and timed: itself, unless using it takes several passes.
+
+        Takes one float tensor (batch, *input_shape) and returns one.
+        """
+        return network
 
     @abstractmethod
     def supernetwork(self) -> Supernetwork:

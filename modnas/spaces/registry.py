@@ -9,7 +9,9 @@ from typing import Any
 from modnas.spaces.base import Space
 
 _BUILT_IN = {
+    "mobilenetv3": "modnas.spaces.mobilenetv3:MobileNetV3",
     "nasbench201": "modnas.spaces.nasbench201:NasBench201",
+    "transformer": "modnas.spaces.transformer:Transformer",
 }
 
 

@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
+
+from modnas.objectives import SupernetworkLoss, TaskLoss
+from modnas.spaces import Supernetwork
 
 SPLITS = ("train", "valid", "test")
 
@@ -53,6 +56,16 @@ class Task:
         _, channels, height, width = self.train.inputs.shape
         return channels, height, width
 
+    @property
+    def chance_error(self) -> float:
+        """Error of guessing, percent."""
+        return 100.0 * (1.0 - 1.0 / self.classes)
+
+    @property
+    def validation(self) -> list[tuple[Tensor, Tensor]]:
+        """All of `valid` as one batch."""
+        return [self.valid]
+
     def split(self, name: str) -> Split:
         """The split called train, valid or test. Raises ValueError."""
         if name not in SPLITS:
@@ -66,6 +79,10 @@ class Task:
             raise ValueError("no split given")
         parts = [self.split(name) for name in names]
         return parts[0] if len(parts) == 1 else Split(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+    def count(self, splits: tuple[str, ...]) -> int:
+        """Number of images in these splits together."""
+        return len(self.joined(splits).targets)
 
     def batches(
         self,
@@ -94,6 +111,10 @@ class Task:
                 inputs = self.augmentation(inputs, generator)
             yield Split(inputs, data.targets[chosen])
 
+    def judged_on_valid(self) -> Task:
+        """The same task with `valid` in place of `test`."""
+        return replace(self, test=self.valid)
+
     def resized(self, side: int) -> Task:
         """The same task with its images scaled bilinearly to `side` x `side` pixels."""
 
@@ -111,6 +132,19 @@ class Task:
     def loss(self, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy in nats, scalar. `logits`: (n, classes)."""
         return cross_entropy(logits, targets, label_smoothing=label_smoothing)
+
+    def supernetwork_loss(self, supernetwork: Supernetwork) -> TaskLoss:
+        """Cross-entropy; share of validation labels that are wrong."""
+        return SupernetworkLoss(supernetwork, self.validation)
+
+    @torch.no_grad()
+    def test_error(self, network: nn.Module, batch_size: int = 512) -> float:
+        """Wrong labels on the test split in percent; the network is on the task's device."""
+        network.eval()
+        wrong = 0.0
+        for inputs, targets in zip(*(torch.split(t, batch_size) for t in self.test), strict=True):
+            wrong += self.error(network(inputs), targets) * len(targets)
+        return wrong / len(self.test.targets)
 
     def error(self, logits: Tensor, targets: Tensor) -> float:
         """Share of wrong labels in percent, 0 to 100; lower is better. `logits`: (n, classes)."""

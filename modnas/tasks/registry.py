@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modnas.tasks.base import Task, TaskError
+from modnas.tasks.base import TaskError
 from modnas.tasks.cifar10 import cifar10
 from modnas.tasks.digits import digits
 from modnas.tasks.fashion_mnist import fashion_mnist
+from modnas.tasks.protocol import AnyTask
 
-TASK_NAMES = ("digits", "fashion-mnist", "cifar10")
+TASK_NAMES = ("digits", "fashion-mnist", "cifar10", "translation")
 
 
-def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int | None = None) -> Task:
+def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int | None = None) -> AnyTask:
     """The task called `name`, one of TASK_NAMES.
 
     Args:
-        data_dir: folder of the data set's files; `digits` needs none, `fashion-mnist` has a default.
-        seed: divides the training images into train and valid.
-        limit: cap on the training images (train and valid together), for quick runs.
+        data_dir: folder of the data set's files; `digits` needs none, `fashion-mnist` and `translation` have
+            a default.
+        seed: divides the training images (or sentences) into train and valid.
+        limit: cap on the training images or sentences (train and valid together), for quick runs.
 
     Raises:
         TaskError: no such task, or its files are missing or damaged.
@@ -29,4 +31,8 @@ def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int 
         return fashion_mnist(data_dir, seed, limit)
     if name == "cifar10":
         return cifar10(data_dir, seed, limit)
+    if name == "translation":
+        from modnas.tasks.translation import translation  # its packages are needed by no other task
+
+        return translation(data_dir, seed, limit)
     raise TaskError(f"no task {name!r}: it is one of {', '.join(TASK_NAMES)}")

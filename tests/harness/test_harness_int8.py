@@ -19,12 +19,12 @@ from harness.export.quantize import calibration_batches
 from harness.profiling import profile_device
 from harness.store import Store
 from modnas.spaces import Space
-from modnas.tasks.registry import get_task
+from modnas.tasks.digits import digits
 
 
 def test_calibration_data_are_the_task_s_images_in_the_network_s_shape() -> None:
     batches = list(calibration_batches((3, 2, 8, 8)))
-    images = get_task("digits").train.inputs.numpy()
+    images = digits().train.inputs.numpy()
     assert {batch.shape for batch in batches} == {(3, 2, 8, 8)}
     assert len(batches) == 22  # 64 images, the last batch filled up
     np.testing.assert_allclose(batches[0][:, :1], images[:3], atol=1e-6)

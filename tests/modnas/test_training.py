@@ -9,7 +9,6 @@ from torch import nn
 from modnas.spaces.nasbench201 import NasBench201
 from modnas.tasks import get_task
 from modnas.training import TrainingError, seeded_network, train
-from modnas.training import test_error as error_on_test
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,12 +27,12 @@ def quick(digits, seed=0, **settings):
 
 def test_training_learns(digits):
     network = seeded_network(SPACE, CELL, 0)
-    before = error_on_test(network, digits)
+    before = digits.test_error(network)
     seen = []
     result = train(network, digits, epochs=5, seed=0, progress=lambda epoch, loss: seen.append((epoch, loss)))
     assert before > 70
     assert result.error < 20
-    assert result.error == error_on_test(network, digits)
+    assert result.error == digits.test_error(network)
     assert len(result.losses) == 5
     assert result.losses[-1] < 0.5 * result.losses[0]
     assert seen == list(enumerate(result.losses, start=1))
@@ -74,7 +73,7 @@ def test_the_test_split_does_not_influence_training(digits):
 
 def test_no_epochs_test_the_network_as_it_is(digits):
     network = seeded_network(SPACE, CELL, 0)
-    expected = error_on_test(network, digits)
+    expected = digits.test_error(network)
     result = train(network, digits, epochs=0)
     assert result.losses == []
     assert result.error == expected
@@ -99,4 +98,4 @@ def test_error_on_test_weighs_unequal_batches(digits):
             return nn.functional.one_hot(torch.zeros(len(x), dtype=torch.long), 10).float()
 
     expected = 100 * float((digits.test.targets != 0).float().mean())
-    assert error_on_test(Constant(), digits, batch_size=500) == pytest.approx(expected)
+    assert digits.test_error(Constant(), batch_size=500) == pytest.approx(expected)

@@ -1,0 +1,37 @@
+"""`benchmark hat`: which experiments there are, and how they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from harness.benchmark import hat_predictor, hat_search
+from harness.benchmark.hat_search import HatProblem
+from harness.benchmark.rows import Row
+from harness.errors import UsageError
+from harness.tables.hat import load
+
+# Each yields the rows of one seed.
+EXPERIMENTS: dict[str, Callable[[HatProblem, int], Iterator[Row]]] = {
+    "main": hat_search.run,
+    "predictor": hat_predictor.run,
+}
+
+
+def run(data: Path, experiment: str, seeds: int) -> list[Row]:
+    """Run an experiment, or `all` of them, with seeds 0 to `seeds` - 1.
+
+    Raises UsageError for an unknown experiment or when `data` holds no tables.
+    """
+    if experiment not in (*EXPERIMENTS, "all"):
+        raise UsageError(f"no experiment {experiment!r}; known: {', '.join(EXPERIMENTS)}, all")
+    chosen = list(EXPERIMENTS.values()) if experiment == "all" else [EXPERIMENTS[experiment]]
+    problem = HatProblem.fit(load(data))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # matrices this small lose more between threads than they gain
+    try:
+        return [row for one in chosen for seed in range(seeds) for row in one(problem, seed)]
+    finally:
+        torch.set_num_threads(threads)

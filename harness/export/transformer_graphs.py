@@ -1,0 +1,224 @@
+"""ONNX models of a transformer: encoder, decoder step, whole greedy decoding, and what is timed.
+
+A decoding is one graph: the encoder, then an ONNX Loop around the decoder step. The weights lie outside of
+the loop, so that the file holds them once and a runtime prepares them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from harness.export.onnx_graph import IR_VERSION, OPSET
+from harness.export.transformer_onnx import Ops, Step, Writer
+from modnas.spaces.transformer_decoding import BEGIN, END, TimedTranslation
+from modnas.spaces.transformer_network import TransformerNetwork
+
+_INT, _FLOAT, _BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+# A value of a graph: name, element type, shape.
+_Value = tuple[str, int, Sequence[int | str]]
+
+
+def _info(value: _Value) -> onnx.ValueInfoProto:
+    name, kind, shape = value
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def _model(ops: Ops, inputs: Sequence[_Value], outputs: Sequence[_Value]) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        ops.nodes,
+        "network",
+        [_info(value) for value in inputs],
+        [_info(value) for value in outputs],
+        list(ops.constants.values()),
+    )
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="modnas-hw",
+    )
+
+
+def _memory_values(writer: Writer) -> list[_Value]:
+    """What the encoder hands to the decoder, layer by layer: keys, values, bias of the padding."""
+    values: list[_Value] = []
+    for n, heads in enumerate(writer.plan.cross_heads):
+        channels = writer.body.inner // heads
+        values += [
+            (f"memory_keys{n}", _FLOAT, ("batch", heads, channels, f"attended{n}")),
+            (f"memory_values{n}", _FLOAT, ("batch", heads, f"attended{n}", channels)),
+            (f"memory_bias{n}", _FLOAT, ("batch", 1, 1, f"attended{n}")),
+        ]
+    return values
+
+
+def _cache_values(writer: Writer, prefix: str, length: str) -> list[_Value]:
+    return [
+        (f"{prefix}_{what}{n}", _FLOAT, shape)
+        for n in range(writer.plan.depth)
+        for what, shape in zip(("keys", "values"), writer.cache_shape(n, "batch", length), strict=True)
+    ]
+
+
+def _named(ops: Ops, values: Sequence[str], names: Sequence[_Value]) -> None:
+    for value, (name, _, _) in zip(values, names, strict=True):
+        ops("Identity", value, outputs=[name])
+
+
+def encoder_onnx(network: TransformerNetwork) -> onnx.ModelProto:
+    """`source` (batch, length) int64 -> `memory_keysN`, `memory_valuesN`, `memory_biasN` of decoder layer N.
+
+    Batch and length are free.
+    """
+    writer, ops = Writer(network.eval()), Ops()
+    outputs = _memory_values(writer)
+    _named(ops, [part for memory in writer.encode(ops, "source") for part in memory], outputs)
+    return _model(ops, [("source", _INT, ("batch", "length"))], outputs)
+
+
+def step_onnx(network: TransformerNetwork) -> onnx.ModelProto:
+    """`tokens` (batch,) int64, the encoder's outputs and the cache -> `scores` (batch, vocabulary) and cache.
+
+    The cache is `cache_keysN`, `cache_valuesN` of each decoder layer N, empty at first; as outputs they
+    are called `next_...`. Batch and lengths are free.
+    """
+    writer, ops = Writer(network.eval()), Ops()
+    memory, cache = _memory_values(writer), _cache_values(writer, "cache", "past")
+    position = ops("Slice", ops("Shape", "cache_keys0"), ops.ints(3), ops.ints(4))
+    layers = _layers(writer, [name for name, _, _ in cache], [name for name, _, _ in memory])
+    scores, caches = writer.step(ops, "tokens", position, writer.output_table(ops), layers)
+    outputs = [("scores", _FLOAT, ("batch", network.vocabulary)), *_cache_values(writer, "next", "present")]
+    _named(ops, [scores, *(part for pair in caches for part in pair)], outputs)
+    return _model(ops, [("tokens", _INT, ("batch",)), *memory, *cache], outputs)
+
+
+def _layers(writer: Writer, cache: Sequence[str], memory: Sequence[str]) -> list[Step]:
+    return [
+        Step((cache[2 * n], cache[2 * n + 1]), (memory[3 * n], memory[3 * n + 1], memory[3 * n + 2]))
+        for n in range(writer.plan.depth)
+    ]
+
+
+# Given the body's nodes, the iteration and the states: the tokens of this step.
+_Tokens = Callable[[Ops, str, Sequence[str]], str]
+# Given the body's nodes, the scores and the states: whether to go on, the next states, what is collected.
+_After = Callable[[Ops, str, Sequence[str]], tuple[str, Sequence[str], str]]
+
+
+def _decoding(
+    writer: Writer,
+    ops: Ops,
+    source: str,
+    count: str,
+    *,
+    tokens: _Tokens,
+    after: _After,
+    states: Sequence[tuple[str, _Value]] = (),
+) -> str:
+    """Encode `source` and loop `count` times over the decoder step; what was collected, (steps, batch).
+
+    `states`: further values that go from step to step, the first one's name and what they are in the body.
+    """
+    memory = [part for parts in writer.encode(ops, source) for part in parts]
+    table = writer.output_table(ops)
+    batch = ops("Slice", ops("Shape", source), ops.ints(0), ops.ints(1))
+    caches = _cache_values(writer, "cache", "past")
+    empty = []
+    for n in range(writer.plan.depth):
+        for shape in writer.cache_shape(n, 0, 0):
+            rest = ops.ints(*(int(size) for size in shape[1:]))
+            empty.append(ops("ConstantOfShape", ops("Concat", batch, rest, axis=0)))
+    body = Ops(ops)
+    names = [name for _, (name, _, _) in states]
+    layers = _layers(writer, [name for name, _, _ in caches], memory)
+    position = body("Unsqueeze", "iteration", ops.ints(0))
+    scores, longer = writer.step(body, tokens(body, "iteration", names), position, table, layers)
+    go_on, following, collected = after(body, scores, names)
+    # Outputs of a loop's body must be its own nodes', each under one name.
+    results = [go_on, *following, *(part for pair in longer for part in pair), collected]
+    outputs = [body("Identity", value, outputs=[f"loop.result{n}"]) for n, value in enumerate(results)]
+    kinds = [
+        (_BOOL, ()),
+        *((kind, shape) for _, (_, kind, shape) in states),
+        *((kind, tuple(f"next.{d}" if d == "past" else d for d in shape)) for _, kind, shape in caches),
+        (_FLOAT if not states else _INT, ("batch",)),
+    ]
+    graph = helper.make_graph(
+        body.nodes,
+        "step",
+        [
+            _info(("iteration", _INT, ())),
+            _info(("condition", _BOOL, ())),
+            *(_info(value) for _, value in states),
+            *(_info(value) for value in caches),
+        ],
+        [_info((name, *kind)) for name, kind in zip(outputs, kinds, strict=True)],
+    )
+    start = [count, "", *(first for first, _ in states), *empty]
+    final = [f"final{n}" for n in range(len(states) + len(caches))]
+    ops("Loop", *start, outputs=[*final, "collected"], body=graph)
+    return "collected"
+
+
+def greedy_onnx(network: TransformerNetwork) -> onnx.ModelProto:
+    """`source` (batch, length) and `limit` (), int64 -> `tokens` (steps, batch), the likeliest at each step.
+
+    It stops when every sentence had its END, at `limit` steps at the latest; what follows a sentence's END is
+    to be ignored.
+    """
+    writer, ops = Writer(network.eval()), Ops()
+    batch = ops("Slice", ops("Shape", "source"), ops.ints(0), ops.ints(1))
+    begin = ops("Expand", ops.constant(BEGIN, "begin", np.int64), batch)
+    running = ops("Not", ops("Cast", begin, to=_BOOL))  # as many False as sentences
+
+    def after(body: Ops, scores: str, states: Sequence[str]) -> tuple[str, Sequence[str], str]:
+        tokens = body("ArgMax", scores, axis=1, keepdims=0)
+        ended = body("Or", states[1], body("Equal", tokens, ops.constant(END, "end", np.int64)))
+        fewest = body("ReduceMin", body("Cast", ended, to=TensorProto.INT32), keepdims=0)
+        return body("Not", body("Cast", fewest, to=_BOOL)), [tokens, ended], tokens
+
+    states = [(begin, ("previous", _INT, ("batch",))), (running, ("ended", _BOOL, ("batch",)))]
+    found = _decoding(
+        writer,
+        ops,
+        "source",
+        "limit",
+        tokens=lambda _body, _n, names: names[0],
+        after=after,
+        states=states,
+    )
+    ops("Identity", found, outputs=["tokens"])
+    inputs: list[_Value] = [("source", _INT, ("batch", "length")), ("limit", _INT, ())]
+    return _model(ops, inputs, [("tokens", _INT, ("steps", "batch"))])
+
+
+def timed_onnx(timed: TimedTranslation, input_shape: Sequence[int]) -> onnx.ModelProto:
+    """A `TimedTranslation` with its input `input` of this shape and its output `output`."""
+    batch, _, length = input_shape
+    writer, ops = Writer(timed.network.eval()), Ops()
+    top = timed.network.vocabulary - 1
+    shifted = ops("Add", "input", ops.constant(1, "shift"))
+    ids = ops("Floor", ops("Mul", shifted, ops.constant(top / 2, "spread")))
+    capped = ops("Cast", ops("Min", ids, ops.constant(top - 1, "top")), to=_INT)
+    tokens = ops("Add", capped, ops.constant(1, "one", np.int64))
+    zero, one = ops.constant(0, "zero", np.int64), ops.constant(1, "one", np.int64)
+    source = ops("Gather", tokens, zero, axis=1)
+    targets = ops("Transpose", ops("Gather", tokens, one, axis=1), perm=[1, 0])
+
+    def after(body: Ops, scores: str, _states: Sequence[str]) -> tuple[str, Sequence[str], str]:
+        return "condition", [], body("ReduceMax", scores, axes=[1], keepdims=0)
+
+    found = _decoding(
+        writer,
+        ops,
+        source,
+        ops.constant(length, "steps", np.int64),
+        tokens=lambda body, n, _names: body("Gather", targets, n, axis=0),
+        after=after,
+    )
+    ops("Transpose", found, perm=[1, 0], outputs=["output"])
+    return _model(ops, [("input", _FLOAT, tuple(input_shape))], [("output", _FLOAT, (batch, length))])

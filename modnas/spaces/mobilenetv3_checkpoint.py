@@ -1,0 +1,86 @@
+"""The published once-for-all supernetworks, read by the names of their tensors.
+
+The authors offer `ofa_mbv3_d234_e346_k357_w1.0` and `_w1.2` as files of PyTorch, a dictionary with one entry
+`state_dict`. Their package `ofa` renamed modules between versions; both namings are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modnas.spaces.base import Supernetwork
+
+_PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
+_BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")
+_LAYER = re.compile(r"(conv|bn)\.(?:\1\.)?(\w+)")  # elastic layers have `conv.conv.weight`, `bn.bn.bias`
+_KERNEL_MATRIX = re.compile(r"conv\.[75]to([53])_matrix")
+
+
+def own_name(published: str) -> str:
+    """The name in an `ElasticNetwork` of a published tensor. Raises ValueError for an unknown one."""
+    first, _, rest = published.partition(".")
+    if first == "classifier":
+        return f"head.6.{rest.removeprefix('linear.').removeprefix('linear.')}"
+    if published == "feature_mix_layer.conv.weight":
+        return "head.3.weight"
+    outside = {"first_conv": "stem.0", "final_expand_layer": "head.0"}.get(first)
+    if outside is not None:
+        return f"{outside}.{_layer_name(rest, published)}"
+    match = _BLOCK.fullmatch(published)
+    if match is None or match[2] not in _PARTS:
+        raise ValueError(f"no place for {published!r}")
+    return _name_in_block(int(match[1]), match[2], match[3], published)
+
+
+def _name_in_block(number: int, part: str, rest: str, published: str) -> str:
+    block = "stem.2" if number == 0 else f"blocks.{number - 1}.full"
+    matrix = _KERNEL_MATRIX.fullmatch(rest)
+    if matrix is not None:
+        return f"blocks.{number - 1}.to{matrix[1]}"
+    if rest.startswith("se.fc."):
+        return f"{block}.squeeze_excite.{rest.removeprefix('se.fc.')}"
+    return f"{block}.{_PARTS[part]}.{_layer_name(rest, published)}"
+
+
+def _layer_name(rest: str, published: str) -> str:
+    match = _LAYER.fullmatch(rest)
+    if match is None:
+        raise ValueError(f"no place for {published!r}")
+    return f"{'conv' if match[1] == 'conv' else 'norm'}.{match[2]}"
+
+
+def load_published(supernetwork: Supernetwork, state: Mapping[str, Tensor]) -> None:
+    """Take over a published state dict.
+
+    Args:
+        supernetwork: of the space with its width (`width_percent` 100 or 120), 1,000 classes, 3 channels.
+
+    Raises:
+        ValueError: a tensor is missing, unknown or of another shape.
+    """
+    try:
+        supernetwork.load_state_dict({own_name(name): tensor for name, tensor in state.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the state dict is of another network: {reason[:300]}") from error
+
+
+def load_published_file(supernetwork: Supernetwork, path: Path) -> None:
+    """`load_published` from a file. Nothing but tensors is unpickled.
+
+    Raises:
+        ValueError: the file cannot be read, or is of another network.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        state = content.get("state_dict", content)
+        tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    except Exception as error:  # a damaged or foreign file fails in a dozen ways
+        raise ValueError(f"{path} is no published supernetwork: {error}") from error
+    load_published(supernetwork, tensors)

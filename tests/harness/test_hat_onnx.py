@@ -1,0 +1,105 @@
+"""Exported transformers against PyTorch's: scores, greedy and beam search token for token, what is timed."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+
+from harness.export.artifact import ArtifactCache, probe_input
+from harness.export.transformer_decoder import OnnxDecoder
+from harness.export.transformer_graphs import encoder_onnx, greedy_onnx, step_onnx
+from modnas.spaces.transformer import Transformer
+from modnas.spaces.transformer_decoding import BEGIN, END, NetworkDecoder, beam_search, greedy
+from modnas.spaces.transformer_network import PAD, TransformerNetwork
+
+SPACES = [
+    Transformer(classes=60, input_shape=(2, 9), embed=40, ffn=48, heads=4, inner=32, norm_first=first)
+    for first in (0, 1)
+]
+LIMIT = 12
+
+
+@cache
+def trained(first: int, reference: int) -> TransformerNetwork:
+    """A network that has learned a little of repeating three tokens, so that what it says depends on them."""
+    space = SPACES[first]
+    torch.manual_seed(3)
+    network = space.network(space.references[reference])
+    assert isinstance(network, TransformerNetwork)
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(80):
+        words = torch.randint(3, 60, (32, 3))
+        target = torch.cat([torch.full((32, 1), BEGIN), words], 1)
+        source = torch.cat([words, torch.full((32, 1), END)], 1)
+        logits = network(torch.stack([source, target], 1))
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), source.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network.eval()
+
+
+def sentences(count: int) -> Tensor:
+    source = torch.randint(3, 60, (count, 9), generator=torch.Generator().manual_seed(7))
+    for n, row in enumerate(source):
+        length = 3 + n % 7
+        row[length - 1], row[length:] = END, PAD
+    return source
+
+
+def options() -> onnxruntime.SessionOptions:
+    found = onnxruntime.SessionOptions()
+    found.intra_op_num_threads = 1
+    return found
+
+
+@pytest.mark.parametrize(("first", "reference"), [(0, 8), (1, 6), (1, 1)])
+def test_decoding_from_the_export_is_pytorchs_token_for_token(first: int, reference: int):
+    network, source = trained(first, reference), sentences(50)
+    models = [encoder_onnx(network), step_onnx(network), greedy_onnx(network)]
+    for model in models:
+        onnx.checker.check_model(model)
+    encoder, step, whole = (model.SerializeToString() for model in models)
+    exported, own = OnnxDecoder(encoder, step), NetworkDecoder(network)
+    expected = greedy(own, source, LIMIT)
+    assert len({tuple(sentence) for sentence in expected}) > 10
+    assert greedy(exported, source, LIMIT) == expected
+    session = onnxruntime.InferenceSession(whole, options())
+    (tokens,) = session.run(None, {"source": source.numpy(), "limit": np.array(LIMIT)})
+    rows = [row[: row.index(END)] if END in row else row for row in tokens.T.tolist()]
+    assert rows == expected
+    for row in source:
+        assert beam_search(exported, row, LIMIT) == beam_search(own, row, LIMIT)
+
+
+def test_a_whole_decoding_stops_when_all_have_ended():
+    network, source = copy.deepcopy(trained(1, 6)), sentences(1)
+    session = onnxruntime.InferenceSession(greedy_onnx(network).SerializeToString(), options())
+    (free,) = session.run(None, {"source": source.numpy(), "limit": np.array(LIMIT)})
+    with torch.no_grad():  # END and the token that comes first change places
+        table, first = network.body.embedding.weight, int(free[0, 0])
+        table[[END, first]] = table[[first, END]]
+    ending = torch.where(source == END, first, torch.where(source == first, END, source))
+    session = onnxruntime.InferenceSession(greedy_onnx(network).SerializeToString(), options())
+    (tokens,) = session.run(None, {"source": ending.numpy(), "limit": np.array(LIMIT)})
+    assert tokens.tolist() == [[END]] and len(free) > 1
+
+
+@pytest.mark.parametrize("space", SPACES, ids=["norm-after", "norm-first"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_artifact_gives_what_it_says(space: Transformer, batch: int, tmp_path: Path):
+    cache = ArtifactCache(tmp_path)
+    for architecture in space.references[:4]:
+        artifact = cache.get(space, architecture, batch)
+        assert artifact.input_shape == (batch, 2, 9) and len(artifact.expected) == batch * 9
+        session = onnxruntime.InferenceSession(artifact.path, options())
+        (output,) = session.run(None, {"input": probe_input(artifact.input_shape).numpy()})
+        assert np.abs(output.flatten() - artifact.expected).max() < 1e-4
