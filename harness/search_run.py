@@ -26,6 +26,7 @@ from modnas.search import Search, SearchConfig
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space
 from modnas.tasks import Task
+from modnas.tasks.base import Split
 
 # How many architectures of the space give a metric's minimum and maximum on a device.
 RANGE_SAMPLE = 1000
@@ -86,8 +87,14 @@ class SearchRun:
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
         samples = self.space.encode(architectures)
-        losses = [[float(self.search.task_loss.loss(sample, self.task.valid))] for sample in samples]
+        images = _scored(self.task, self.run.config.settings.score_images)
+        losses = [[float(self.search.task_loss.loss(sample, images))] for sample in samples]
         return np.concatenate([losses, target.predict(samples).double().numpy()], axis=1)
+
+
+def _scored(task: Task, count: int | None) -> Split:
+    """The validation images that score architectures: the first, in which classes have their share."""
+    return Split(*(part[:count] for part in task.valid))
 
 
 def hardware_metrics(run: Run) -> list[str]:
@@ -173,7 +180,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
             "train", settings.batch_size, epoch=epoch, seed=config.seed, augment=True
         ),
         valid_batches=lambda epoch: task.batches("valid", settings.batch_size, epoch=epoch, seed=config.seed),
-        task_loss=SupernetworkLoss(supernetwork, [(task.valid.inputs, task.valid.targets)]),
+        task_loss=SupernetworkLoss(supernetwork, [_scored(task, settings.score_images)]),
         config=SearchConfig(
             **{"error_bounds": (0.0, chance), **settings.search},
             front_size=settings.front_size,

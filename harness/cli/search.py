@@ -42,7 +42,9 @@ def search(
     space: Annotated[str, typer.Option("--space", help="Search space.")] = "nasbench201",
     task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="Sizes and times: quick.")] = "quick",
+    preset: Annotated[
+        str, typer.Option("--preset", help="Sizes and times: quick, or another of the space.")
+    ] = "quick",
     name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
     seed: SeedOption = 0,
     verification: Annotated[
