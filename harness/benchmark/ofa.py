@@ -64,7 +64,7 @@ def predictor(problem: OfaProblem, seed: int) -> Iterator[Row]:
     def network(
         fit: Callable[..., mlp.TwoBranchPredictor | help.HelpPredictor],
     ) -> Callable[[str], Floats]:
-        tables = [problem.known(device, ofa_methods.HELP_KNOWN) for device in problem.search_devices]
+        tables = [problem.known(device, ofa_methods.KNOWN) for device in problem.search_devices]
         fitted = fit(problem.space, tables, seed=seed)
         return lambda device: fitted.predict(architectures, problem.references(device))
 

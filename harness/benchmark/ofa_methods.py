@@ -23,12 +23,10 @@ from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import TABLES
 
-# Networks that MODNAS measures on each device of the search, besides the references.
-KNOWN = 300
+# Networks that are measured on each device of the search, besides the references; as in HELP's protocol.
+KNOWN = 900
 # Networks a method measures on a device in all: MODNAS's, its references and its front.
 BUDGET = KNOWN + 10 + FRONT_SIZE
-# What HELP's protocol measures on each device of its meta-learning.
-HELP_KNOWN = 900
 GENERATIONS = 100
 
 CONFIG = SearchConfig(
@@ -184,7 +182,7 @@ def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     the fastest and the slowest of a random sample, as predicted.
     """
     began = time.monotonic()
-    tables = [problem.known(device, HELP_KNOWN) for device in problem.search_devices]
+    tables = [problem.known(device, KNOWN) for device in problem.search_devices]
     predictor = meta_learn(problem.space, tables, seed=seed)
     sample = problem.space.encode(problem.space.sample(_SCALE_SAMPLE, torch.Generator().manual_seed(seed)))
     fronts = {}
@@ -201,7 +199,7 @@ def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
         )
         fronts[name] = list(dict.fromkeys(found))
     measured = {
-        name: 10 + len(front) + (HELP_KNOWN if name in problem.search_devices else 0)
+        name: 10 + len(front) + (KNOWN if name in problem.search_devices else 0)
         for name, front in fronts.items()
     }
     return {"ofa-help": OfaFronts(fronts, measured, time.monotonic() - began)}

@@ -67,7 +67,6 @@ def test_a_short_search_beats_what_it_is_compared_with(problem, monkeypatch):
     monkeypatch.setattr(ofa_methods, "CONFIG", config)
     monkeypatch.setattr(ofa_methods, "FRONT_SIZE", 8)
     monkeypatch.setattr(ofa_methods, "KNOWN", 60)
-    monkeypatch.setattr(ofa_methods, "HELP_KNOWN", 60)
     monkeypatch.setattr(ofa_methods, "GENERATIONS", 3)
     monkeypatch.setattr(ofa_methods, "BUDGET", 78)
     rows = list(ofa.main(problem, 0))
