@@ -8,12 +8,14 @@ from datetime import datetime, timezone
 from statistics import fmean
 from typing import Literal, Protocol
 
+from torch import nn
+
 from harness.errors import UsageError
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
-from modnas.training import seeded_network, train
+from modnas.training import recalibrate, seeded_network, train
 
 JudgedOn = Literal["test", "valid"]
 
@@ -88,7 +90,7 @@ def _key(
             "task": config.task,
             "data_dir": config.data_dir,
             "limit": config.settings.task_limit,
-            "recipe": config.settings.recipe.model_dump(),
+            "recipe": config.settings.recipe.model_dump(exclude={"inherit"}),
             "seed": config.seed,
             **({"weights": weights} if weights else {}),
         }
@@ -101,17 +103,29 @@ def _unusual(config: RunConfig, judged_on: JudgedOn) -> dict[str, str]:
     return {name: value for name, (value, usual) in given.items() if value != usual}
 
 
+def _initial(state: Trainable, architecture: Architecture, task: AnyTask, seed: int) -> nn.Module:
+    """The standalone network before it is trained: fresh, or with inherited weights."""
+    recipe = state.run.config.settings.recipe
+    if not recipe.inherit:
+        return seeded_network(state.space, architecture, seed)
+    network = _shared(state).extract(architecture)
+    batches = task.batches("train", recipe.batch_size, seed=seed)
+    recalibrate(network, (inputs for inputs, _ in batches))
+    return network
+
+
 def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn, key: str) -> Evaluation:
     config, space, task = state.run.config, state.space, state.task
     recipe = config.settings.recipe
+    shape = space.input_shape_of(architecture)
+    if shape != space.input_shape:
+        task = task.resized(shape[-1])
     splits: tuple[str, ...] = ("train", "valid")
     if judged_on == "valid":
         task, splits = task.judged_on_valid(), ("train",)
     results = [
         train(
-            _shared(state).extract(architecture)
-            if recipe.inherit
-            else seeded_network(space, architecture, seed),
+            _initial(state, architecture, task, seed),
             task,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,

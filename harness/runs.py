@@ -61,7 +61,11 @@ class RunConfig(BaseModel):
         """The task's data. Raises TaskError."""
         data_dir = Path(self.data_dir) if self.data_dir else None
         task = get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
-        return task.resized(self.settings.task_side) if self.settings.task_side else task
+        if self.settings.task_side is not None:
+            task = task.resized(self.settings.task_side)
+        if self.settings.score_images is not None:
+            task = task.scored_on(self.settings.score_images)
+        return task
 
     def make_space(self, task: AnyTask) -> Space:
         """The space with networks that fit the task."""

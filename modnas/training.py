@@ -118,6 +118,9 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     Means and variances are averages over the batches. The network is left in evaluation mode.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        network.eval()
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -64,3 +64,24 @@ def hat(
         print_json({"rows": [asdict(row) for row in rows]})
         return
     print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+
+
+_OFA_EXPERIMENTS = "main, predictor, constraints or published."
+
+
+@benchmark_app.command("ofa")
+def ofa(
+    data: Annotated[Path, typer.Option("--data", help="Folder that holds ofa/.")],
+    experiment: Annotated[str, typer.Option("--experiment", help=_OFA_EXPERIMENTS)] = "main",
+    seeds: SeedsOption = 1,
+    json_output: JsonOption = False,
+) -> None:
+    """Search once-for-all networks on 11 devices and judge on those and an unseen one."""
+    from harness.benchmark import ofa as benchmark
+    from harness.benchmark.rows import summary
+
+    rows = benchmark.run(data, experiment, seeds)
+    if json_output:
+        print_json({"rows": [asdict(row) for row in rows]})
+        return
+    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])

@@ -18,7 +18,7 @@ from harness.errors import UsageError
 from harness.store import Store
 from harness.tables.devices import TableDevice, find_device, table_note, table_origin
 from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
-from harness.tables.importing import BENCHMARKS, Imported, import_csv, import_nasbench201
+from harness.tables.importing import BENCHMARKS, IMPORTERS, Imported, import_csv
 from harness.tensors import load_tensors, save_tensors
 from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
@@ -107,9 +107,11 @@ def build(
 
 @dataset_app.command("import")
 def import_command(
-    what: Annotated[str, typer.Argument(help=f"A file with the header arch,value, or {BENCHMARKS[0]}.")],
+    what: Annotated[
+        str, typer.Argument(help=f"A file with header arch,value, or {' or '.join(BENCHMARKS)}.")
+    ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Folder of a benchmark's tables (it holds nb201/).")
+        Path | None, typer.Option("--from", help="Folder of a benchmark's tables (it holds nb201/, ofa/).")
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Name of the device the file's values are of.")
@@ -125,10 +127,10 @@ def import_command(
         if source is not None:
             if what not in BENCHMARKS or device is not None:
                 raise UsageError(f"--from DIR goes with one of {', '.join(BENCHMARKS)} and without --device")
-            sized, report = import_nasbench201(store, source)
+            sized, report = IMPORTERS[what](store, source)
         elif device is None:
             raise UsageError(
-                f"import of {what}: name its --device, or for {BENCHMARKS[0]} the folder with --from"
+                f"import of {what}: name its --device, or for {', '.join(BENCHMARKS)} the folder: --from"
             )
         else:
             sized = make_space(space, settings)

@@ -45,7 +45,8 @@ def search(
     task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
     preset: Annotated[
-        str, typer.Option("--preset", help="Sizes and times: quick, small or paper.")
+        str,
+        typer.Option("--preset", help="Sizes and times: quick, small or paper, as the space has them."),
     ] = "quick",
     name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
     seed: SeedOption = 0,

@@ -27,7 +27,7 @@ from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
-EXPORTER_VERSION = 1
+EXPORTER_VERSION = 2
 CACHE_LIMIT_BYTES = 4 << 30
 
 
@@ -57,6 +57,11 @@ def probe_input(shape: tuple[int, ...]) -> Tensor:
 _exporting = threading.Lock()
 
 
+# Inputs that an untrained network's statistics are from. Of a small image the last layers see one pixel,
+# so that two images would leave them two values.
+_FEW_INPUTS, _SEVERAL_INPUTS, _SMALL_INPUT = 2, 8, 96**2
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: a sum's last bits depend on their number, and a file's hash on its bits."""
@@ -68,21 +73,28 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _settle(network: nn.Module, inputs: Tensor) -> None:
-    """Give an untrained network the normalisation statistics of its input.
+def _settle(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Give an untrained network the normalisation statistics of inputs of this shape.
 
-    Latency does not depend on them, but without them activations grow from cell to cell until a comparison
-    of outputs says nothing.
+    Latency does not depend on them, but without them activations grow from layer to layer until a comparison
+    of outputs says nothing. Each layer's are those of what it gets when the layers before it have theirs.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    count = _FEW_INPUTS if np.prod(shape[1:]) > _SMALL_INPUT else _SEVERAL_INPUTS
+
+    def fit(norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        x = arguments[0]
+        norm.get_buffer("running_mean").copy_(x.mean((0, 2, 3)))
+        norm.get_buffer("running_var").copy_(x.var((0, 2, 3), correction=0))
+
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
     if not norms:
         return
-    for norm in norms:
-        norm.momentum = None  # cumulative average: exactly the statistics of this one pass
-    network.train()
-    with torch.no_grad():
-        network(torch.cat([inputs, inputs.flip(-1)]))
+    hooks = [norm.register_forward_pre_hook(fit) for norm in norms]
     network.eval()
+    with torch.no_grad():
+        network(probe_input((count, *shape)))
+    for hook in hooks:
+        hook.remove()
 
 
 def build_network(
@@ -96,7 +108,7 @@ def build_network(
     if weights is not None:
         network.load_state_dict(dict(weights))
     else:
-        _settle(network, probe_input((1, *space.input_shape_of(architecture))))
+        _settle(network, space.input_shape_of(architecture))
     return space.measured(network).eval()
 
 

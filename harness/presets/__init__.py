@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.presets import nasbench201, transformer
+from harness.presets import mobilenetv3, nasbench201, transformer
 from harness.presets.base import Preset, Recipe
 
 __all__ = ["PRESETS", "Preset", "Recipe", "get_preset"]
 
 PRESETS: dict[str, dict[str, Preset]] = {
+    "mobilenetv3": mobilenetv3.PRESETS,
     "nasbench201": nasbench201.PRESETS,
     "transformer": transformer.PRESETS,
 }

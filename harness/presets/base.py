@@ -13,20 +13,21 @@ class Recipe(BaseModel):
     """How a standalone network is trained when it is evaluated. Part of what identifies an evaluation.
 
     `repeats`: trainings from different initial weights; the error is their mean. One training of a small
-    network says as much of its luck as of its architecture.
-    `inherit`: it starts with the search's shared weights; `epochs` may then be 0.
+    network says as much of its luck as of its architecture. `inherit`: begin with the weights that the
+    search's supernetwork has for the network, its normalisation statistics fitted to it; then no epoch at
+    all is an evaluation too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: Annotated[int, Field(ge=0)]
     repeats: Annotated[int, Field(ge=1)] = 1
+    inherit: bool = False
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     optimizer: Optimizer = "sgd"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    inherit: bool = False
 
 
 class Preset(BaseModel):
@@ -41,6 +42,7 @@ class Preset(BaseModel):
         task_limit: cap on the training images.
         task_side: images are scaled to that many pixels a side.
         search: settings of `modnas.search.SearchConfig`.
+        score_images: how many validation images score a front's architectures; all unless given.
         counterfactual: the supernetwork's (see `modnas.spaces.Supernetwork`).
         refine: architectures of a front's surroundings that are scored by the search's own models (see
             `modnas.refinement`); 0: the front is what the MetaHypernetwork says.
@@ -58,6 +60,7 @@ class Preset(BaseModel):
     task_limit: Annotated[int, Field(ge=1)] | None = None
     task_side: Annotated[int, Field(ge=4)] | None = None
     search: dict[str, Any]
+    score_images: Annotated[int, Field(ge=1)] | None = None
     counterfactual: bool = False
     refine: Annotated[int, Field(ge=0)] = 0
     validate_every: Annotated[int, Field(ge=1)] = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,12 +14,10 @@ from harness.datasets import UNITS, check_metric
 from harness.devices.profile import NAME_PATTERN
 from harness.errors import UsageError
 from harness.store import ImportedTable, Store
-from harness.tables import nasbench201
+from harness.tables import nasbench201, ofa
 from harness.tables.devices import check_free
 from modnas.spaces import ArchitectureError, Space, get_space
 
-# Sources of published tables that `dataset import` knows.
-BENCHMARKS = ("nasbench201",)
 _HEADER = ["arch", "value"]
 _NAME = re.compile(rf"{NAME_PATTERN}(@[0-9]{{1,5}})?")
 
@@ -105,6 +103,36 @@ def import_nasbench201(store: Store, data: Path) -> tuple[Space, list[Imported]]
         for device, values in by_device.items()
     ]
     return space, import_tables(store, space, tables)
+
+
+def import_ofa(store: Store, data: Path) -> tuple[Space, list[Imported]]:
+    """Import the latency of once-for-all's MobileNetV3 networks on 12 devices.
+
+    The values belong to networks of width 1.2 with 1,000 classes and inputs of 128 to 224 pixels. Raises
+    UsageError when the tables are missing or damaged.
+    """
+    published = ofa.load(data)
+    source = f"{data.resolve() / 'ofa' / 'archs_latency.npz'}"
+    archs = tuple(architecture.string for architecture in published.architectures)
+    tables = [
+        Table(
+            device,
+            "latency",
+            "ms",
+            source,
+            _published_entries(published.space, device, archs, values.tolist()),
+        )
+        for device, values in published.latency_ms.items()
+    ]
+    return published.space, import_tables(store, published.space, tables)
+
+
+# Published tables that `dataset import` knows, by name.
+IMPORTERS: dict[str, Callable[[Store, Path], tuple[Space, list[Imported]]]] = {
+    "nasbench201": import_nasbench201,
+    "ofa": import_ofa,
+}
+BENCHMARKS = tuple(IMPORTERS)
 
 
 def _published_entries(

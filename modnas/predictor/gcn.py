@@ -74,7 +74,7 @@ class GraphPredictor(nn.Module):
         self, space: Space, architectures: Sequence[Architecture], device_features: ArrayLike
     ) -> NDArray[np.float64]:
         """Values in the unit of the device's reference measurements (D,): (n,)."""
-        vector, low, range_ = _scaled("the device", device_features, len(space.references))
+        vector, low, range_ = scaled_references("the device", device_features, len(space.references))
         onehot = space.encode(architectures)
         values = self(onehot, vector.expand(len(onehot), -1)).double() * range_ + low
         return np.asarray(values.numpy())
@@ -90,7 +90,7 @@ def fit_graph_predictor(
     """
     inputs, vectors, targets = [], [], []
     for table in tables:
-        vector, low, range_ = _scaled(table.name, table.features, len(space.references))
+        vector, low, range_ = scaled_references(table.name, table.features, len(space.references))
         values = torch.as_tensor(np.array(table.values, np.float64))
         inputs.append(space.encode(table.architectures))
         vectors.append(vector.expand(len(values), -1))
@@ -100,7 +100,9 @@ def fit_graph_predictor(
         network = GraphPredictor(len(space.references))
     data = torch.cat(inputs), torch.cat(vectors), torch.cat(targets)
     generator = torch.Generator().manual_seed(seed)
-    _train(network, data, epochs=epochs, batch_size=batch_size, learning_rate=2e-3, generator=generator)
+    train_regression(
+        network, data, epochs=epochs, batch_size=batch_size, learning_rate=2e-3, generator=generator
+    )
     return network
 
 
@@ -114,25 +116,27 @@ def adapt(
     seed: int = 0,
 ) -> GraphPredictor:
     """A copy trained on one device's measurements: its references and `further` ones in the same unit."""
-    vector, low, range_ = _scaled("the device", device_features, len(space.references))
+    vector, low, range_ = scaled_references("the device", device_features, len(space.references))
     onehot = space.encode([*space.references, *further[0]])
     values = torch.as_tensor(np.concatenate([np.asarray(device_features), np.asarray(further[1])]))
     adapted = copy.deepcopy(network)
     data = onehot, vector.expand(len(onehot), -1), ((values - low) / range_).float()
     generator = torch.Generator().manual_seed(seed)
-    _train(adapted, data, epochs=epochs, batch_size=len(onehot), learning_rate=1e-4, generator=generator)
+    train_regression(
+        adapted, data, epochs=epochs, batch_size=len(onehot), learning_rate=1e-4, generator=generator
+    )
     return adapted
 
 
-def _scaled(name: str, features: ArrayLike, width: int) -> tuple[Tensor, float, float]:
+def scaled_references(name: str, features: ArrayLike, width: int) -> tuple[Tensor, float, float]:
     """A device's vector (D,), and the minimum and range of its references."""
     references = checked_features(name, features, width)
     low, high = references.aminmax()
     return ((references - low) / (high - low)).float(), float(low), float(high - low)
 
 
-def _train(
-    network: GraphPredictor,
+def train_regression(
+    network: nn.Module,
     data: tuple[Tensor, Tensor, Tensor],
     *,
     epochs: int,
@@ -140,7 +144,7 @@ def _train(
     learning_rate: float,
     generator: torch.Generator,
 ) -> None:
-    """Adam with a learning rate that falls to zero as a cosine."""
+    """Mean squared error of `network(onehot, vectors)`, by Adam whose learning rate falls as a cosine."""
     rows = len(data[2])
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     steps = epochs * -(-rows // batch_size)

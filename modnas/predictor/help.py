@@ -4,13 +4,13 @@ Meta-Learning", 2021), written from the paper's description.
 A network takes an architecture and a device, described by its latencies of the reference architectures. It
 is meta-learned over devices as MAML does (Finn et al., 2017), so that a few gradient steps on a new device's
 references adapt it; its start and its step sizes are learned, and a second network rescales the start for
-each device. Here the architecture enters as its one-hot encoding through fully connected layers, in any
-space; the paper uses graph convolutions on NAS-Bench-201.
+each device. Here the architecture enters as its encoding through fully connected layers, in any space; the
+paper uses graph convolutions on NAS-Bench-201.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,8 @@ class HelpPredictor(nn.Module):
         super().__init__()
         self.space = space
         device_width = len(space.references)
-        self.regression = _Regression(space.width, device_width)
+        features = space.chosen_features(torch.zeros(1, space.width))
+        self.regression = _Regression(features.shape[1], device_width)
         start = dict(self.regression.named_parameters())
         # One factor for each output unit of each parameter, a device's own; and log step sizes.
         self.units = [len(value) for value in start.values()]
@@ -90,8 +91,13 @@ class HelpPredictor(nn.Module):
         return parameters
 
     def _loss(self, parameters: Parameters, onehot: Tensor, device: Tensor, targets: Tensor) -> Tensor:
-        found: Tensor = functional_call(self.regression, parameters, (onehot, device))
-        return (found - targets).square().mean()
+        return (self._values(parameters, onehot, device) - targets).square().mean()
+
+    def _values(self, parameters: Parameters, onehot: Tensor, device: Tensor) -> Tensor:
+        """Scaled values (n,) of the regression with these parameters."""
+        inputs = self.space.chosen_features(onehot), device
+        found: Tensor = functional_call(self.regression, parameters, inputs)
+        return found
 
     def query_loss(self, devices: Tensor, onehot: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error after adaptation: devices (T, D), onehot (T, n, width), targets (T, n)."""
@@ -106,11 +112,18 @@ class HelpPredictor(nn.Module):
         self, architectures: Sequence[Architecture], references: npt.ArrayLike
     ) -> npt.NDArray[np.float64]:
         """Values (n,) in the unit of `references` (D,), the device's measurements of `space.references`."""
+        return np.asarray(self.bound(references)(self.space.encode(architectures)).double().numpy())
+
+    @torch.no_grad()
+    def bound(self, references: npt.ArrayLike) -> Callable[[Tensor], Tensor]:
+        """The predictor adapted to one device, for inner loops: one-hot rows (n, width) -> (n,)."""
         device, low, width = _scaled("the device", references, len(self.space.references))
-        found: Tensor = functional_call(
-            self.regression, self.adapted(device), (self.space.encode(architectures), device)
-        )
-        return np.asarray(found.double().numpy() * width + low)
+        parameters = self.adapted(device)
+
+        def predict(onehot: Tensor) -> Tensor:
+            return self._values(parameters, onehot, device) * width + low
+
+        return predict
 
 
 def _scaled(name: str, references: npt.ArrayLike, width: int) -> tuple[Tensor, float, float]:

@@ -168,10 +168,13 @@ class Space(ABC):
 
     def encode(self, architectures: Sequence[Architecture]) -> Tensor:
         """One-hot encoding, float32 of shape (n, width)."""
-        starts = torch.tensor([0, *self.options[:-1]]).cumsum(0)
         choices = torch.tensor([a.choices for a in architectures], dtype=torch.long)
-        columns = choices.view(len(architectures), len(self.options)) + starts
-        return torch.zeros(len(architectures), self.width).scatter_(1, columns, 1.0)
+        return self.encode_choices(choices.view(len(architectures), len(self.options)))
+
+    def encode_choices(self, choices: Tensor) -> Tensor:
+        """One-hot encoding of option indices (n, decisions), float32 of shape (n, width)."""
+        starts = torch.tensor([0, *self.options[:-1]]).cumsum(0)
+        return torch.zeros(len(choices), self.width).scatter_(1, choices + starts, 1.0)
 
     def decode(self, logits: Tensor) -> Architecture:
         """The architecture to propose for logits of shape (width,): a usable one that they favour."""

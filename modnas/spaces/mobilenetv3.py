@@ -38,6 +38,15 @@ _TOTAL = STAGES * BLOCKS
 # Where the kernels, the expansions and the resolution begin among the decisions.
 _KERNELS_AT, _EXPANSIONS_AT, _RESOLUTION_AT = STAGES, STAGES + _TOTAL, STAGES + 2 * _TOTAL
 
+# Embedding tables of a MetaHypernetwork for two objectives, as (width, index of the preference), in the order
+# of the encoding: depths, kernels, expansions, resolution. Source: the MODNAS paper, appendix D.2.
+TABLES = (
+    (STAGES * len(DEPTHS), 0),
+    (_TOTAL * len(KERNELS), 0),
+    (_TOTAL * len(EXPANSIONS), 0),
+    (RESOLUTIONS, 0),
+)
+
 _BLOCK = re.compile(r"k([357])e([346])")
 
 # The ten reference networks of HELP (Lee et al., 2021; its ofa data, positions 1316, 1587, 1621, 1636, 1980,

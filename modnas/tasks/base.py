@@ -40,6 +40,7 @@ class Task:
     Args:
         name: the name in the registry.
         classes: number of labels.
+        scored: how many images of `valid` architectures are compared on; None: all.
         augmentation: maps a batch of images and a CPU generator to images of the same shape.
     """
 
@@ -49,6 +50,7 @@ class Task:
     valid: Split
     test: Split
     augmentation: Augmentation | None = None
+    scored: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -63,8 +65,8 @@ class Task:
 
     @property
     def validation(self) -> list[tuple[Tensor, Tensor]]:
-        """All of `valid` as one batch."""
-        return [self.valid]
+        """The first `scored` images of `valid` as one batch; classes have their share in them."""
+        return [Split(*(part[: self.scored] for part in self.valid))]
 
     def split(self, name: str) -> Split:
         """The split called train, valid or test. Raises ValueError."""
@@ -110,6 +112,10 @@ class Task:
             if augment and self.augmentation is not None:
                 inputs = self.augmentation(inputs, generator)
             yield Split(inputs, data.targets[chosen])
+
+    def scored_on(self, count: int) -> Task:
+        """The same task with architectures compared on fewer images."""
+        return replace(self, scored=count)
 
     def judged_on_valid(self) -> Task:
         """The same task with `valid` in place of `test`."""

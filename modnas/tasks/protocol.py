@@ -65,6 +65,9 @@ class AnyTask(Protocol):
     def judged_on_valid(self) -> AnyTask:
         """The same task with `valid` in place of `test`, for what must not look at the latter."""
 
+    def scored_on(self, count: int) -> AnyTask:
+        """The same task with `validation` cut to `count` items. Raises TaskError where that cannot be had."""
+
     def resized(self, side: int) -> AnyTask:
         """The same task with images of `side` x `side` pixels. Raises TaskError where there are none."""
 

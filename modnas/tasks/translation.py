@@ -188,6 +188,10 @@ class TranslationTask:
         """There are no images: raises TaskError."""
         raise TaskError(f"{self.name}: sentences cannot be scaled to {side} pixels; take out task_side")
 
+    def scored_on(self, count: int) -> TranslationTask:
+        """Architectures are compared on few sentences already: raises TaskError."""
+        raise TaskError(f"{self.name}: cannot be scored on {count} items; take out score_images")
+
     def to(self, device: str | torch.device) -> TranslationTask:
         """The same task with its batches on `device`."""
         return replace(self, device=device)

@@ -1,0 +1,77 @@
+"""A search over the MobileNetV3 space with its supernetwork."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from modnas.objectives import SearchDevice, SupernetworkLoss
+from modnas.search import Search, SearchConfig
+from modnas.spaces.mobilenetv3 import TABLES, MobileNetV3
+from modnas.spaces.mobilenetv3_network import Block
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SPACE = MobileNetV3(width_percent=20, classes=3, input_shape=(1, 48, 48), min_side=24)
+
+
+def batches(epoch):
+    """Images whose class is the orientation of their stripes."""
+    generator = torch.Generator().manual_seed(epoch)
+    for _ in range(4):
+        targets = torch.randint(3, (24,), generator=generator)
+        wave = torch.arange(48).float().mul(0.8).sin()
+        patterns = torch.stack([wave.expand(48, 48), wave.view(-1, 1).expand(48, 48), torch.zeros(48, 48)])
+        yield (patterns[targets] + 0.3 * torch.randn(24, 48, 48, generator=generator)).unsqueeze(1), targets
+
+
+def make_search(epochs=2, warmup=6):
+    torch.manual_seed(0)
+    supernetwork = SPACE.supernetwork()
+
+    def predict(samples):
+        return SPACE.predictor_features(samples).sum(1, keepdim=True)
+
+    device = SearchDevice("d", torch.rand(10), predict, torch.tensor([2.0]), torch.tensor([20.0]))
+    config = SearchConfig(
+        epochs=epochs,
+        warmup_epochs=warmup,
+        tables=TABLES,
+        learning_rate=0.1,
+        weights_learning_rate=0.05,
+        front_size=4,
+        uniform_share=0.5,
+    )
+    loss = SupernetworkLoss(supernetwork, list(batches(99)))
+    return Search(
+        SPACE,
+        supernetwork,
+        [device],
+        train_batches=batches,
+        valid_batches=lambda epoch: batches(50 + epoch),
+        task_loss=loss,
+        config=config,
+    )
+
+
+def test_a_search_trains_weights_that_its_networks_inherit():
+    search = make_search()
+    extremes = [
+        SPACE.describe(side, [[Block(k, e)] * d] * 5) for side, k, e, d in ((24, 3, 3, 2), (48, 7, 6, 4))
+    ]
+    before = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
+    search.warm_up()
+    after = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
+    assert min(before) > 50
+    assert max(after) < 50
+    tables = [bank.detach().clone() for bank in search.hypernetwork.banks]
+    search.run_epoch()
+    assert all((new != old).any() for new, old in zip(search.hypernetwork.banks, tables, strict=True))
+    assert search.validate().score > 0
+
+
+def test_tables_of_the_hypernetwork_are_one_for_each_kind_of_decision():
+    assert [width for width, _ in TABLES] == [15, 60, 60, 25]
+    assert [tuple(bank.shape) for bank in make_search().hypernetwork.banks] == [
+        (50, 101, width) for width in (15, 60, 60, 25)
+    ]
