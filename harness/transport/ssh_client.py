@@ -7,6 +7,7 @@ import shlex
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,6 +22,8 @@ from harness.transport.ssh_address import Address
 LINK_TIMEOUT_S = 8.0
 # With nothing to send, this is what keeps unacknowledged data on the way.
 KEEPALIVE_S = 2
+# Waiting for a board to accept a connection before it is asked anew.
+DIAL_S = 3.0
 
 # Without a handler of its own, what paramiko logs would appear on the user's terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -103,11 +106,27 @@ class _Wire:
 def _socket(address: Address, timeout_s: float) -> socket.socket:
     if address.command is not None:
         return _CommandSocket(address.command)
-    link = socket.create_connection((address.host, address.port), timeout_s)
+    link = _dial(address, timeout_s)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LINK_TIMEOUT_S * 1000))
     return link
+
+
+def _dial(address: Address, timeout_s: float) -> socket.socket:
+    """Connect, asking anew every few seconds.
+
+    The kernel's own repetitions come at ever longer intervals: where a link comes back after seconds, it
+    would not notice for as long again.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        remaining = deadline - time.monotonic()
+        try:
+            return socket.create_connection((address.host, address.port), min(DIAL_S, max(0.01, remaining)))
+        except TimeoutError:
+            if remaining <= DIAL_S:
+                raise
 
 
 class _CommandSocket(socket.socket):
