@@ -27,7 +27,7 @@ from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
-EXPORTER_VERSION = 2
+EXPORTER_VERSION = 3
 CACHE_LIMIT_BYTES = 4 << 30
 
 
@@ -59,7 +59,7 @@ _exporting = threading.Lock()
 
 # Inputs that an untrained network's statistics are from. Of a small image the last layers see one pixel,
 # so that two images would leave them two values.
-_FEW_INPUTS, _SEVERAL_INPUTS, _SMALL_INPUT = 2, 8, 96**2
+_FEW_INPUTS, _SEVERAL_INPUTS, _SMALL_INPUT = 2, 4, 96**2
 
 
 @contextmanager
