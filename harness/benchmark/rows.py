@@ -70,7 +70,7 @@ class Fronts:
                 )
 
 
-def summary(rows: list[Row]) -> list[tuple[str, str, str, float, float, float, int]]:
+def summary(rows: Sequence[Row]) -> list[tuple[str, str, str, float, float, float, int]]:
     """(method, metric, group of devices, mean, smallest, largest, figures) over devices and seeds;
     rows of single epochs are left out."""
     found = []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.output import JsonOption, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from harness.benchmark.rows import Row
 
 benchmark_app = typer.Typer(
     help="The paper's experiments on published tables.", no_args_is_help=True, rich_markup_mode=None
@@ -20,9 +24,13 @@ ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]
 
 
-@benchmark_app.callback()
-def _group() -> None:
-    """Keeps the benchmark's name a command of its own while there is only one."""
+def _show(rows: Sequence[Row], json_output: bool) -> None:
+    from harness.benchmark.rows import summary
+
+    if json_output:
+        print_json({"rows": [asdict(row) for row in rows]})
+    else:
+        print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
 
 
 @benchmark_app.command("nasbench201")
@@ -35,13 +43,12 @@ def nasbench201(
 ) -> None:
     """Search on 13 devices and judge on 6 unseen ones, all from tables of 15,625 cells."""
     from harness.benchmark import nasbench201 as benchmark
-    from harness.benchmark.rows import summary
 
     report = benchmark.run(data, experiment, seeds, out)
     if json_output:
         print_json(asdict(report))
         return
-    print_table(summary(report.rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+    _show(report.rows, json_output)
     for claim in report.claims:
         say(f"{claim.verdict}: {claim.text} ({claim.figures})")
     if out is not None:
@@ -57,13 +64,9 @@ def hat(
 ) -> None:
     """Transformers on 2 search devices and 1 unseen, from HAT's latency tables and published networks."""
     from harness.benchmark import hat as benchmark
-    from harness.benchmark.rows import summary
 
     rows = benchmark.run(data, experiment, seeds)
-    if json_output:
-        print_json({"rows": [asdict(row) for row in rows]})
-        return
-    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+    _show(rows, json_output)
 
 
 _OFA_EXPERIMENTS = "main, predictor, constraints or published."
@@ -78,10 +81,6 @@ def ofa(
 ) -> None:
     """Search once-for-all networks on 11 devices and judge on those and an unseen one."""
     from harness.benchmark import ofa as benchmark
-    from harness.benchmark.rows import summary
 
     rows = benchmark.run(data, experiment, seeds)
-    if json_output:
-        print_json({"rows": [asdict(row) for row in rows]})
-        return
-    print_table(summary(rows), ["method", "metric", "devices", "mean", "min", "max", "figures"])
+    _show(rows, json_output)

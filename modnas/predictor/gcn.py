@@ -88,17 +88,10 @@ def fit_graph_predictor(
     Raises:
         ValueError: a table whose references describe no device.
     """
-    inputs, vectors, targets = [], [], []
-    for table in tables:
-        vector, low, range_ = scaled_references(table.name, table.features, len(space.references))
-        values = torch.as_tensor(np.array(table.values, np.float64))
-        inputs.append(space.encode(table.architectures))
-        vectors.append(vector.expand(len(values), -1))
-        targets.append(((values - low) / range_).float())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = GraphPredictor(len(space.references))
-    data = torch.cat(inputs), torch.cat(vectors), torch.cat(targets)
+    data = regression_data(space, tables)
     generator = torch.Generator().manual_seed(seed)
     train_regression(
         network, data, epochs=epochs, batch_size=batch_size, learning_rate=2e-3, generator=generator
@@ -126,6 +119,22 @@ def adapt(
         adapted, data, epochs=epochs, batch_size=len(onehot), learning_rate=1e-4, generator=generator
     )
     return adapted
+
+
+def regression_data(space: Space, tables: Sequence[DeviceTable]) -> tuple[Tensor, Tensor, Tensor]:
+    """Encodings (n, width), device vectors (n, D) and scaled values (n,) of several devices, stacked.
+
+    Raises:
+        ValueError: a table whose references describe no device.
+    """
+    inputs, vectors, targets = [], [], []
+    for table in tables:
+        vector, low, range_ = scaled_references(table.name, table.features, len(space.references))
+        values = torch.as_tensor(np.array(table.values, np.float64))
+        inputs.append(space.encode(table.architectures))
+        vectors.append(vector.expand(len(values), -1))
+        targets.append(((values - low) / range_).float())
+    return torch.cat(inputs), torch.cat(vectors), torch.cat(targets)
 
 
 def scaled_references(name: str, features: ArrayLike, width: int) -> tuple[Tensor, float, float]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.predictor.gcn import scaled_references, train_regression
+from modnas.predictor.gcn import regression_data, scaled_references, train_regression
 from modnas.predictor.meta import DeviceTable
 from modnas.spaces import Architecture, Space
 
@@ -59,17 +59,10 @@ def fit_two_branch(
     Raises:
         ValueError: a table whose references describe no device.
     """
-    inputs, vectors, targets = [], [], []
-    for table in tables:
-        vector, low, span = scaled_references(table.name, table.features, len(space.references))
-        values = torch.as_tensor(np.array(table.values, np.float64))
-        inputs.append(space.encode(table.architectures))
-        vectors.append(vector.expand(len(values), -1))
-        targets.append(((values - low) / span).float())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TwoBranchPredictor(space)
-    data = torch.cat(inputs), torch.cat(vectors), torch.cat(targets)
+    data = regression_data(space, tables)
     generator = torch.Generator().manual_seed(seed)
     train_regression(
         network, data, epochs=epochs, batch_size=batch_size, learning_rate=2e-3, generator=generator
