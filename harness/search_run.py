@@ -218,9 +218,13 @@ def _valid_batches(run: Run, task: AnyTask, epoch: int) -> Iterable[Any]:
 
 
 def run_search(
-    state: SearchRun, on_epoch: Callable[[EpochStats, Validation | None], None] | None = None
+    state: SearchRun,
+    on_epoch: Callable[[EpochStats, Validation | None], None] | None = None,
+    on_warmup: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Run the epochs that are left, a checkpoint after each; the validation record of all epochs.
+
+    `on_warmup` is told the number of warm-up epochs done after each of them.
 
     Killed at any moment, the next call continues after the last finished epoch to the same result.
     """
@@ -230,9 +234,11 @@ def run_search(
     record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
     record = record[: search.epoch]
     with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
-        if not search.warm:
-            search.warm_up()
+        while not search.warm:
+            search.run_warmup_epoch()
             run.save_state("checkpoint", *search.checkpoint())
+            if on_warmup:
+                on_warmup(search.warmed)
         while not search.finished:
             stats = search.run_epoch()
             due = search.finished or search.epoch % run.config.settings.validate_every == 0

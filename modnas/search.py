@@ -78,7 +78,7 @@ class Search:
         self.task_loss, self.config = task_loss, config
         self.objectives = 1 + len(devices[0].low)
         self.epoch = 0
-        self.warm = config.warmup_epochs == 0 or supernetwork is None
+        self.warmed = 0 if supernetwork is not None else config.warmup_epochs
         self.history: list[EpochStats] = []
         self.best_epoch: int | None = None
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -110,13 +110,17 @@ class Search:
         """Whether all epochs have run."""
         return self.epoch >= self.config.epochs
 
-    def warm_up(self) -> None:
-        """Train the supernetwork for `warmup_epochs` while the MetaHypernetwork is still uniform."""
-        for epoch in range(self.config.warmup_epochs):
-            # Beyond the search's own epochs, so that no batch of the search is the repetition of one here.
-            for batch in self.train_batches(self.config.epochs + epoch):
-                self._lower_step(batch)
-        self.warm = True
+    @property
+    def warm(self) -> bool:
+        """Whether all warm-up epochs have run."""
+        return self.warmed >= self.config.warmup_epochs
+
+    def run_warmup_epoch(self) -> None:
+        """Train the supernetwork for one epoch while the MetaHypernetwork is still uniform."""
+        # Beyond the search's own epochs, so that no batch of the search is the repetition of one here.
+        for batch in self.train_batches(self.config.epochs + self.warmed):
+            self._lower_step(batch)
+        self.warmed += 1
 
     def run_epoch(self) -> EpochStats:
         """Run the next epoch, an upper-level and a lower-level step for each pair of batches.
@@ -125,7 +129,7 @@ class Search:
             ValueError: the epoch has no batch, or the warm-up has not run.
         """
         if not self.warm:
-            raise ValueError("the search has warm-up epochs: call warm_up first")
+            raise ValueError("the search has warm-up epochs: call run_warmup_epoch first")
         began = time.monotonic()
         config = self.config
         tally = Tally([device.name for device in self.devices], self.objectives - 1)
@@ -301,7 +305,7 @@ class Search:
         meta = {
             **self._identity(),
             "epoch": self.epoch,
-            "warm": self.warm,
+            "warmed": self.warmed,
             "best_epoch": self.best_epoch,
             "history": [asdict(stats) for stats in self.history],
         }
@@ -326,7 +330,8 @@ class Search:
             unpack_module("supernetwork", self.supernetwork, tensors)
             unpack_optimizer("weights", self._weights, tensors)
         self.epoch, self.best_epoch = int(meta["epoch"]), meta["best_epoch"]
-        self.warm = bool(meta["warm"])
+        # Checkpoints without the number are of searches that had finished their warm-up.
+        self.warmed = int(meta.get("warmed", self.config.warmup_epochs))
         self.history = [EpochStats(**stats) for stats in meta["history"]]
 
     def _identity(self) -> dict[str, Any]:

@@ -179,6 +179,9 @@ def _search(state: SearchRun) -> None:
         )
         began, first = time.monotonic(), search.epoch
 
+        def on_warmup(done: int) -> None:
+            bar.update(task, note=f"warm-up {done} of {search.config.warmup_epochs}")
+
         def on_epoch(stats: EpochStats, validation: Validation | None) -> None:
             done = stats.epoch + 1
             bar.update(
@@ -188,7 +191,7 @@ def _search(state: SearchRun) -> None:
                 note=f"hypervolume {validation.score:.3f}" if validation else "",
             )
 
-        run_search(state, on_epoch)
+        run_search(state, on_epoch, on_warmup)
     say(f"search: {search.epoch} epochs, best front after epoch {search.best_epoch}")
 
 

@@ -121,7 +121,7 @@ def test_killed_profile_continues(home: Home) -> None:
     with Store() as store:
         assert store.check() is None
     with contextlib.closing(sqlite3.connect(home.folder / "store.sqlite")) as connection:
-        # A measurement taken under drift is in the store once more, with its warning: not another measurement.
+        # One taken under drift is in the store once more, with its warning: not another measurement.
         (distinct, taken) = connection.execute(
             "SELECT count(DISTINCT key), count(DISTINCT key || created_at) FROM measurements"
         ).fetchone()

@@ -250,6 +250,21 @@ def test_an_interrupted_search_ends_bit_identically():
     assert losses[0] == losses[1]
 
 
+def test_an_interrupted_warm_up_continues_where_it_stopped():
+    straight, stopped, fresh = (weight_sharing_search(warmup_epochs=3) for _ in range(3))
+    while not straight.warm:
+        straight.run_warmup_epoch()
+    stopped.run_warmup_epoch()
+    tensors, meta = stopped.checkpoint()
+    fresh.restore(tensors, json.loads(json.dumps(meta)))
+    assert fresh.warmed == 1
+    with pytest.raises(ValueError, match="warm-up"):
+        fresh.run_epoch()
+    while not fresh.warm:
+        fresh.run_warmup_epoch()
+    assert same(straight.checkpoint()[0], fresh.checkpoint()[0])
+
+
 def test_a_checkpoint_is_not_changed_by_what_follows():
     search = weight_sharing_search()
     search.run_epoch()

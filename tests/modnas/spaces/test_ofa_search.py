@@ -60,7 +60,8 @@ def test_a_search_trains_weights_that_its_networks_inherit():
         SPACE.describe(side, [[Block(k, e)] * d] * 5) for side, k, e, d in ((24, 3, 3, 2), (48, 7, 6, 4))
     ]
     before = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
-    search.warm_up()
+    while not search.warm:
+        search.run_warmup_epoch()
     after = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
     assert min(before) > 50
     assert max(after) < 50
