@@ -46,23 +46,25 @@ class SearchRun:
     supernetwork: Supernetwork | None
     search: Search
 
-    def front(self, store: Store, device: str) -> list[dict[str, Any]]:
-        """The front of a device: as the search wrote it down, or read now for one that it did not search."""
-        if self.run.has("front.json"):
+    def front(self, store: Store, device: str, preferences: int | None = None) -> list[dict[str, Any]]:
+        """The front of a device: as the search wrote it down, or read now for one that it did not search, or
+        for another number of preferences.
+        """
+        if preferences in (None, self.run.config.settings.front_size) and self.run.has("front.json"):
             written: dict[str, list[dict[str, Any]]] = self.run.read_json("front.json")["devices"]
             if device in written:
                 return written[device]
-        return self.read_front(store, device)
+        return self.read_front(store, device, preferences)
 
-    def read_front(self, store: Store, device: str) -> list[dict[str, Any]]:
+    def read_front(self, store: Store, device: str, preferences: int | None = None) -> list[dict[str, Any]]:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, on the validation split,
         by the supernetwork or the accuracy surrogate) and one value a hardware metric. Every architecture
-        occurs once.
+        occurs once, so there may be fewer than the `preferences` asked for (else the preset's `front_size`).
         """
         target = _search_device(self.space, self.predictors, store, device, self.run.config)
-        points = self.search.front(target.features)
+        points = self.search.front(target.features, preferences)
 
         def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
             return self._objectives(target, architectures)

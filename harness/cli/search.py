@@ -198,13 +198,21 @@ def _search(state: SearchRun) -> None:
 def front(
     run_name: RunOption,
     device: DeviceOption,
+    preferences: Annotated[
+        int | None,
+        typer.Option(
+            "--preferences", min=2, help="Evenly spread preferences to answer; else as many as the search."
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """The front of any device with a feature vector, without another search."""
     run = Run.open(run_name)
+    if preferences is not None and preferences < len(run.config.objectives):
+        raise UsageError(f"run {run.name} has {len(run.config.objectives)} objectives: as many --preferences")
     with Store() as store:
         name, state = find_device(device, store).id, open_search(run, store)
-        entries = state.front(store, name)
+        entries = state.front(store, name, preferences)
         table = _say_table(store, name, state.space, run)
     if json_output:
         document = {"run": run.name, "device": name, "architectures": entries}

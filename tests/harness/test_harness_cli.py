@@ -281,6 +281,8 @@ def test_search_front_verify_report(
 
     front = document(capsys, "front", "--run", "mine", "--device", "cpu")
     assert front["architectures"] == found["fronts"]["cpu"]
+    few = document(capsys, "front", "--run", "mine", "--device", "cpu", "--preferences", "2")
+    assert {tuple(e["preference"]) for e in few["architectures"]} <= {(0, 1), (1, 0)}
 
     verified = document(capsys, "verify", "--run", "mine", "--device", "cpu")
     assert [e["arch"] for e in verified["architectures"]] == [e["arch"] for e in front["architectures"]]
