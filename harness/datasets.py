@@ -81,18 +81,19 @@ def _values(
     rows = store.device_measurements(device, space.name, space.variant)
     if not rows:
         return {}
-    wanted = _conditions(like or rows[-1])
+    wanted = conditions(like or rows[-1])
     measured = [
         row
         for row in rows
-        if row.status == "ok" and getattr(row, column) is not None and _conditions(row) == wanted
+        if row.status == "ok" and getattr(row, column) is not None and conditions(row) == wanted
     ]
     if metric == "energy":
         measured = [row for row in measured if energy_sensor(row) == energy_sensor(measured[-1])]
     return {row.arch: float(getattr(row, column)) for row in measured}
 
 
-def _conditions(row: Measurement) -> tuple[str, str, str]:
+def conditions(row: Measurement) -> tuple[str, str, str]:
+    """What two rows of one device must share for their values to be compared: machine, backend, settings."""
     options, policy = row.request.get("options"), row.request.get("protocol") or {}
     protocol = [policy.get(name) for name in POLICY_IN_KEY]
     return row.fingerprint, row.backend, json.dumps([options, protocol], sort_keys=True)

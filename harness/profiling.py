@@ -15,6 +15,7 @@ from sqlalchemy import inspect
 
 from harness.blocks import Block, measure_in_blocks
 from harness.compile.errors import CompileError
+from harness.datasets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.energy import EnergySource, energy_failure
@@ -172,6 +173,8 @@ def profile_device(
             )
         cache.prune()
     report.rows = [stored[keys[a]] for a in keys]
+    if report.rows and not report.measured:
+        _make_newest(store, report.rows[-1])
     report.failed = sum(row.status != "ok" for row in report.rows)
     report.seconds = time.perf_counter() - start
     return report
@@ -211,11 +214,25 @@ def _is_retried(row: Measurement, before: datetime | None) -> bool:
     return made < before
 
 
+def _make_newest(store: Store, row: Measurement) -> None:
+    """Say in the store that the device is as it was for `row`, if it has been in another state since.
+
+    Predictors take a device's newest state, which must be the one that was asked for last.
+    """
+    newest = store.device_measurements(row.device, row.space, row.variant)[-1]
+    if conditions(newest) != conditions(row):
+        store.add(_again(row, row.record))
+
+
 def _with_warning(row: Measurement, warning: str) -> Measurement:
-    """The row once more, as something to append, with one more reason to distrust it."""
+    """The row once more, with one more reason to distrust it."""
+    return _again(row, {**row.record, "warnings": [*(row.record.get("warnings") or []), warning]})
+
+
+def _again(row: Measurement, record: Mapping[str, Any]) -> Measurement:
+    """A row as something to append once more."""
     columns = {c.key: getattr(row, c.key) for c in inspect(Measurement).columns if c.key != "id"}
-    warnings = [*(row.record.get("warnings") or []), warning]
-    return Measurement(**{**columns, "record": {**row.record, "warnings": warnings}})
+    return Measurement(**{**columns, "record": dict(record)})
 
 
 class _Profiler:

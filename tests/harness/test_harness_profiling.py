@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from harness_helpers import FakeAgent
 
+from harness.datasets import device_values
 from harness.devices import session
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
@@ -99,6 +100,20 @@ def test_other_machine_is_measured_again(
     monkeypatch.setattr(session, "open_transport", other)
     report = profile(space, cells)
     assert report.measured == 2 and len(fake_agents) == 1
+
+
+@pytest.mark.usefixtures("fake_agents")
+def test_values_are_those_of_the_state_asked_for_last(space: Space) -> None:
+    cells = list(space.references[:3])
+    two_threads = changed(options={"threads": 2})
+    first = {row.arch: row.latency_ms for row in profile(space, cells).rows}
+    profile(space, cells[:1], two_threads)
+    with Store() as store:
+        assert len(device_values(store, "board", space, "latency")) == 1
+    assert profile(space, cells).reused == 3
+    with Store() as store:
+        values = device_values(store, "board", space, "latency")
+    assert {a.string: value for a, value in values.items()} == first
 
 
 def failing_agent(monkeypatch: pytest.MonkeyPatch, sha256: str) -> None:
