@@ -9,6 +9,7 @@ runs/<name>/  one folder a search
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -41,6 +42,11 @@ def subfolder(name: str) -> Path:
 def store_url() -> str:
     """SQLAlchemy URL of the store: `MODNAS_STORE`, or SQLite in the home folder."""
     return os.environ.get("MODNAS_STORE") or f"sqlite:///{home() / 'store.sqlite'}"
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:

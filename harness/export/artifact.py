@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from harness.export.onnx_graph import ExportError, to_onnx
 from harness.export.torch_program import to_program
 from harness.export.transformer_graphs import timed_onnx
-from harness.home import subfolder, write_atomically
+from harness.home import file_sha256, subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
@@ -214,6 +214,8 @@ class ArtifactCache:
             content = json.loads((self.folder / f"{key}.json").read_text())
             path = self.folder / content["file"]
             os.utime(path)  # fails where it was pruned: the description alone is worthless
+            if file_sha256(path) != path.stem:
+                return None  # damaged
             shape, expected = tuple(content["input_shape"]), tuple(content["expected"])
             return Artifact(path, path.stem, shape, expected, 0.0, content["details"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -245,7 +247,7 @@ class ArtifactCache:
     ) -> Artifact:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.folder / f"{sha256}.{suffix}"
-        if not path.exists():
+        if not path.exists() or file_sha256(path) != sha256:
             write_atomically(path, data)
         description = {
             "file": path.name,

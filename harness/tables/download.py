@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import time
 import urllib.error
@@ -10,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from harness.errors import ModnasHwError
+from harness.home import file_sha256
 
 ATTEMPTS = 4
 _TIMEOUT_S = 30.0
@@ -24,11 +24,6 @@ class DownloadError(ModnasHwError):
 
 class _InterruptedError(Exception):
     """The connection failed or ended early; trying again may help."""
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def download(url: str, target: Path, sha256: str | None = None, wait_s: float = 0.5) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from harness.errors import ModnasHwError, UsageError
-from harness.home import write_atomically
+from harness.home import file_sha256, write_atomically
 from harness.tables.convert import CONVERTERS, ConversionError
-from harness.tables.download import download, file_sha256
+from harness.tables.download import download
 
 MIRROR = "https://raw.githubusercontent.com"
 # In the folder of a benchmark: what came from where. A folder without it is not touched.

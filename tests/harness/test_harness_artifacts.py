@@ -132,6 +132,17 @@ def test_damaged_description_is_made_again(
     assert json.loads(description.read_text())["file"] == first.path.name
 
 
+@pytest.mark.parametrize("part", [slice(100), slice(None, None, -1)])
+def test_damaged_network_is_made_again(
+    tmp_path: Path, space: Space, exports: list[nn.Module], part: slice
+) -> None:
+    cache, cell = ArtifactCache(tmp_path), space.references[0]
+    first = cache.get(space, cell, 1)
+    content = first.path.read_bytes()
+    first.path.write_bytes(content[part])
+    assert cache.get(space, cell, 1).path.read_bytes() == content and len(exports) == 2
+
+
 def test_pruned_network_is_made_again(tmp_path: Path, space: Space, exports: list[nn.Module]) -> None:
     cache, cell = ArtifactCache(tmp_path), space.references[0]
     first = cache.get(space, cell, 1)

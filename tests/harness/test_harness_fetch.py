@@ -16,10 +16,11 @@ from fetch_upstream import Upstream
 
 from harness.cli import main
 from harness.errors import UsageError
+from harness.home import file_sha256
 from harness.tables import fetch as fetching
 from harness.tables import nasbench201
 from harness.tables.convert import CONVERTERS, ConversionError
-from harness.tables.download import DownloadError, file_sha256
+from harness.tables.download import DownloadError
 from harness.tables.fetch import MIRROR, fetch, sources
 from modnas.spaces import get_space
 
