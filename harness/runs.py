@@ -45,6 +45,9 @@ class RunConfig(BaseModel):
     seed: int = 0
     # Networks trained to fit the accuracy surrogate on; None: the task loss is a supernetwork's.
     evaluations: int | None = None
+    # Of the file that the supernetwork's weights are from; None: initial ones. Whether they are frozen is a
+    # setting of the search.
+    weights_sha256: str | None = None
     # Where networks are trained; resolved, so that a continued run stays where it was.
     accelerator: Literal["cpu", "cuda"] = "cpu"
 
@@ -54,7 +57,9 @@ class RunConfig(BaseModel):
         devices = "+".join(self.devices)
         if len(devices) > 80:  # a folder's name has at most 255 bytes
             devices = f"{len(self.devices)}-devices"
-        digest = content_key(self.model_dump(mode="json"))[:6]
+        # Runs from before there were weights keep their names.
+        absent = {"weights_sha256"} if self.weights_sha256 is None else None
+        digest = content_key(self.model_dump(mode="json", exclude=absent))[:6]
         return f"{self.space}-{self.task}-{self.preset}-{devices}-s{self.seed}-{digest}"
 
     def make_task(self) -> AnyTask:

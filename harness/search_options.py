@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 
 from harness.datasets import UNITS
 from harness.errors import DeviceUnavailableError, UsageError
+from harness.starting_weights import weights_sha256
 from harness.surrogate_run import LEAST_EVALUATIONS
 from modnas.architect import Estimator
 from modnas.gradients import Scheme
@@ -27,6 +29,8 @@ class SearchOptions:
         scheme, estimator: None: the preset's.
         accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
         accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.
+        weights: a file that the supernetwork starts from (see `modnas.spaces.Space.load_weights`).
+        freeze_weights: search on these weights without training them.
     """
 
     objectives: str = "error,latency"
@@ -36,6 +40,8 @@ class SearchOptions:
     accuracy: str = "supernet"
     evaluations: int = 100
     accelerator: str = "auto"
+    weights: Path | None = None
+    freeze_weights: bool = False
 
     def resolve(self) -> dict[str, Any]:
         """Fields of a `RunConfig`. Raises UsageError, and DeviceUnavailableError when there is no GPU."""
@@ -50,11 +56,12 @@ class SearchOptions:
             "objectives": self._objectives(),
             "evaluations": self.evaluations if self.accuracy == "surrogate" else None,
             "accelerator": self._accelerator(),
+            "weights_sha256": self._weights(),
         }
 
     def settings(self) -> dict[str, Any]:
         """What replaces settings of the preset's search. Raises UsageError."""
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] = {"freeze_weights": True} if self.freeze_weights else {}
         for name, value, known in (
             ("scheme", self.scheme, get_args(Scheme)),
             ("estimator", self.estimator, get_args(Estimator)),
@@ -70,6 +77,17 @@ class SearchOptions:
                 raise UsageError(f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives")
             changed["constraints"] = [bounds.get(metric) for metric in metrics]
         return changed
+
+    def _weights(self) -> str | None:
+        if self.weights is None:
+            if self.freeze_weights:
+                raise UsageError(
+                    "--freeze-weights: initial weights say nothing; give others with --weights FILE"
+                )
+            return None
+        if self.accuracy != "supernet":
+            raise UsageError("--weights: a supernetwork's; there is none with --accuracy surrogate")
+        return weights_sha256(self.weights)
 
     def _objectives(self) -> tuple[str, ...]:
         names = tuple(part.strip() for part in self.objectives.split(",") if part.strip())

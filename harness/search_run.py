@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from harness.datasets import UNITS, device_features, device_table, device_values
 from harness.errors import ModnasHwError
 from harness.runs import Run, RunConfig
+from harness.starting_weights import start_from
 from harness.store import Store
 from harness.surrogate_run import load_run_surrogate
 from harness.tables.devices import table_origin
@@ -159,8 +161,11 @@ def _belonging_to(run: Run) -> Iterator[None]:
         raise ModnasHwError(f"run {run.name}: {error}; delete {run.path} to start it again") from error
 
 
-def open_search(run: Run, store: Store) -> SearchRun:
+def open_search(run: Run, store: Store, weights: Path | None = None) -> SearchRun:
     """A run whose predictors are fitted, its search restored from the checkpoint if there is one.
+
+    `weights`: the file that the run starts from, if it starts from one; from the first checkpoint on that
+    holds the weights.
 
     Raises ModnasHwError when the run is not that far, or a file of it is damaged.
     """
@@ -175,7 +180,7 @@ def open_search(run: Run, store: Store) -> SearchRun:
         predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
     place = config.accelerator
     task, predictors = task.to(place), {metric: one.to(place) for metric, one in predictors.items()}
-    loss, supernetwork = _task_loss(run, space, task)
+    loss, supernetwork = _task_loss(run, space, task, weights)
     devices = [_search_device(space, predictors, store, name, config) for name in config.devices]
     search = Search(
         space,
@@ -199,14 +204,19 @@ def open_search(run: Run, store: Store) -> SearchRun:
     return SearchRun(run, space, task, predictors, supernetwork, search)
 
 
-def _task_loss(run: Run, space: Space, task: AnyTask) -> tuple[TaskLoss, Supernetwork | None]:
+def _task_loss(
+    run: Run, space: Space, task: AnyTask, weights: Path | None
+) -> tuple[TaskLoss, Supernetwork | None]:
     """What the search minimises first, and the supernetwork behind it if there is one."""
     if run.config.evaluations is not None:
         with _belonging_to(run):
             return load_run_surrogate(run, space).to(run.config.accelerator), None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.config.seed)
-        supernetwork = space.supernetwork().to(run.config.accelerator)
+        supernetwork = space.supernetwork()
+    if run.config.weights_sha256 is not None and not run.has("checkpoint.safetensors"):
+        start_from(run.config, space, supernetwork, weights)
+    supernetwork.to(run.config.accelerator)
     supernetwork.counterfactual = run.config.settings.counterfactual
     return task.supernetwork_loss(supernetwork), supernetwork
 

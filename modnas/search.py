@@ -46,9 +46,11 @@ class Search:
 
     Args:
         space: what is searched.
-        supernetwork: weights for the lower level to train; None when `task_loss` needs none.
+        supernetwork: weights for the lower level to train, or to leave alone where they are frozen; None when
+            `task_loss` needs none.
         devices: the devices to search on, at least one, their feature vectors of one length.
-        train_batches: epoch -> batches of the lower level; the same batches for the same epoch.
+        train_batches: epoch -> batches of the lower level; the same batches for the same epoch. Not asked for
+            where there is nothing to train.
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
@@ -78,7 +80,12 @@ class Search:
         self.task_loss, self.config = task_loss, config
         self.objectives = 1 + len(devices[0].low)
         self.epoch = 0
-        self.warmed = 0 if supernetwork is not None else config.warmup_epochs
+        self._weights: torch.optim.Optimizer | None = None
+        if supernetwork is not None and config.freeze_weights:
+            supernetwork.requires_grad_(False)
+        elif supernetwork is not None:
+            self._weights = _weights_optimiser(supernetwork, config)
+        self.warmed = 0 if self._weights is not None else config.warmup_epochs
         self.history: list[EpochStats] = []
         self.best_epoch: int | None = None
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -103,7 +110,6 @@ class Search:
         self._adam = torch.optim.Adam(
             self.hypernetwork.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._weights = None if supernetwork is None else _weights_optimiser(supernetwork, config)
 
     @property
     def finished(self) -> bool:
@@ -136,16 +142,16 @@ class Search:
         # The task loss falls as the weights improve: its range is that of this epoch.
         self._range.reset()
         valid = itertools.islice(self.valid_batches(self.epoch), config.steps_per_epoch)
-        if self.supernetwork is not None and self._weights is not None:
-            self.supernetwork.train()
+        if self.supernetwork is not None:
+            self.supernetwork.train(self._weights is not None)
+        if self._weights is not None:
             share = (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
             self._weights.param_groups[0]["lr"] = config.weights_learning_rate * share
-        train = itertools.repeat(None) if self.supernetwork is None else self.train_batches(self.epoch)
+        train = itertools.repeat(None) if self._weights is None else self.train_batches(self.epoch)
         for valid_batch, train_batch in zip(valid, train, strict=False):
             for group in gradients.device_groups(config.scheme, len(self.devices), self.generator):
                 self._upper_step(valid_batch, group, tally)
-            if self.supernetwork is not None:
-                self._lower_step(train_batch)
+            self._lower_step(train_batch)
             tally.steps += 1
         if tally.steps == 0:
             raise ValueError(f"epoch {self.epoch} of the search has no batch")
@@ -298,10 +304,10 @@ class Search:
             **pack_optimizer("adam", self._adam),
             **pack_generator("generator", self.generator),
         }
-        if self.supernetwork is not None and self._weights is not None:
-            tensors |= pack_module("supernetwork", self.supernetwork) | pack_optimizer(
-                "weights", self._weights
-            )
+        if self.supernetwork is not None:
+            tensors |= pack_module("supernetwork", self.supernetwork)
+        if self._weights is not None:
+            tensors |= pack_optimizer("weights", self._weights)
         meta = {
             **self._identity(),
             "epoch": self.epoch,
@@ -319,15 +325,20 @@ class Search:
         Raises:
             ValueError: the checkpoint is of another search.
         """
+        # A setting that an older version did not have was its default.
+        found = {**meta, "config": {**_plain(asdict(SearchConfig())), **meta.get("config", {})}}
         for key, expected in self._identity().items():
-            if meta.get(key) != expected:
-                raise ValueError(f"the checkpoint's {key} is {meta.get(key)!r}, the search's is {expected!r}")
+            if found.get(key) != expected:
+                raise ValueError(
+                    f"the checkpoint's {key} is {found.get(key)!r}, the search's is {expected!r}"
+                )
         unpack_module("hypernetwork", self.hypernetwork, tensors)
         unpack_module("best", self.best, tensors)
         unpack_optimizer("adam", self._adam, tensors)
         unpack_generator("generator", self.generator, tensors)
-        if self.supernetwork is not None and self._weights is not None:
+        if self.supernetwork is not None:
             unpack_module("supernetwork", self.supernetwork, tensors)
+        if self._weights is not None:
             unpack_optimizer("weights", self._weights, tensors)
         self.epoch, self.best_epoch = int(meta["epoch"]), meta["best_epoch"]
         # Checkpoints without the number are of searches that had finished their warm-up.
@@ -336,14 +347,20 @@ class Search:
 
     def _identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the search that resumes it, as JSON gives it back."""
-        identity = {
-            "format": 1,
-            "space": f"{self.space.name}:{self.space.variant}",
-            "devices": [device.name for device in self.devices],
-            "config": asdict(self.config),
-        }
-        restored: dict[str, Any] = json.loads(json.dumps(identity))
-        return restored
+        return _plain(
+            {
+                "format": 1,
+                "space": f"{self.space.name}:{self.space.variant}",
+                "devices": [device.name for device in self.devices],
+                "config": asdict(self.config),
+            }
+        )
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    """A document as JSON gives it back."""
+    restored: dict[str, Any] = json.loads(json.dumps(document))
+    return restored
 
 
 def _weights_optimiser(supernetwork: Supernetwork, config: SearchConfig) -> torch.optim.Optimizer:

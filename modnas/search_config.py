@@ -30,6 +30,7 @@ class SearchConfig:
         weights_optimizer: of the supernetwork: SGD, or Adam (AdamW with betas 0.9 and 0.98) for networks that
             SGD does not train.
         weights_learning_rate, weights_momentum, weights_decay, gradient_clip: of the supernetwork.
+        freeze_weights: the supernetwork keeps the weights that it comes with: no warm-up, no lower level.
         uniform_share: probability that the lower level draws an architecture uniformly and not from the
             MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
             and it never returns to what it left too early.
@@ -56,6 +57,7 @@ class SearchConfig:
     weights_momentum: float = 0.9
     weights_decay: float = 0.0027
     gradient_clip: float = 5.0
+    freeze_weights: bool = False
     uniform_share: float = 0.0
     bank: int = 50
     intervals: int = 100

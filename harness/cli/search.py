@@ -27,6 +27,7 @@ from harness.search_run import (
     run_search,
     write_fronts,
 )
+from harness.starting_weights import check_weights
 from harness.store import Evaluation, Store
 from harness.surrogate_run import fit_run_surrogate
 from harness.tables.devices import TableDevice, find_device, measurable, table_note, table_origin
@@ -68,6 +69,12 @@ def search(
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="Where networks are trained: auto, cpu or cuda.")
     ] = "auto",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="File of weights that the supernetwork starts from.")
+    ] = None,
+    freeze_weights: Annotated[
+        bool, typer.Option("--freeze-weights", help="Search on these weights without training them.")
+    ] = False,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -78,10 +85,20 @@ def search(
     The same command continues a run that was interrupted, and repeats nothing that is done.
     """
     options = SearchOptions(
-        objectives, tuple(constraint or ()), scheme, estimator, accuracy, evaluations, accelerator
+        objectives,
+        tuple(constraint or ()),
+        scheme,
+        estimator,
+        accuracy,
+        evaluations,
+        accelerator,
+        weights,
+        freeze_weights,
     )
     with Store() as store:
         config = _config(devices, space, task, data_dir, preset, seed, options, store)
+        if weights is not None:
+            check_weights(config, weights)
         for spec in config.devices:  # before anything is measured anywhere
             target = find_device(spec, store)
             if isinstance(target, TableDevice):
@@ -92,7 +109,7 @@ def search(
         run = Run.start(config, name)
         say(f"run {run.name}")
         _prepare(run, store)
-        state = open_search(run, store)
+        state = open_search(run, store, weights)
         _search(state)
         fronts = write_fronts(state, store)["devices"]
         results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}

@@ -7,10 +7,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from modnas.spaces.weights import read_weights, set_weights
 
 
 class ArchitectureError(ValueError):
@@ -148,6 +151,16 @@ class Space(ABC):
     @abstractmethod
     def supernetwork(self) -> Supernetwork:
         """A freshly initialised supernetwork over the whole space."""
+
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> None:
+        """Give a supernetwork of this space the weights in a file, before anything is trained.
+
+        The file is a safetensors file of its state dict, or the checkpoint of a search that has trained one.
+
+        Raises:
+            ValueError: the file cannot be read, or its weights are of another network.
+        """
+        set_weights(supernetwork, read_weights(path))
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -235,6 +236,15 @@ class MobileNetV3(Space):
         from modnas.spaces.mobilenetv3_supernetwork import ElasticNetwork
 
         return ElasticNetwork(self)
+
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> None:
+        """As in every space from a `.safetensors` file; any other is read as once-for-all publishes it."""
+        from modnas.spaces.mobilenetv3_checkpoint import load_published_file
+
+        if path.suffix == ".safetensors":
+            super().load_weights(supernetwork, path)
+        else:
+            load_published_file(supernetwork, path)
 
 
 def _blocks(choices: Sequence[int]) -> list[list[Block]]:

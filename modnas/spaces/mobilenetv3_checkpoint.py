@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from modnas.spaces.base import Supernetwork
+from modnas.spaces.weights import set_weights
 
 _PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")
@@ -64,11 +65,9 @@ def load_published(supernetwork: Supernetwork, state: Mapping[str, Tensor]) -> N
     Raises:
         ValueError: a tensor is missing, unknown or of another shape.
     """
-    try:
-        supernetwork.load_state_dict({own_name(name): tensor for name, tensor in state.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"the state dict is of another network: {reason[:300]}") from error
+    # How many batches were counted decides nothing, and the oldest files do not say it.
+    counts = {n: t for n, t in supernetwork.state_dict().items() if n.endswith("num_batches_tracked")}
+    set_weights(supernetwork, counts | {own_name(name): tensor for name, tensor in state.items()})
 
 
 def load_published_file(supernetwork: Supernetwork, path: Path) -> None:
@@ -82,5 +81,6 @@ def load_published_file(supernetwork: Supernetwork, path: Path) -> None:
         state = content.get("state_dict", content)
         tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     except Exception as error:  # a damaged or foreign file fails in a dozen ways
-        raise ValueError(f"{path} is no published supernetwork: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"no published supernetwork that can be read: {reason}") from error
     load_published(supernetwork, tensors)

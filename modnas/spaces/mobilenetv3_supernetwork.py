@@ -152,7 +152,7 @@ class ElasticNetwork(Supernetwork):
         self.head = head(space.skeleton)
         initialise(self)
         for norm in self._norms():
-            norm.momentum = 0.0
+            norm.track_running_stats = False
 
     def _stages(self) -> list[list[ElasticBlock]]:
         blocks = [block for block in self.blocks if isinstance(block, ElasticBlock)]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from ofa_published import published_names
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -189,49 +190,6 @@ def test_recalibration_gives_the_statistics_of_the_batches(supernetwork):
         own = network(batches[0])
         shared = network.train()(batches[0])
     assert (own - shared).abs().max() < 0.2 * shared.abs().max()
-
-
-def published_names():
-    """Names and shapes of `ofa_mbv3_d234_e346_k357_w1.2`, as the package ofa makes them."""
-    skeleton = MobileNetV3().skeleton
-    shapes = {"first_conv.conv.weight": (24, 3, 3, 3)}
-
-    def norm(prefix, channels):
-        shapes.update(
-            {f"{prefix}.{p}": (channels,) for p in ("weight", "bias", "running_mean", "running_var")}
-        )
-        shapes[f"{prefix}.num_batches_tracked"] = ()
-
-    norm("first_conv.bn", 24)
-    shapes["blocks.0.mobile_inverted_conv.depth_conv.conv.weight"] = (24, 1, 3, 3)
-    norm("blocks.0.mobile_inverted_conv.depth_conv.bn", 24)
-    shapes["blocks.0.mobile_inverted_conv.point_linear.conv.weight"] = (24, 24, 1, 1)
-    norm("blocks.0.mobile_inverted_conv.point_linear.bn", 24)
-    number, inputs = 0, 24
-    for stage in skeleton.stages:
-        for _ in range(4):
-            number += 1
-            block, middle = f"blocks.{number}.mobile_inverted_conv", 6 * inputs
-            shapes[f"{block}.inverted_bottleneck.conv.conv.weight"] = (middle, inputs, 1, 1)
-            norm(f"{block}.inverted_bottleneck.bn.bn", middle)
-            shapes[f"{block}.depth_conv.conv.conv.weight"] = (middle, 1, 7, 7)
-            shapes[f"{block}.depth_conv.conv.7to5_matrix"] = (25, 25)
-            shapes[f"{block}.depth_conv.conv.5to3_matrix"] = (9, 9)
-            norm(f"{block}.depth_conv.bn.bn", middle)
-            if stage.squeeze_excite:
-                squeezed = divisible(middle // 4)
-                shapes[f"{block}.depth_conv.se.fc.reduce.weight"] = (squeezed, middle, 1, 1)
-                shapes[f"{block}.depth_conv.se.fc.reduce.bias"] = (squeezed,)
-                shapes[f"{block}.depth_conv.se.fc.expand.weight"] = (middle, squeezed, 1, 1)
-                shapes[f"{block}.depth_conv.se.fc.expand.bias"] = (middle,)
-            shapes[f"{block}.point_linear.conv.conv.weight"] = (stage.outputs, middle, 1, 1)
-            norm(f"{block}.point_linear.bn.bn", stage.outputs)
-            inputs = stage.outputs
-    shapes["final_expand_layer.conv.weight"] = (1152, 192, 1, 1)
-    norm("final_expand_layer.bn", 1152)
-    shapes["feature_mix_layer.conv.weight"] = (1536, 1152, 1, 1)
-    shapes.update({"classifier.linear.weight": (1000, 1536), "classifier.linear.bias": (1000,)})
-    return shapes
 
 
 def test_a_published_checkpoint_is_read(tmp_path):

@@ -1,0 +1,44 @@
+"""The file that a run's supernetwork starts from, checked before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from harness.errors import UsageError
+from harness.home import file_sha256
+from harness.runs import RunConfig
+from modnas.spaces import Space, Supernetwork
+
+
+def weights_sha256(path: Path) -> str:
+    """What identifies the file. Raises UsageError when it cannot be read."""
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise UsageError(f"--weights {path}: {error.strerror or error}") from error
+
+
+def start_from(config: RunConfig, space: Space, supernetwork: Supernetwork, path: Path | None) -> None:
+    """Give a supernetwork the weights that a run starts with.
+
+    Raises UsageError when there is no file, or it has changed since the run began, or is of another network.
+    """
+    if path is None:
+        raise UsageError("the search has not begun: give its search command, with --weights, again")
+    if weights_sha256(path) != config.weights_sha256:
+        raise UsageError(
+            f"--weights {path}: the file has changed since the run began; give the command again"
+        )
+    try:
+        space.load_weights(supernetwork, path)
+    except ValueError as error:
+        raise UsageError(f"--weights {path}: {error}") from error
+
+
+def check_weights(config: RunConfig, path: Path) -> None:
+    """Read the file once, for nothing but its errors. Raises UsageError."""
+    space = config.make_space(config.make_task())
+    with torch.random.fork_rng(devices=[]):
+        start_from(config, space, space.supernetwork(), path)
