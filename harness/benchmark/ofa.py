@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 
 from harness.benchmark import ofa_methods
 from harness.benchmark.ofa_judge import Floats
+from harness.benchmark.ofa_plots import write_page
 from harness.benchmark.ofa_problem import OfaProblem
 from harness.benchmark.rows import Row
 from harness.errors import UsageError
+from harness.home import write_atomically
 from harness.tables.ofa import load
 from modnas.predictor import fit_predictor, help, metrics, mlp
 
@@ -31,7 +34,8 @@ def main(problem: OfaProblem, seed: int) -> Iterator[Row]:
         union = [a for fronts in found.values() for a in fronts.by_device[device]]
         best = problem.hypervolume(device, union)
         for name, fronts in found.items():
-            volume = problem.hypervolume(device, fronts.by_device[device])
+            front = fronts.by_device[device]
+            volume = problem.hypervolume(device, front)
             for metric, value in (("hypervolume", volume), ("hypervolume_ratio", volume / best)):
                 yield Row(
                     "main",
@@ -43,6 +47,7 @@ def main(problem: OfaProblem, seed: int) -> Iterator[Row]:
                     value,
                     fronts.measured[device],
                     fronts.seconds,
+                    networks=tuple(a.string for a in front) if metric == "hypervolume_ratio" else (),
                 )
 
 
@@ -156,8 +161,10 @@ EXPERIMENTS: dict[str, Callable[[OfaProblem, int], Iterator[Row]]] = {
 }
 
 
-def run(data: Path, experiment: str, seeds: int) -> list[Row]:
+def run(data: Path, experiment: str, seeds: int, out: Path | None = None) -> list[Row]:
     """Run an experiment with seeds 0 to `seeds` - 1 and return its rows.
+
+    `out`: a folder for `<experiment>.html`, with the plots, and `<experiment>.json`, with the rows.
 
     Raises UsageError for an unknown experiment or when `data` holds no tables.
     """
@@ -167,6 +174,11 @@ def run(data: Path, experiment: str, seeds: int) -> list[Row]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # matrices this small lose more to the hand-over between threads than they gain
     try:
-        return [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
+        rows = [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
     finally:
         torch.set_num_threads(threads)
+    if out is not None:
+        write_page(out, experiment, rows, list(published(problem, 0)), problem)
+        document = {"experiment": experiment, "rows": [asdict(row) for row in rows]}
+        write_atomically(out / f"{experiment}.json", json.dumps(document, allow_nan=False))
+    return rows

@@ -32,13 +32,19 @@ def write_page(
     for claim in claims:
         parts.append(f"<li><b>{claim.verdict}</b>: {html.escape(f'{claim.text} ({claim.figures})')}</li>")
     parts.append("</ul>")
-    for title, figure in FIGURES[experiment](rows, problem):
+    return write_figures(folder, experiment, parts, FIGURES[experiment](rows, problem))
+
+
+def write_figures(folder: Path, name: str, introduction: Sequence[str], figures: Sequence[Figure]) -> Path:
+    """Write `<name>.html`: pieces of HTML, then the figures below their titles; its path."""
+    parts = list(introduction)
+    for title, figure in figures:
         figure.update_layout(template="plotly_white", height=460, colorway=qualitative.D3)
         shown = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
         parts.append(f"<h2>{html.escape(title)}</h2>{shown}")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{experiment}.html"
-    head = f"<meta charset=utf-8><title>{html.escape(experiment)}</title><script>{get_plotlyjs()}</script>"
+    path = folder / f"{name}.html"
+    head = f"<meta charset=utf-8><title>{html.escape(name)}</title><script>{get_plotlyjs()}</script>"
     write_atomically(path, f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>")
     return path
 
@@ -153,16 +159,17 @@ def fronts(rows: Sequence[Row], problem: Problem, devices: Sequence[str]) -> lis
         objectives = problem.objectives(device)
         kept = objectives[objectives[:, 0] < 90]
         exact = kept[indicators.non_dominated(kept)]
-        _add_front(figure, exact, "exact front", {"color": "black", "shape": "hv"})
+        add_front(figure, exact, "exact front", {"color": "black", "shape": "hv"})
         for row in _first_seed(rows, device):
             found = objectives[list(row.cells)]
-            _add_front(figure, found[indicators.non_dominated(found)], row.method, {"shape": "hv"})
+            add_front(figure, found[indicators.non_dominated(found)], row.method, {"shape": "hv"})
         figure.update_layout(xaxis_title="latency, ms", yaxis_title="error, %")
         figures.append((f"fronts on {device}, first seed", figure))
     return figures
 
 
-def _add_front(figure: Any, points: Floats, name: str, line: dict[str, str]) -> None:
+def add_front(figure: Any, points: Floats, name: str, line: dict[str, str]) -> None:
+    """Draw points (n, 2), error and latency, as a front."""
     points = points[points[:, 1].argsort()]
     figure.add_scatter(x=points[:, 1], y=points[:, 0], mode="lines+markers", name=name, line=line)
 

@@ -28,6 +28,7 @@ class Row:
             where no accuracy is involved.
         seconds: wall-clock time of the method for all devices together.
         cells: the front that the figure is of, as published indices; with the hypervolume's row only.
+        networks: the same as canonical strings, of a space whose networks nobody has numbered.
     """
 
     experiment: str
@@ -40,6 +41,7 @@ class Row:
     evaluations: int | None
     seconds: float
     cells: tuple[int, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

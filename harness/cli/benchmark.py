@@ -20,6 +20,7 @@ benchmark_app = typer.Typer(
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
 _EXPERIMENTS = "main, predictor, schemes, estimators, constraints, three-objectives or device-fraction."
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the plots and rows.")]
 ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]
 
@@ -38,7 +39,7 @@ def nasbench201(
     data: DataOption,
     experiment: ExperimentOption = "main",
     seeds: SeedsOption = 1,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the plots and rows.")] = None,
+    out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Search on 13 devices and judge on 6 unseen ones, all from tables of 15,625 cells."""
@@ -77,10 +78,13 @@ def ofa(
     data: Annotated[Path, typer.Option("--data", help="Folder that holds ofa/.")],
     experiment: Annotated[str, typer.Option("--experiment", help=_OFA_EXPERIMENTS)] = "main",
     seeds: SeedsOption = 1,
+    out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Search once-for-all networks on 11 devices and judge on those and an unseen one."""
     from harness.benchmark import ofa as benchmark
 
-    rows = benchmark.run(data, experiment, seeds)
+    rows = benchmark.run(data, experiment, seeds, out)
     _show(rows, json_output)
+    if out is not None:
+        say(f"plots: {out / experiment}.html")
