@@ -40,8 +40,8 @@ def export_front(
         folder: made if it is missing; files of the same names are replaced.
 
     Returns:
-        What `networks.json` holds: `space`, `variant`, `task` and `networks`, the entries with `file`,
-        `error` (percent, test split) and `input_shape`, batch first.
+        What `networks.json` holds: `space`, `variant`, `task` and `networks`, the entries with `file` and
+        `error` (percent, test split).
 
     Raises:
         UsageError: the folder cannot be written.
@@ -60,7 +60,6 @@ def export_front(
                 **entry,
                 "file": f"{number}.onnx",
                 "error": evaluations[architecture].error,
-                "input_shape": [1, *space.input_shape_of(architecture)],
             }
             for number, (entry, architecture) in enumerate(zip(entries, architectures, strict=True), 1)
         ]
