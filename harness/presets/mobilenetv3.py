@@ -20,6 +20,10 @@ _SEARCH: dict[str, Any] = {
 
 # small: for CIFAR-10, scaled up to twice its side for the largest input. quick: for digits and the like.
 # Networks are evaluated as once-for-all's are: with the weights they inherit, not trained any further.
+#
+# paper: its hyper-parameters for this space (table 2), for a GPU and a supernetwork that starts from a
+# published checkpoint: networks are of its size where a task has 1,000 classes. How many the predictor
+# learns of a device follows HELP.
 PRESETS = {
     "small": Preset(
         space={"width_percent": 25, "min_side": 32},
@@ -44,6 +48,27 @@ PRESETS = {
         score_images=300,
         refine=300,
         validate_every=2,
+        recipe=Recipe(epochs=0, inherit=True),
+    ),
+    "paper": Preset(
+        space={"width_percent": 120},
+        profile_archs=900,
+        batch_size=32,
+        task_side=224,
+        search={
+            "tables": [list(table) for table in TABLES],
+            "epochs": 50,
+            "learning_rate": 1e-5,
+            "weight_decay": 1e-3,
+            "weights_learning_rate": 1e-3,
+            "weights_momentum": 0.9,
+            "weights_decay": 3e-5,
+            "bank": 50,
+            "intervals": 100,
+            "cosine_penalty": 0.001,
+            "estimator": "reinmax",
+            "scheme": "mgd",
+        },
         recipe=Recipe(epochs=0, inherit=True),
     ),
 }

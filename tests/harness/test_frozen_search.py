@@ -19,6 +19,8 @@ from harness.runs import Run, RunConfig
 from harness.search_options import SearchOptions
 from harness.starting_weights import check_weights
 from harness.store import content_key
+from modnas.search import SearchConfig
+from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3_checkpoint import own_name
 
@@ -176,6 +178,18 @@ def test_runs_from_before_there_were_weights_are_continued(tiny_preset: str) -> 
     (run.path / "config.json").write_text(json.dumps(document))
     assert Run.open(run.name).config == config
     assert Run.start(config).path == run.path
+
+
+def test_preset_paper_makes_networks_of_the_published_size(tmp_path: Path) -> None:
+    settings = PRESETS["mobilenetv3"]["paper"]
+    space = get_space("mobilenetv3", **settings.space, classes=1000, input_shape=(3, 224, 224))
+    assert settings.task_side == 224 and space == MobileNetV3()
+    SearchConfig(**settings.search, front_size=settings.front_size)
+    path = tmp_path / "ofa_mbv3_d234_e346_k357_w1.2"
+    torch.save({"state_dict": {n: torch.ones(shape) for n, shape in published_names().items()}}, path)
+    supernetwork = space.supernetwork()
+    space.load_weights(supernetwork, path)
+    assert all((parameter == 1).all() for parameter in supernetwork.parameters())
 
 
 def test_a_published_once_for_all_file_is_searched_on(
