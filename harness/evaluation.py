@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from statistics import fmean
 from typing import Literal, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from harness.errors import UsageError
+from harness.home import subfolder
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
+from harness.tensors import load_tensors, save_tensors
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
 from modnas.training import recalibrate, seeded_network, train
@@ -34,12 +37,17 @@ def evaluate_architectures(
     architectures: Sequence[Architecture],
     store: Store,
     on_row: Callable[[Evaluation, bool], None] | None = None,
+    *,
     judged_on: JudgedOn = "test",
+    weights_wanted: bool = False,
 ) -> dict[Architecture, Evaluation]:
     """Train each architecture by the run's recipe and test it, unless the store has the result.
 
+    Trained weights that were judged on `test` are kept (see `trained_weights`).
+
     Args:
         on_row: called with each row and whether it was trained now.
+        weights_wanted: train again what has a result but no kept weights.
         judged_on: the split whose error it is. `valid` is for what a search may know: that split is then not
             trained on, and the test split not looked at.
 
@@ -51,13 +59,30 @@ def evaluate_architectures(
     keys = {a: _key(config, state.space, a, judged_on, weights) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
-        trained = key not in stored
+        trained = key not in stored or (weights_wanted and not _weights_file(key).is_file())
         if trained:
             stored[key] = _evaluate(state, architecture, judged_on, key)
             store.add(stored[key])
         if on_row:
             on_row(stored[key], trained)
     return {a: stored[key] for a, key in keys.items()}
+
+
+def trained_weights(evaluation: Evaluation) -> dict[str, Tensor]:
+    """State of the network behind an evaluation, of the first one trained where there are several.
+
+    Raises TensorFileError when it was not kept, or its file is damaged.
+    """
+    return load_tensors(_weights_file(evaluation.key))[0]
+
+
+def _weights_file(key: str) -> Path:
+    return subfolder("weights") / f"{key}.safetensors"
+
+
+def _keep_weights(network: nn.Module, architecture: Architecture, key: str) -> None:
+    state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    save_tensors(_weights_file(key), state, {"arch": architecture.id})
 
 
 def _weights_id(state: Trainable) -> str | None:
@@ -123,22 +148,26 @@ def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn,
     splits: tuple[str, ...] = ("train", "valid")
     if judged_on == "valid":
         task, splits = task.judged_on_valid(), ("train",)
-    results = [
-        train(
-            _initial(state, architecture, task, seed),
-            task,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            optimizer=recipe.optimizer,
-            label_smoothing=recipe.label_smoothing,
-            seed=seed,
-            device=config.accelerator,
-            splits=splits,
+    results = []
+    for seed in range(config.seed, config.seed + recipe.repeats):
+        network = _initial(state, architecture, task, seed)
+        results.append(
+            train(
+                network,
+                task,
+                epochs=recipe.epochs,
+                batch_size=recipe.batch_size,
+                learning_rate=recipe.learning_rate,
+                weight_decay=recipe.weight_decay,
+                optimizer=recipe.optimizer,
+                label_smoothing=recipe.label_smoothing,
+                seed=seed,
+                device=config.accelerator,
+                splits=splits,
+            )
         )
-        for seed in range(config.seed, config.seed + recipe.repeats)
-    ]
+        if judged_on == "test" and seed == config.seed:
+            _keep_weights(network, architecture, key)
     return Evaluation(
         key=key,
         space=space.name,

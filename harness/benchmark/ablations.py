@@ -12,9 +12,10 @@ from typing import get_args
 
 import numpy as np
 
-from harness.benchmark.modnas_method import CONFIG, Models, fit_models, read_off, run_search, search_device
+from harness.benchmark.modnas_method import CONFIG, Models, fit_models, run_search, search_device
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from harness.benchmark.rows import EPOCH_METRIC, Fronts, Row
+from harness.benchmark.table_search import read_off
 from modnas import preferences
 from modnas.architect import Estimator
 from modnas.front import read_front

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +11,12 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from harness.benchmark import table_search
 from harness.benchmark.hat_bleu import BleuSurrogate
 from harness.benchmark.rows import Row
+from harness.benchmark.table_search import character, read_off
 from harness.tables.hat import SEARCH_DEVICES, UNSEEN_DEVICES, Floats, HatTables
 from modnas import indicators
-from modnas.front import distinct
 from modnas.predictor.averages import AveragesPredictor, fit_with_drift
 from modnas.refinement import local_search, select
 from modnas.search import Search, SearchConfig, SearchDevice
@@ -35,7 +35,7 @@ CONFIG = SearchConfig(
     front_size=FRONT_SIZE,
     cosine_penalty=0.0,
 )
-_VALIDATE_EVERY, _REFINE, _RANGE_SAMPLE = 2, 2000, 1000
+_REFINE, _RANGE_SAMPLE = 2000, 1000
 
 
 @dataclass(frozen=True)
@@ -106,28 +106,15 @@ def search_device(problem: HatProblem, device: str) -> SearchDevice:
     with torch.no_grad():
         values = predict(problem.space.encode(sample))
         references = problem.latency_ms(device, problem.space.encode(problem.space.references))
-    scaled = (references - references.min()) / (references.max() - references.min())
-    return SearchDevice(device, scaled.float(), predict, values.amin(0), values.amax(0))
+    return SearchDevice(device, character(references), predict, values.amin(0), values.amax(0))
 
 
 def run_search(problem: HatProblem, devices: Sequence[SearchDevice], config: SearchConfig) -> Search:
     """Search on the given devices; the state kept is the best by predicted hypervolume."""
     sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
     errors = problem.points(SEARCH_DEVICES[0], sample)[:, 0]
-    search = Search(
-        problem.space,
-        None,
-        devices,
-        train_batches=lambda epoch: (),
-        valid_batches=lambda epoch: itertools.repeat(None),
-        task_loss=problem.bleu,
-        config=replace(config, error_bounds=(float(errors.min()), float(errors.max()))),
-    )
-    while not search.finished:
-        search.run_epoch()
-        if search.finished or search.epoch % _VALIDATE_EVERY == 0:
-            search.validate()
-    return search
+    bounds = float(errors.min()), float(errors.max())
+    return table_search.run_search(problem.space, devices, problem.bleu, config, error_bounds=bounds)
 
 
 def refined(problem: HatProblem, search: Search, device: SearchDevice) -> list[Architecture]:
@@ -139,8 +126,7 @@ def refined(problem: HatProblem, search: Search, device: SearchDevice) -> list[A
         errors = problem.bleu.losses(samples, None).double().unsqueeze(1)
         return torch.cat([errors, device.predict(samples).double()], 1).numpy()
 
-    start = [point.architecture for point in distinct(search.front(device.features))]
-    found, values = local_search(problem.space, start, score, _REFINE)
+    found, values = local_search(problem.space, read_off(search, device), score, _REFINE)
     low, high = values.min(0), values.max(0)
     # A tenth beyond the worst, or the fastest network would count for nothing.
     scaled = indicators.scale(values, low, high + 0.1 * (high - low) + 1e-9)
@@ -152,10 +138,7 @@ def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Arc
     began = time.monotonic()
     devices = {name: search_device(problem, name) for name in DEVICES}
     search = run_search(problem, [devices[name] for name in SEARCH_DEVICES], replace(CONFIG, seed=seed))
-    read = {
-        name: [point.architecture for point in distinct(search.front(device.features))]
-        for name, device in devices.items()
-    }
+    read = {name: read_off(search, device) for name, device in devices.items()}
     searched = time.monotonic() - began
     better = {name: refined(problem, search, device) for name, device in devices.items()}
     randoms = problem.space.sample(FRONT_SIZE, torch.Generator().manual_seed(10_000 + seed))

@@ -14,7 +14,6 @@ from harness.benchmark.modnas_method import (
     Choice,
     best_evaluated,
     fit_models,
-    read_off,
     refined,
     run_search,
     search_device,
@@ -22,6 +21,7 @@ from harness.benchmark.modnas_method import (
 )
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from harness.benchmark.rows import Fronts, Row
+from harness.benchmark.table_search import read_off
 from modnas import preferences
 from modnas.baselines import get_method
 from modnas.front import FrontPoint

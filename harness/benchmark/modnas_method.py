@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.benchmark import table_search
 from harness.benchmark.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Floats, Problem
+from harness.benchmark.table_search import character
 from modnas import indicators, sotl
 from modnas.active import evaluate_actively
-from modnas.front import FrontPoint, distinct
+from modnas.front import FrontPoint
 from modnas.predictor import MetaPredictor, fit_predictor
 from modnas.refinement import descend, select
 from modnas.search import Search, SearchConfig, SearchDevice
@@ -30,7 +31,6 @@ CONFIG = SearchConfig(
     preferences_per_step=4,
     front_size=FRONT_SIZE,
 )
-_VALIDATE_EVERY = 2
 # Of the evaluations, so many are drawn at random before the others are chosen, in so many rounds.
 _START, _ROUNDS = 300, 4
 
@@ -117,8 +117,8 @@ def search_device(problem: Problem, models: Models, name: str) -> SearchDevice:
     features = []
     for metric in problem.metrics:
         references = torch.as_tensor(problem.references(name, metric))
-        features.append((references - references.min()) / (references.max() - references.min()))
-    return SearchDevice(name, torch.cat(features).float(), predict, values.amin(0), values.amax(0))
+        features.append(character(references))
+    return SearchDevice(name, torch.cat(features), predict, values.amin(0), values.amax(0))
 
 
 def run_search(
@@ -129,26 +129,14 @@ def run_search(
     on_epoch: Callable[[Search], None] = lambda search: None,
 ) -> Search:
     """Search on the given devices; the state kept is the best by predicted hypervolume."""
-    search = Search(
+    return table_search.run_search(
         problem.space,
-        None,
         devices,
-        train_batches=lambda epoch: (),
-        valid_batches=lambda epoch: itertools.repeat(None),
-        task_loss=models.surrogate,
-        config=replace(config, error_bounds=models.error_bounds),
+        models.surrogate,
+        config,
+        error_bounds=models.error_bounds,
+        on_epoch=on_epoch,
     )
-    while not search.finished:
-        search.run_epoch()
-        on_epoch(search)
-        if search.finished or search.epoch % _VALIDATE_EVERY == 0:
-            search.validate()
-    return search
-
-
-def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
-    """The front as the paper reads it: the most likely architecture of each preference."""
-    return [point.architecture for point in distinct(search.front(device.features))]
 
 
 def refined(

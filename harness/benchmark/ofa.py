@@ -14,6 +14,7 @@ from harness.benchmark import ofa_methods
 from harness.benchmark.ofa_judge import Floats
 from harness.benchmark.ofa_problem import OfaProblem
 from harness.benchmark.rows import Row
+from harness.benchmark.table_search import read_off
 from harness.errors import UsageError
 from harness.tables.ofa import load
 from modnas.predictor import fit_predictor, help, metrics, mlp
@@ -106,7 +107,7 @@ def constraints(problem: OfaProblem, seed: int) -> Iterator[Row]:
         search = ofa_methods.run_search(problem, models, config)
         name = "none" if bound is None else f"latency={bound}"
         for device in problem.devices:
-            front = ofa_methods.read_off(search, models.devices[device])
+            front = read_off(search, models.devices[device])
             errors = problem.error(front)
             figures = {
                 "hypervolume": problem.hypervolume(device, front),

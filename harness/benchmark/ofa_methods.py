@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.benchmark import table_search
 from harness.benchmark.ofa_judge import Floats
 from harness.benchmark.ofa_problem import FRONT_SIZE, OfaProblem
+from harness.benchmark.table_search import character, read_off
 from modnas import indicators, preferences
 from modnas.baselines import Problem, get_method, once_for_all
-from modnas.front import FrontPoint, distinct
+from modnas.front import FrontPoint
 from modnas.predictor import MetaPredictor, fit_predictor
 from modnas.predictor.help import meta_learn
 from modnas.refinement import descend, select
@@ -38,7 +39,6 @@ CONFIG = SearchConfig(
     tables=TABLES,
     front_size=FRONT_SIZE,
 )
-_VALIDATE_EVERY = 2
 _SCALE_SAMPLE = 1000
 
 
@@ -84,8 +84,7 @@ def _device(problem: OfaProblem, predictor: MetaPredictor, name: str, sample: Te
 
     with torch.no_grad():
         values = predict(sample)
-    vector = (references - references.min()) / (references.max() - references.min())
-    return SearchDevice(name, vector.float(), predict, values.amin(0), values.amax(0))
+    return SearchDevice(name, character(references), predict, values.amin(0), values.amax(0))
 
 
 def run_search(problem: OfaProblem, models: Models, config: SearchConfig) -> Search:
@@ -97,26 +96,10 @@ def run_search(problem: OfaProblem, models: Models, config: SearchConfig) -> Sea
         values: Tensor = models.predictor(samples, by_device[owners])
         return values.unsqueeze(1)
 
-    search = Search(
-        problem.space,
-        None,
-        [models.devices[name] for name in problem.search_devices],
-        train_batches=lambda epoch: (),
-        valid_batches=lambda epoch: itertools.repeat(None),
-        task_loss=problem.accuracy,
-        config=replace(config, error_bounds=models.error_bounds),
-        predict=predict,
+    devices = [models.devices[name] for name in problem.search_devices]
+    return table_search.run_search(
+        problem.space, devices, problem.accuracy, config, error_bounds=models.error_bounds, predict=predict
     )
-    while not search.finished:
-        search.run_epoch()
-        if search.finished or search.epoch % _VALIDATE_EVERY == 0:
-            search.validate()
-    return search
-
-
-def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
-    """The front as the paper reads it: the most likely architecture of each preference."""
-    return [point.architecture for point in distinct(search.front(device.features))]
 
 
 def refined(

@@ -16,13 +16,13 @@ from harness.benchmark.modnas_method import (
     CONFIG,
     best_evaluated,
     fit_models,
-    read_off,
     refined,
     run_search,
     search_device,
 )
 from harness.benchmark.problem import FRONT_SIZE, Floats, Problem
 from harness.benchmark.rows import Fronts, Row
+from harness.benchmark.table_search import read_off
 from modnas.baselines import Problem as BaselineProblem
 from modnas.baselines import get_method
 from modnas.search import SearchDevice

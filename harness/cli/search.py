@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +33,7 @@ from harness.store import Evaluation, Store
 from harness.surrogate_run import fit_run_surrogate
 from harness.tables.devices import TableDevice, find_device, measurable, table_note, table_origin
 from harness.tables.lookup import check_searchable, look_up
-from harness.verify import verify_device
+from harness.verify import OnEvaluation, verify_device
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, space_names
 from modnas.tasks import TASK_NAMES
@@ -204,6 +206,10 @@ def front(
             "--preferences", min=2, help="Evenly spread preferences to answer; else as many as the search."
         ),
     ] = None,
+    networks: Annotated[
+        Path | None,
+        typer.Option("--networks", help="Folder to write the networks to, trained, as ONNX files."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """The front of any device with a feature vector, without another search."""
@@ -214,11 +220,21 @@ def front(
         name, state = find_device(device, store).id, open_search(run, store)
         entries = state.front(store, name, preferences)
         table = _say_table(store, name, state.space, run)
+        if networks is not None:
+            _write_networks(state, entries, store, networks)
     if json_output:
         document = {"run": run.name, "device": name, "architectures": entries}
         print_json({**document, "table": table} if table else document)
     else:
         _print_entries(entries)
+
+
+def _write_networks(state: SearchRun, entries: list[dict[str, Any]], store: Store, folder: Path) -> None:
+    from harness.front_export import LIST, export_front  # what it needs for text is slow to import
+
+    with _training_bar() as on_evaluation:
+        document = export_front(state, entries, store, folder, on_evaluation)
+    say(f"{len(document['networks'])} networks and {LIST} written to {folder}")
 
 
 def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
@@ -240,15 +256,23 @@ def report(run_name: RunOption, json_output: JsonOption = False) -> None:
         say(f"report: {path}")
 
 
-def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, Any]:
-    """Verify one device, keep the result in verification.json, and print it."""
-    table = _say_table(store, device, state.space, run)
+@contextmanager
+def _training_bar() -> Iterator[OnEvaluation]:
+    """Shows the networks that are being trained; to be told of each."""
     with progress_bar("network") as bar:
         task = bar.add_task("training what was found", total=None, rate="-", note="")
 
         def on_evaluation(row: Evaluation, now: bool) -> None:
             bar.advance(task)
             bar.update(task, rate=f"{1 / row.seconds:.2f}", note=f"error {row.error:.2f} %")
+
+        yield on_evaluation
+
+
+def _verify(run: Run, state: SearchRun, device: str, store: Store) -> dict[str, Any]:
+    """Verify one device, keep the result in verification.json, and print it."""
+    table = _say_table(store, device, state.space, run)
+    with _training_bar() as on_evaluation:
 
         def measure(chosen: list[Architecture]) -> ProfileReport:
             if table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.presets.base import Preset, Recipe
 from modnas.spaces.transformer import HYPERNETWORK_TABLES
 
-# small: what two CPU cores can train in a quarter of an hour, an eighth of HAT's widths. Normalisation
+# small: what two CPU cores can train in half an hour, an eighth of HAT's widths. Normalisation
 # before the branches, because the other kind needs thousands of steps before it learns. As in the paper,
 # networks are evaluated with the weights of the supernetwork and not trained again.
 PRESETS = {
@@ -21,10 +21,10 @@ PRESETS = {
             "smoothing": 5,
             "preferences_per_step": 2,
             "tables": [list(table) for table in HYPERNETWORK_TABLES],
-            "warmup_epochs": 2,
+            "warmup_epochs": 8,
             "uniform_share": 0.5,
             "weights_optimizer": "adam",
-            "weights_learning_rate": 0.002,
+            "weights_learning_rate": 0.003,
             "weights_decay": 0.01,
             "gradient_clip": 1.0,
             "error_bounds": [80.0, 100.0],

@@ -93,3 +93,8 @@ def damaged_store(folder: Path, make_row: MakeRow) -> Path:
     content[4096 * 2 : 4096 * 20] = b"\xa5" * 4096 * 18
     path.write_bytes(content)
     return path
+
+
+def assert_one_line(errors: str) -> None:
+    """What a user reads of a failure."""
+    assert errors.startswith("error: ") and errors.endswith("\n") and errors.count("\n") == 1, errors

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import TINY, FakeAgent
+from harness_helpers import TINY, FakeAgent, assert_one_line
 
 from harness.cli import main
 from harness.devices import session
@@ -61,10 +61,6 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0)
     assert found == code, errors
     assert "Traceback" not in errors
     return json.loads(output)
-
-
-def assert_one_line(errors: str) -> None:
-    assert errors.startswith("error: ") and errors.endswith("\n") and errors.count("\n") == 1, errors
 
 
 @pytest.mark.usefixtures("fake_agents")

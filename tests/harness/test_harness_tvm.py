@@ -94,6 +94,7 @@ def test_what_cannot_be_compiled_is_one_error_and_the_compiler_lives(
 ) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
+    compiler.host()  # its process runs now
     pids = [child.pid for child in psutil.Process().children()]
     with pytest.raises(CompileError) as caught:
         compiler.compile(broken, tmp_path / "x.so", {"kind": "llvm"}, None)

@@ -7,7 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
+import sentencepiece
 from harness_helpers import FakeAgent
 
 from harness.cli import main
@@ -16,6 +19,7 @@ from harness.runs import Run
 from harness.search_run import open_search
 from harness.store import Store
 from modnas.spaces.transformer import HYPERNETWORK_TABLES
+from modnas.spaces.transformer_decoding import END
 from modnas.spaces.transformer_supernet import TransformerSupernetwork
 
 WORDS = {"Hund": "dog", "Katze": "cat", "Baum": "tree", "Haus": "house", "Apfel": "apple", "Berg": "mountain"}
@@ -84,6 +88,20 @@ def test_search_and_verify_with_inherited_weights(
         assert 0 <= entry["predicted"]["error"] <= 100
     again = document(capsys, "verify", "--run", "mine", "--device", "cpu")
     assert again["trained_now"] == 0, "the same weights are not evaluated again"
+    written = document(
+        capsys, "front", "--run", "mine", "--device", "cpu", "--networks", str(folder / "found")
+    )["architectures"]
+    translator = onnxruntime.InferenceSession(folder / "found" / "1.onnx", providers=["CPUExecutionProvider"])
+    vocabulary = sentencepiece.SentencePieceProcessor(model_file=str(folder / "found" / "vocabulary.model"))
+    network = state.supernetwork.extract(state.space.parse(written[0]["arch"]))
+    for pair, expected in zip(
+        state.task.test.pairs, state.task.translations(network, state.task.test), strict=True
+    ):
+        source = np.array([[*vocabulary.encode(pair.source), END]])
+        limit = min(60, 2 * source.shape[1] + 5)
+        tokens = translator.run(None, {"source": source, "limit": np.array(limit)})[0][:, 0].tolist()
+        ended = tokens.index(END) if END in tokens else len(tokens)
+        assert vocabulary.decode(tokens[:ended]) == expected
     state.supernetwork.body.embedding.weight.data.mul_(2)
     with Store() as store:
         rows = store.counts()["evaluations"]
