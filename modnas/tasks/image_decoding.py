@@ -45,7 +45,8 @@ def random_box(width: int, height: int, draws: Sequence[float]) -> Box:
     aspect = _LARGEST_ASPECT ** (2 * draws[1] - 1)
     across, down = min(width, math.sqrt(area * aspect)), min(height, math.sqrt(area / aspect))
     left, top = draws[2] * (width - across), draws[3] * (height - down)
-    return left, top, left + across, top + down
+    # Pillow refuses a box that rounding has moved out of the image.
+    return left, top, min(width, left + across), min(height, top + down)
 
 
 def decode(path: str, side: int, draws: Sequence[float] | None = None) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ def read_folder(directory: Path) -> tuple[list[str], Files, Files]:
 
 
 def _visible(place: Path) -> list[Path]:
-    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+    return sorted((p for p in place.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
 
 
 def _folders(place: Path) -> list[str]:
