@@ -356,6 +356,15 @@ def test_missing_folders_and_small_limits_are_refused(folder):
         get_task("image-folder", folder, limit=5)
 
 
+def test_a_folder_that_may_not_be_listed_is_named(folder, monkeypatch):
+    def denied(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", denied)
+    with pytest.raises(TaskError, match=r"cannot list .*train \(Permission denied\)"):
+        get_task("image-folder", folder)
+
+
 def test_a_network_learns_from_files(tmp_path):
     from sklearn.datasets import load_digits
 
