@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -27,7 +28,7 @@ from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
-EXPORTER_VERSION = 3
+EXPORTER_VERSION = 4
 CACHE_LIMIT_BYTES = 4 << 30
 
 
@@ -58,8 +59,10 @@ _exporting = threading.Lock()
 
 
 # Inputs that an untrained network's statistics are from. Of a small image the last layers see one pixel,
-# so that two images would leave them two values.
+# so that two images would leave them two values. Of fewer than eight the variance may be next to nothing by
+# chance, and dividing by it multiplies rounding errors beyond what a comparison of outputs allows.
 _FEW_INPUTS, _SEVERAL_INPUTS, _SMALL_INPUT = 2, 4, 96**2
+_FEWEST_VALUES = 8
 
 
 @contextmanager
@@ -81,8 +84,12 @@ def _settle(network: nn.Module, shape: tuple[int, ...]) -> None:
     """
     count = _FEW_INPUTS if np.prod(shape[1:]) > _SMALL_INPUT else _SEVERAL_INPUTS
 
+    fewest = _FEWEST_VALUES
+
     def fit(norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal fewest
         x = arguments[0]
+        fewest = min(fewest, x[:, 0].numel())
         norm.get_buffer("running_mean").copy_(x.mean((0, 2, 3)))
         norm.get_buffer("running_var").copy_(x.var((0, 2, 3), correction=0))
 
@@ -93,6 +100,8 @@ def _settle(network: nn.Module, shape: tuple[int, ...]) -> None:
     network.eval()
     with torch.no_grad():
         network(probe_input((count, *shape)))
+        if fewest < _FEWEST_VALUES:
+            network(probe_input((count * math.ceil(_FEWEST_VALUES / fewest), *shape)))
     for hook in hooks:
         hook.remove()
 

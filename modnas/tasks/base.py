@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -31,9 +32,37 @@ class Split(NamedTuple):
     targets: Tensor
 
 
+class Classification(ABC):
+    """What tasks with one label an item have in common, wherever the items come from."""
+
+    classes: int
+
+    @property
+    @abstractmethod
+    def validation(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """Fixed batches of `valid` on which architectures are compared."""
+
+    @property
+    def chance_error(self) -> float:
+        """Error of guessing, percent."""
+        return 100.0 * (1.0 - 1.0 / self.classes)
+
+    def loss(self, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy in nats, scalar. `logits`: (n, classes)."""
+        return cross_entropy(logits, targets, label_smoothing=label_smoothing)
+
+    def supernetwork_loss(self, supernetwork: Supernetwork) -> TaskLoss:
+        """Cross-entropy; share of validation labels that are wrong."""
+        return SupernetworkLoss(supernetwork, self.validation)
+
+    def error(self, logits: Tensor, targets: Tensor) -> float:
+        """Share of wrong labels in percent, 0 to 100; lower is better. `logits`: (n, classes)."""
+        return 100.0 * float((logits.argmax(dim=1) != targets).float().mean())
+
+
 @dataclass(frozen=True)
-class Task:
-    """A classification task.
+class Task(Classification):
+    """A classification task whose images fit in memory.
 
     `train` fits weights, `valid` drives the upper level of the search, `test` is for verification only.
 
@@ -57,11 +86,6 @@ class Task:
         """(channels, height, width) of one image."""
         _, channels, height, width = self.train.inputs.shape
         return channels, height, width
-
-    @property
-    def chance_error(self) -> float:
-        """Error of guessing, percent."""
-        return 100.0 * (1.0 - 1.0 / self.classes)
 
     @property
     def validation(self) -> list[tuple[Tensor, Tensor]]:
@@ -135,14 +159,6 @@ class Task:
         train, valid, test = (Split(*(t.to(device) for t in self.split(name))) for name in SPLITS)
         return replace(self, train=train, valid=valid, test=test)
 
-    def loss(self, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy in nats, scalar. `logits`: (n, classes)."""
-        return cross_entropy(logits, targets, label_smoothing=label_smoothing)
-
-    def supernetwork_loss(self, supernetwork: Supernetwork) -> TaskLoss:
-        """Cross-entropy; share of validation labels that are wrong."""
-        return SupernetworkLoss(supernetwork, self.validation)
-
     @torch.no_grad()
     def test_error(self, network: nn.Module, batch_size: int = 512) -> float:
         """Wrong labels on the test split in percent; the network is on the task's device."""
@@ -151,10 +167,6 @@ class Task:
         for inputs, targets in zip(*(torch.split(t, batch_size) for t in self.test), strict=True):
             wrong += self.error(network(inputs), targets) * len(targets)
         return wrong / len(self.test.targets)
-
-    def error(self, logits: Tensor, targets: Tensor) -> float:
-        """Share of wrong labels in percent, 0 to 100; lower is better. `logits`: (n, classes)."""
-        return 100.0 * float((logits.argmax(dim=1) != targets).float().mean())
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:

@@ -10,7 +10,7 @@ from modnas.tasks.digits import digits
 from modnas.tasks.fashion_mnist import fashion_mnist
 from modnas.tasks.protocol import AnyTask
 
-TASK_NAMES = ("digits", "fashion-mnist", "cifar10", "translation")
+TASK_NAMES = ("digits", "fashion-mnist", "cifar10", "image-folder", "translation")
 
 
 def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int | None = None) -> AnyTask:
@@ -31,8 +31,12 @@ def get_task(name: str, data_dir: Path | None = None, seed: int = 0, limit: int 
         return fashion_mnist(data_dir, seed, limit)
     if name == "cifar10":
         return cifar10(data_dir, seed, limit)
+    if name == "image-folder":
+        from modnas.tasks.image_folder import image_folder  # its package is needed by no other task
+
+        return image_folder(data_dir, seed, limit)
     if name == "translation":
-        from modnas.tasks.translation import translation  # its packages are needed by no other task
+        from modnas.tasks.translation import translation  # likewise
 
         return translation(data_dir, seed, limit)
     raise TaskError(f"no task {name!r}: it is one of {', '.join(TASK_NAMES)}")

@@ -162,7 +162,7 @@ def test_missing_cifar10_says_what_helps(cifar, tmp_path):
 
 def test_the_registry_knows_its_names(fashion, cifar):
     folders = {"digits": None, "fashion-mnist": fashion, "cifar10": cifar}
-    assert set(TASK_NAMES) == {*folders, "translation"}
+    assert set(TASK_NAMES) == {*folders, "image-folder", "translation"}
     for name, folder in folders.items():
         assert get_task(name, folder).name == name
     with pytest.raises(TaskError, match=r"no task 'mnist'.*digits"):

@@ -1,0 +1,84 @@
+"""One image file to a normalised array: read in any mode, cut, scaled to a square."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from modnas.tasks.base import TaskError
+
+# Mean and standard deviation of ImageNet's colours in [0, 1], which published networks are trained with.
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+SD = np.array([0.229, 0.224, 0.225], np.float32)
+
+# Random numbers in [0, 1) that fix how an image is augmented: area, aspect, left, top, mirrored.
+DRAWS = 5
+
+# Judged on 224 of the 256 pixels that the shorter side is scaled to, as is usual with ImageNet.
+_CENTRE = 224 / 256
+# Trained on parts of such areas and aspects (Szegedy et al., "Going Deeper with Convolutions", 2015).
+_SMALLEST_AREA, _LARGEST_ASPECT = 0.08, 4 / 3
+
+Box = tuple[float, float, float, float]
+
+
+def central_box(width: int, height: int) -> Box:
+    """(left, top, right, bottom) of the square in the middle that an image is judged on, in pixels."""
+    side = _CENTRE * min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def random_box(width: int, height: int, draws: Sequence[float]) -> Box:
+    """(left, top, right, bottom) of a part of random area, aspect and place, in pixels.
+
+    A part that would be wider or higher than the image is cut to it.
+
+    Args:
+        draws: the first four of DRAWS numbers.
+    """
+    area = (_SMALLEST_AREA + (1 - _SMALLEST_AREA) * draws[0]) * width * height
+    aspect = _LARGEST_ASPECT ** (2 * draws[1] - 1)
+    across, down = min(width, math.sqrt(area * aspect)), min(height, math.sqrt(area / aspect))
+    left, top = draws[2] * (width - across), draws[3] * (height - down)
+    # Pillow refuses a box that rounding has moved out of the image.
+    return left, top, min(width, left + across), min(height, top + down)
+
+
+def decode(path: str, side: int, draws: Sequence[float] | None = None) -> NDArray[np.float32]:
+    """The image in a file, normalised: (3, side, side).
+
+    Args:
+        draws: DRAWS numbers in [0, 1) for a random part, mirrored half of the time; None: the central square.
+
+    Raises:
+        TaskError: the file cannot be read as an image of 8 or 16 bits a channel.
+    """
+    try:
+        with Image.open(path) as opened:
+            # A photo much larger than what is cut out of it is decoded at a half, quarter or eighth.
+            opened.draft(None, (4 * side, 4 * side))
+            image = _as_rgb(ImageOps.exif_transpose(opened))
+        box = central_box(*image.size) if draws is None else random_box(*image.size, draws)
+        image = image.resize((side, side), Image.Resampling.BILINEAR, box)
+    except Exception as error:  # Pillow's readers raise whatever they come across in a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TaskError(f"cannot read the image {path} ({reason}): replace the file") from error
+    if draws is not None and draws[4] < 0.5:
+        image = ImageOps.mirror(image)
+    pixels = np.asarray(image, np.float32) / np.float32(255)
+    return ((pixels - MEAN) / SD).transpose(2, 0, 1)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a pixel have no known range")
+    if image.mode.startswith("I;16"):  # Pillow would clip, not scale
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    if "transparency" in image.info:  # else Pillow warns that it is lost
+        image = image.convert("RGBA")
+    return image.convert("RGB")

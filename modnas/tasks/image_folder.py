@@ -1,0 +1,199 @@
+"""The task of people's own images: decoded when a batch asks for them, for they need not fit in memory.
+
+`image_listing` has the layout of the folder, ImageNet's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modnas.tasks.base import SPLITS, Classification, Split, TaskError, seeded_generator, stratified_order
+from modnas.tasks.image_decoding import DRAWS, decode
+from modnas.tasks.image_listing import MEND, Files, divided, read_folder
+
+SIDE = 224
+VALID_SHARE = 0.2
+# Validation images on which architectures are compared unless told: they stay in memory, decoded.
+_SCORED = 1000
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class ImageFolderTask(Classification):
+    """A `modnas.tasks.protocol.AnyTask`; see there.
+
+    Args:
+        name: the name in the registry.
+        classes: number of labels.
+        valid: in stratified order: every prefix has the classes in their shares.
+        side: pixels a side that images are cut and scaled to.
+        scored: how many images of `valid` architectures are compared on.
+        workers: threads that decode; what comes out does not depend on it. (Pillow decodes and scales without
+            the interpreter's lock.)
+        device: where batches are put.
+    """
+
+    name: str
+    classes: int
+    train: Files
+    valid: Files
+    test: Files
+    side: int = SIDE
+    scored: int = _SCORED
+    workers: int = os.cpu_count() or 1
+    device: str | torch.device = "cpu"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return 3, self.side, self.side
+
+    @cached_property
+    def validation(self) -> list[tuple[Tensor, Tensor]]:
+        """The first `scored` images of `valid`, cut from their centres; classes have their share in them."""
+        count = min(self.scored, len(self.valid.paths))
+        return list(self._decoded(self.valid, _chunks(torch.arange(count), _BATCH)))
+
+    def split(self, name: str) -> Files:
+        """The split called train, valid or test. Raises ValueError."""
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
+        found: Files = getattr(self, name)
+        return found
+
+    def joined(self, names: tuple[str, ...]) -> Files:
+        """These splits as one. Raises ValueError if there is none or one has an unknown name."""
+        if not names:
+            raise ValueError("no split given")
+        parts = [self.split(name) for name in names]
+        paths = [path for part in parts for path in part.paths]
+        return Files(paths, torch.cat([part.targets for part in parts]))
+
+    def count(self, splits: tuple[str, ...]) -> int:
+        """Number of images in these splits together."""
+        return sum(len(self.split(name).paths) for name in splits)
+
+    def batches(
+        self,
+        split: str | tuple[str, ...],
+        batch_size: int,
+        *,
+        epoch: int = 0,
+        seed: int = 0,
+        augment: bool = False,
+    ) -> Iterator[Split]:
+        """One pass over a split, or over several joined, in an order fixed by (seed, epoch, split).
+
+        Batches differ by at most one image in size and never exceed `batch_size`. With `augment` images are
+        random parts, mirrored half of the time; without, their central squares.
+
+        Raises:
+            TaskError: an image that cannot be read, at the batch that it belongs to.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        names = (split,) if isinstance(split, str) else tuple(split)
+        files = self.joined(names)
+        generator = seeded_generator(seed, epoch, *(SPLITS.index(name) for name in names))
+        order = torch.randperm(len(files.paths), generator=generator)
+        draws = torch.rand(len(order), DRAWS, generator=generator) if augment else None
+        yield from self._decoded(files, _chunks(order, batch_size), draws)
+
+    def _decoded(
+        self, files: Files, chunks: tuple[Tensor, ...], draws: Tensor | None = None
+    ) -> Iterator[Split]:
+        """Batches of the items with these indices, decoded a few batches ahead of their use.
+
+        `draws`: (n, DRAWS), the random numbers of each item; None: not augmented.
+        """
+
+        def read(rows: Tensor) -> Tensor:
+            numbers = [None] * len(rows) if draws is None else draws[rows].tolist()
+            images = [
+                decode(files.paths[row], self.side, drawn)
+                for row, drawn in zip(rows.tolist(), numbers, strict=True)
+            ]
+            return torch.from_numpy(np.stack(images))
+
+        pool = ThreadPoolExecutor(self.workers)
+        waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        left = iter(chunks)
+        try:
+            # One batch more than there are threads: none of them waits while a batch is used.
+            while True:
+                while len(waiting) <= self.workers and (rows := next(left, None)) is not None:
+                    waiting.append((rows, pool.submit(read, rows)))
+                if not waiting:
+                    return
+                rows, images = waiting.popleft()
+                yield Split(images.result().to(self.device), files.targets[rows].to(self.device))
+        finally:  # also where the caller wants no more batches
+            pool.shutdown(cancel_futures=True)
+
+    @torch.no_grad()
+    def test_error(self, network: nn.Module) -> float:
+        """Wrong labels on the test split in percent; the network is on the task's device."""
+        network.eval()
+        count = len(self.test.paths)
+        wrong = 0.0
+        for inputs, targets in self._decoded(self.test, _chunks(torch.arange(count), _BATCH)):
+            wrong += self.error(network(inputs), targets) * len(targets)
+        return wrong / count
+
+    def judged_on_valid(self) -> ImageFolderTask:
+        """The same task with `valid` in place of `test`."""
+        return replace(self, test=self.valid)
+
+    def scored_on(self, count: int) -> ImageFolderTask:
+        """The same task with architectures compared on this many images."""
+        return replace(self, scored=count)
+
+    def resized(self, side: int) -> ImageFolderTask:
+        """The same task with images scaled to `side` x `side` pixels, from the files."""
+        return replace(self, side=side)
+
+    def to(self, device: str | torch.device) -> ImageFolderTask:
+        """The same task with its batches on `device`."""
+        return replace(self, device=device)
+
+
+def _chunks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    return torch.tensor_split(rows, math.ceil(len(rows) / size))
+
+
+def image_folder(directory: Path | None = None, seed: int = 0, limit: int | None = None) -> ImageFolderTask:
+    """The images of a folder; a fifth of those to train with becomes valid.
+
+    Args:
+        directory: laid out as `image_listing` says.
+        seed: divides train from valid.
+        limit: caps train and valid together, each class in its share.
+
+    Raises:
+        TaskError: no such folder, fewer than two classes or too few images of one, classes of the test images
+            that are not those of train. Images are not opened here.
+    """
+    if directory is None:
+        raise TaskError(f"image-folder: no data folder: {MEND}")
+    try:
+        names, pool, test = read_folder(directory)
+    except OSError as error:
+        raise TaskError(f"image-folder: cannot list {error.filename} ({error.strerror}): {MEND}") from error
+    if limit is not None:
+        least = 2 * len(names)
+        if limit < least:
+            raise TaskError(f"image-folder: limit {limit} is too small, give at least {least} (two a class)")
+        pool = pool.pick(stratified_order(pool.targets, seed)[:limit])
+    train, valid = divided(pool, VALID_SHARE, seed)
+    return ImageFolderTask("image-folder", len(names), train, valid, test)
