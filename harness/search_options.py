@@ -31,6 +31,7 @@ class SearchOptions:
         accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.
         weights: a file that the supernetwork starts from (see `modnas.spaces.Space.load_weights`).
         freeze_weights: search on these weights without training them.
+        bfloat16: run the supernetwork in bfloat16 where that is safe.
     """
 
     objectives: str = "error,latency"
@@ -42,6 +43,7 @@ class SearchOptions:
     accelerator: str = "auto"
     weights: Path | None = None
     freeze_weights: bool = False
+    bfloat16: bool = False
 
     def resolve(self) -> dict[str, Any]:
         """Fields of a `RunConfig`. Raises UsageError, and DeviceUnavailableError when there is no GPU."""
@@ -61,7 +63,8 @@ class SearchOptions:
 
     def settings(self) -> dict[str, Any]:
         """What replaces settings of the preset's search. Raises UsageError."""
-        changed: dict[str, Any] = {"freeze_weights": True} if self.freeze_weights else {}
+        switches = {"freeze_weights": self.freeze_weights, "bfloat16": self.bfloat16}
+        changed: dict[str, Any] = {name: True for name, on in switches.items() if on}
         for name, value, known in (
             ("scheme", self.scheme, get_args(Scheme)),
             ("estimator", self.estimator, get_args(Estimator)),

@@ -193,10 +193,15 @@ class Search:
         values, slopes = [], []
         for row in samples.detach():  # one by one, so that only one architecture's activations are held
             leaf = row.clone().requires_grad_()
-            value = self.task_loss.loss(leaf, batch)
+            value = self._loss(leaf, batch)
             slopes += torch.autograd.grad(value, leaf, materialize_grads=True)
             values.append(value.detach())
         return torch.stack(values), torch.stack(slopes)
+
+    def _loss(self, sample: Tensor, batch: Any) -> Tensor:
+        kind = self.features.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16):
+            return self.task_loss.loss(sample, batch).float()
 
     def _pull(
         self, samples: Tensor, drawn: Tensor, task: Tensor, slopes: Tensor, group: Sequence[int]
@@ -235,7 +240,7 @@ class Search:
             samples = self._sample(logits)
         self._weights.zero_grad()
         for sample in samples:
-            torch.autograd.backward(self.task_loss.loss(sample, batch) / len(samples))
+            torch.autograd.backward(self._loss(sample, batch) / len(samples))
         torch.nn.utils.clip_grad_norm_(self.supernetwork.parameters(), self.config.gradient_clip)
         self._weights.step()
 

@@ -31,6 +31,8 @@ class SearchConfig:
             SGD does not train.
         weights_learning_rate, weights_momentum, weights_decay, gradient_clip: of the supernetwork.
         freeze_weights: the supernetwork keeps the weights that it comes with: no warm-up, no lower level.
+        bfloat16: run the networks in bfloat16 where PyTorch holds that to be safe (`torch.autocast`): faster
+            on hardware that has it. Fronts are scored in float32.
         uniform_share: probability that the lower level draws an architecture uniformly and not from the
             MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
             and it never returns to what it left too early.
@@ -58,6 +60,7 @@ class SearchConfig:
     weights_decay: float = 0.0027
     gradient_clip: float = 5.0
     freeze_weights: bool = False
+    bfloat16: bool = False
     uniform_share: float = 0.0
     bank: int = 50
     intervals: int = 100

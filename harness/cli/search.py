@@ -77,6 +77,9 @@ def search(
     freeze_weights: Annotated[
         bool, typer.Option("--freeze-weights", help="Search on these weights without training them.")
     ] = False,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Run the supernetwork in bfloat16, for hardware that has it.")
+    ] = False,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -96,6 +99,7 @@ def search(
         accelerator,
         weights,
         freeze_weights,
+        bfloat16,
     )
     with Store() as store:
         config = _config(devices, space, task, data_dir, preset, seed, options, store)

@@ -226,6 +226,18 @@ def test_the_lower_level_trains_the_weights_and_the_upper_level_does_not():
     assert all(changed)
 
 
+def test_bfloat16_runs_the_networks_and_leaves_the_weights_in_float32():
+    exact, rounded = weight_sharing_search(), weight_sharing_search(bfloat16=True)
+    seen = []
+    for search in (exact, rounded):
+        stem = next(m for m in search.supernetwork.modules() if isinstance(m, torch.nn.Conv2d))
+        stem.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    losses = [search.run_epoch().task_loss for search in (exact, rounded)]
+    assert set(seen) == {torch.float32, torch.bfloat16}
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert {p.dtype for p in rounded.supernetwork.parameters()} == {torch.float32}
+
+
 def test_an_interrupted_search_ends_bit_identically():
     straight = weight_sharing_search()
     resumed = weight_sharing_search()
