@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
-
 from harness.benchmark import hat_predictor, hat_search
 from harness.benchmark.hat_search import HatProblem
-from harness.benchmark.rows import Row
+from harness.benchmark.rows import Row, rows_of_seeds
 from harness.errors import UsageError
 from harness.tables.hat import load
 
@@ -29,9 +27,4 @@ def run(data: Path, experiment: str, seeds: int) -> list[Row]:
         raise UsageError(f"no experiment {experiment!r}; known: {', '.join(EXPERIMENTS)}, all")
     chosen = list(EXPERIMENTS.values()) if experiment == "all" else [EXPERIMENTS[experiment]]
     problem = HatProblem.fit(load(data))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # matrices this small lose more between threads than they gain
-    try:
-        return [row for one in chosen for seed in range(seeds) for row in one(problem, seed)]
-    finally:
-        torch.set_num_threads(threads)
+    return rows_of_seeds(chosen, problem, seeds)

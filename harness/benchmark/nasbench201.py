@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from harness.benchmark import ablations, main_experiment, predictor_experiment, three_objectives
 from harness.benchmark.claims import Claim, claims
 from harness.benchmark.plots import write_page
 from harness.benchmark.problem import Problem
-from harness.benchmark.rows import Row
+from harness.benchmark.rows import Row, rows_of_seeds
 from harness.errors import UsageError
 from harness.home import write_atomically
 from harness.tables.nasbench201 import load
@@ -49,12 +47,7 @@ def run(data: Path, experiment: str, seeds: int, out: Path | None = None) -> Rep
     if experiment not in EXPERIMENTS:
         raise UsageError(f"no experiment {experiment!r}; known: {', '.join(EXPERIMENTS)}")
     problem = Problem(load(data))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # matrices this small lose more to the hand-over between threads than they gain
-    try:
-        rows = [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
-    finally:
-        torch.set_num_threads(threads)
+    rows = rows_of_seeds([EXPERIMENTS[experiment]], problem, seeds)
     report = Report(experiment, rows, claims(experiment, rows))
     if out is not None:
         write_page(out, experiment, rows, report.claims, problem)

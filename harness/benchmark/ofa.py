@@ -9,13 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from harness.benchmark import ofa_methods
 from harness.benchmark.ofa_judge import Floats
 from harness.benchmark.ofa_plots import write_page
 from harness.benchmark.ofa_problem import OfaProblem
-from harness.benchmark.rows import Row
+from harness.benchmark.rows import Row, rows_of_seeds
 from harness.benchmark.table_search import read_off
 from harness.errors import UsageError
 from harness.home import write_atomically
@@ -172,12 +171,7 @@ def run(data: Path, experiment: str, seeds: int, out: Path | None = None) -> lis
     if experiment not in EXPERIMENTS:
         raise UsageError(f"no experiment {experiment!r}; known: {', '.join(EXPERIMENTS)}")
     problem = OfaProblem(load(data))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # matrices this small lose more to the hand-over between threads than they gain
-    try:
-        rows = [row for seed in range(seeds) for row in EXPERIMENTS[experiment](problem, seed)]
-    finally:
-        torch.set_num_threads(threads)
+    rows = rows_of_seeds([EXPERIMENTS[experiment]], problem, seeds)
     if out is not None:
         write_page(out, experiment, rows, list(published(problem, 0)), problem)
         document = {"experiment": experiment, "rows": [asdict(row) for row in rows]}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
 
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from modnas.spaces import Architecture
 
 # Metric of a search's present front after some epochs: this and their number.
 EPOCH_METRIC = "hypervolume_ratio@"
+# What an experiment is run on.
+Tables = TypeVar("Tables")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,18 @@ class Fronts:
                 yield Row(
                     experiment, method, device, group, seed, metric, value, evaluations, self.seconds, cells
                 )
+
+
+def rows_of_seeds(
+    experiments: Iterable[Callable[[Tables, int], Iterator[Row]]], tables: Tables, seeds: int
+) -> list[Row]:
+    """All rows of experiments with seeds 0 to `seeds` - 1, on one thread of PyTorch."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # matrices this small lose more to the hand-over between threads than they gain
+    try:
+        return [row for one in experiments for seed in range(seeds) for row in one(tables, seed)]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def summary(rows: Sequence[Row]) -> list[tuple[str, str, str, float, float, float, int]]:
