@@ -54,7 +54,7 @@ PRESETS = {
         refine=200,
         validate_every=12,
         front_size=12,
-        recipe=Recipe(epochs=10),
+        recipe=Recipe(epochs=30),
     ),
     "paper": Preset(
         space={"channels": 16, "cells": 5},
