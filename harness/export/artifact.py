@@ -223,10 +223,11 @@ class ArtifactCache:
             content = json.loads((self.folder / f"{key}.json").read_text())
             path = self.folder / content["file"]
             os.utime(path)  # fails where it was pruned: the description alone is worthless
-            if file_sha256(path) != path.stem:
+            sha256 = path.name.partition(".")[0]  # a suffix may have several parts
+            if file_sha256(path) != sha256:
                 return None  # damaged
             shape, expected = tuple(content["input_shape"]), tuple(content["expected"])
-            return Artifact(path, path.stem, shape, expected, 0.0, content["details"])
+            return Artifact(path, sha256, shape, expected, 0.0, content["details"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
