@@ -21,6 +21,17 @@ SPLITS = ("train", "valid", "test")
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
+def split_names(split: str | Sequence[str]) -> tuple[str, ...]:
+    """One name of a split, or several, as a tuple. Raises ValueError for an unknown one, and for none."""
+    names = (split,) if isinstance(split, str) else tuple(split)
+    if not names:
+        raise ValueError("no split given")
+    for name in names:
+        if name not in SPLITS:
+            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
+    return names
+
+
 class TaskError(Exception):
     """A data set that is not there or cannot be read. One line: what, where and the mend."""
 
@@ -94,16 +105,13 @@ class Task(Classification):
 
     def split(self, name: str) -> Split:
         """The split called train, valid or test. Raises ValueError."""
-        if name not in SPLITS:
-            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
-        found: Split = getattr(self, name)
+        (known,) = split_names(name)
+        found: Split = getattr(self, known)
         return found
 
     def joined(self, names: tuple[str, ...]) -> Split:
         """These splits as one. Raises ValueError if there is none or one has an unknown name."""
-        if not names:
-            raise ValueError("no split given")
-        parts = [self.split(name) for name in names]
+        parts = [self.split(name) for name in split_names(names)]
         return parts[0] if len(parts) == 1 else Split(*(torch.cat(p) for p in zip(*parts, strict=True)))
 
     def count(self, splits: tuple[str, ...]) -> int:
@@ -126,7 +134,7 @@ class Task(Classification):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        names = (split,) if isinstance(split, str) else tuple(split)
+        names = split_names(split)
         data = self.joined(names)
         generator = seeded_generator(seed, epoch, *(SPLITS.index(name) for name in names))
         count = len(data.targets)

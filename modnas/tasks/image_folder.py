@@ -18,7 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modnas.tasks.base import SPLITS, Classification, Split, TaskError, seeded_generator, stratified_order
+from modnas.tasks.base import (
+    SPLITS,
+    Classification,
+    Split,
+    TaskError,
+    seeded_generator,
+    split_names,
+    stratified_order,
+)
 from modnas.tasks.image_decoding import DRAWS, decode
 from modnas.tasks.image_listing import MEND, Files, divided, read_folder
 
@@ -67,16 +75,13 @@ class ImageFolderTask(Classification):
 
     def split(self, name: str) -> Files:
         """The split called train, valid or test. Raises ValueError."""
-        if name not in SPLITS:
-            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
-        found: Files = getattr(self, name)
+        (known,) = split_names(name)
+        found: Files = getattr(self, known)
         return found
 
     def joined(self, names: tuple[str, ...]) -> Files:
         """These splits as one. Raises ValueError if there is none or one has an unknown name."""
-        if not names:
-            raise ValueError("no split given")
-        parts = [self.split(name) for name in names]
+        parts = [self.split(name) for name in split_names(names)]
         paths = [path for part in parts for path in part.paths]
         return Files(paths, torch.cat([part.targets for part in parts]))
 
@@ -103,7 +108,7 @@ class ImageFolderTask(Classification):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        names = (split,) if isinstance(split, str) else tuple(split)
+        names = split_names(split)
         files = self.joined(names)
         generator = seeded_generator(seed, epoch, *(SPLITS.index(name) for name in names))
         order = torch.randperm(len(files.paths), generator=generator)

@@ -23,7 +23,7 @@ from modnas.spaces import Supernetwork
 from modnas.spaces.transformer_decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
 from modnas.spaces.transformer_network import PAD, TransformerNetwork
 from modnas.spaces.transformer_supernet import TransformerSupernetwork
-from modnas.tasks.base import SPLITS, TaskError, seeded_generator
+from modnas.tasks.base import SPLITS, TaskError, seeded_generator, split_names
 from modnas.tasks.parallel_text import DICTIONARY, Pair, read_dictionary, read_folder
 
 # Tokens of the sentence that is timed, as HAT's.
@@ -87,9 +87,8 @@ class TranslationTask:
 
     def split(self, name: str) -> Sentences:
         """The split called train, valid or test. Raises ValueError."""
-        if name not in SPLITS:
-            raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
-        found: Sentences = getattr(self, name)
+        (known,) = split_names(name)
+        found: Sentences = getattr(self, known)
         return found
 
     def count(self, splits: tuple[str, ...]) -> int:
@@ -114,7 +113,7 @@ class TranslationTask:
         Inputs (n, 2, length): source with END, and BEGIN with the target; targets (n, length): target with
         END; int64, padded. There is nothing to augment.
         """
-        names = (split,) if isinstance(split, str) else tuple(split)
+        names = split_names(split)
         generator = seeded_generator(seed, epoch, *(SPLITS.index(name) for name in names))
         rows = [(data, n) for data in map(self.split, names) for n in self._short(data)]
         # Shuffled first: which of the equally long meet in a batch differs from epoch to epoch.
