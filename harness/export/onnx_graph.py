@@ -148,10 +148,11 @@ _BINARY = {operator.add: "Add", operator.mul: "Mul"}
 def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
     """Write every operation of `network` into `graph`; the name of the value it returns."""
     try:
-        traced = fx.symbolic_trace(network)
+        # Only the graph: a module made of it would be compiled for nothing.
+        traced = fx.Tracer().trace(network)
     except Exception as error:  # whatever a network's own code raises when it is given a proxy
         raise ExportError(f"torch.fx cannot trace the network: {error}") from error
-    layers = dict(traced.named_modules())
+    layers = dict(network.named_modules())
     names: dict[fx.Node, str] = {}
 
     def value(argument: Any, owner: str, position: int) -> str:
@@ -159,7 +160,7 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
             return names[argument]
         return graph.constant(f"{owner}.constant{position}", np.asarray(argument, dtype=np.float32))
 
-    for node in traced.graph.nodes:
+    for node in traced.nodes:
         name = f"node.{node.name}"  # a layer may be called `input` or `output`
         if node.op == "placeholder":
             names[node] = source
