@@ -50,14 +50,18 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Replace a file as a whole: after a kill there is the old content or the new, never half of it."""
+def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
+    """Replace a file as a whole: after a kill there is the old content or the new, never half of it.
+
+    `durable`: the same after a power cut, which costs a wait for the disk.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

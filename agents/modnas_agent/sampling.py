@@ -21,6 +21,8 @@ MAX_SAMPLES = 200_000
 LOOK_GROWTH = 1.3
 #: Between chunks of this length the loop sees to time limits and progress.
 CHUNK_NS = 100_000_000
+#: An interval made as wide as the precision is precise, whatever the last bits of its bounds are.
+ROUNDING = 1.0 + 1e-9
 #: Windows that fit into the longest warm-up: short ones end it sooner, and hold 30 calls of fast networks.
 WARMUP_WINDOWS = 20
 
@@ -116,7 +118,7 @@ def sample(
             may_look = len(samples) >= look_at and elapsed_s >= timing.min_time_s
             if not (may_look or ended_by):
                 continue
-            interval = median_interval(samples)
+            interval = _interval(samples, timing)
             half_width = interval.half_width(median(samples)) if interval else None
             if may_look and _precise(interval, half_width, timing):
                 ended_by = "precision"
@@ -147,11 +149,25 @@ def _chunk_length(elapsed_ns: float, taken: int, timing: Timing, until_look: int
     return max(1, min(chunk, until_look) if until_look > 0 else chunk)
 
 
+def _interval(samples: Sequence[float], timing: Timing) -> Interval | None:
+    """The interval of the median; of samples that rise and fall together one that has slack, if that is precise.
+
+    Many machines wander by less than the precision, too slowly to be averaged out in a few seconds.
+    """
+    interval = median_interval(samples)
+    if interval is not None and interval.effective_n >= timing.min_samples:
+        return interval
+    slack = median_interval(samples, slack=timing.precision)
+    if slack is not None and _precise(slack, slack.half_width(median(samples)), timing):
+        return slack
+    return interval
+
+
 def _precise(interval: Interval | None, half_width: float | None, timing: Timing) -> bool:
     """Narrow, and on enough independent samples: from within one slow fluctuation all looks narrow."""
     if interval is None or half_width is None:
         return False
-    return half_width <= timing.precision and interval.effective_n >= timing.min_samples
+    return half_width <= timing.precision * ROUNDING and interval.effective_n >= timing.min_samples
 
 
 def _limit_reached(count: int, elapsed_s: float, timing: Timing) -> str:

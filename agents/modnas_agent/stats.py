@@ -9,7 +9,8 @@ Two things would make such an interval too narrow, and both are guarded against:
 * Neighbouring samples resemble each other (frequency steps, caches, other processes). The variance of the
   number of samples below the median is estimated with their autocorrelation and compared with that of fair
   coins; the ratio widens the ranks (equivalently: shrinks the sample to its effective size). What lasts as
-  long as the whole measurement cannot be seen from within it.
+  long as the whole measurement cannot be seen from within it. A wander far below the precision asked for need
+  not be averaged out, though: `slack` leaves it out of the estimate and out of what the interval promises.
 * The measurement stops when the interval is narrow, which favours moments at which it is too narrow by luck.
   Each look is therefore taken at 99 %, so that about 95 % remain after the few looks the stopping rule takes.
 """
@@ -54,8 +55,10 @@ def median(samples: Sequence[float]) -> float:
     return quantile(sorted(samples), 0.5)
 
 
-def variance_inflation(samples: Sequence[float], centre: float) -> float:
+def variance_inflation(samples: Sequence[float], centre: float, band: float = 0.0) -> float:
     """Variance of the count of samples below `centre`, relative to independent samples; at least 1.
+
+    Samples within `band` of the centre count as on it.
 
     The autocorrelations of short batches' counts are summed until they vanish in noise (Geyer's initial
     positive sequence, 1992), which sees a dependence longer than any batch. Anticorrelated samples would
@@ -66,7 +69,8 @@ def variance_inflation(samples: Sequence[float], centre: float) -> float:
     if batches < 4:
         return 1.0
     # Deviations from the expected half; a tie counts half, else a coarse clock would look like dependence.
-    signs = [0.5 if value < centre else -0.5 if value > centre else 0.0 for value in samples]
+    low, high = centre - band, centre + band
+    signs = [0.5 if value < low else -0.5 if value > high else 0.0 for value in samples]
     counts = [sum(signs[batch * size : (batch + 1) * size]) for batch in range(batches)]
     total = -_autocovariance(counts, 0)
     for lag in range(0, batches // 2 - 1, 2):
@@ -81,13 +85,20 @@ def _autocovariance(values: Sequence[float], lag: int) -> float:
     return math.fsum(map(operator.mul, values, values[lag:])) / len(values)
 
 
-def median_interval(samples: Sequence[float], z: float = LOOK_Z) -> Interval | None:
-    """Interval of the median from samples in the order they were taken, or None when they are too few."""
+def median_interval(samples: Sequence[float], z: float = LOOK_Z, slack: float = 0.0) -> Interval | None:
+    """Interval of the median from samples in the order they were taken, or None when they are too few.
+
+    `slack`, relative to the median: dependence is not looked for in deviations below half of it, and the
+    interval is at least that wide on either side in return. Moving every sample by no more than some distance
+    moves the median by no more than that: half of the slack pays for what is not looked at, the other half for
+    a dependence that is harder to see in what is left.
+    """
     count = len(samples)
     if not count:
         return None
     ordered = sorted(samples)
-    inflation = variance_inflation(samples, quantile(ordered, 0.5))
+    middle = quantile(ordered, 0.5)
+    inflation = variance_inflation(samples, middle, band=middle * slack / 2.0)
     effective_n = count / inflation
     # A dependence estimated from few independent samples is estimated low.
     caution = 1.0 + DEPENDENCE_CAUTION * (1.0 - 1.0 / inflation) / effective_n
@@ -97,7 +108,8 @@ def median_interval(samples: Sequence[float], z: float = LOOK_Z) -> Interval | N
     if low_rank < 1:
         return None
     high_rank = count + 1 - low_rank
-    return Interval(ordered[low_rank - 1], ordered[high_rank - 1], effective_n)
+    low, high = ordered[low_rank - 1], ordered[high_rank - 1]
+    return Interval(min(low, middle * (1.0 - slack)), max(high, middle * (1.0 + slack)), effective_n)
 
 
 def quantiles(samples: Sequence[float], points: int) -> list[float]:

@@ -28,7 +28,7 @@ from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
-EXPORTER_VERSION = 4
+EXPORTER_VERSION = 5
 CACHE_LIMIT_BYTES = 4 << 30
 
 
@@ -80,29 +80,31 @@ def _settle(network: nn.Module, shape: tuple[int, ...]) -> None:
     """Give an untrained network the normalisation statistics of inputs of this shape.
 
     Latency does not depend on them, but without them activations grow from layer to layer until a comparison
-    of outputs says nothing. Each layer's are those of what it gets when the layers before it have theirs.
+    of outputs says nothing. Each layer's are those of what it gets when the layers before it normalise.
     """
-    count = _FEW_INPUTS if np.prod(shape[1:]) > _SMALL_INPUT else _SEVERAL_INPUTS
-
-    fewest = _FEWEST_VALUES
-
-    def fit(norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        nonlocal fewest
-        x = arguments[0]
-        fewest = min(fewest, x[:, 0].numel())
-        norm.get_buffer("running_mean").copy_(x.mean((0, 2, 3)))
-        norm.get_buffer("running_var").copy_(x.var((0, 2, 3), correction=0))
-
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
     if not norms:
         return
-    hooks = [norm.register_forward_pre_hook(fit) for norm in norms]
+    fewest = _FEWEST_VALUES
+
+    def count_values(_norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal fewest
+        fewest = min(fewest, arguments[0][:, 0].numel())
+
+    hooks = [norm.register_forward_pre_hook(count_values) for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     network.eval()
+    for norm in norms:
+        norm.momentum = 1.0  # the statistics become those of the last inputs alone
+        norm.train()
+    count = _FEW_INPUTS if np.prod(shape[1:]) > _SMALL_INPUT else _SEVERAL_INPUTS
     with torch.no_grad():
         network(probe_input((count, *shape)))
         if fewest < _FEWEST_VALUES:
             network(probe_input((count * math.ceil(_FEWEST_VALUES / fewest), *shape)))
-    for hook in hooks:
+    network.eval()
+    for norm, momentum, hook in zip(norms, momenta, hooks, strict=True):
+        norm.momentum = momentum
         hook.remove()
 
 
@@ -258,14 +260,15 @@ class ArtifactCache:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.folder / f"{sha256}.{suffix}"
         if not path.exists() or file_sha256(path) != sha256:
-            write_atomically(path, data)
+            write_atomically(path, data, durable=False)
         description = {
             "file": path.name,
             "input_shape": list(shape),
             "expected": list(expected),
             "details": details,
         }
-        write_atomically(self.folder / f"{key}.json", json.dumps(description))
+        # No power cut can do harm here: what is damaged is found so when it is loaded, and made again.
+        write_atomically(self.folder / f"{key}.json", json.dumps(description), durable=False)
         return Artifact(path, sha256, shape, expected, export_s, details)
 
     def prune(self, limit_bytes: int = CACHE_LIMIT_BYTES) -> int:

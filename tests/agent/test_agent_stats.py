@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -106,8 +107,19 @@ def simulate(draw: Durations, timing: Timing, seed: int) -> Series:
         (pareto, 0.05, 0.1),
         (correlated(0.5, 0.05), 0.01, 0.1),
         (correlated(0.9, 0.05), 0.02, 0.1),
+        (correlated(0.97, 0.005), 0.01, 0.1),
+        (correlated(0.99, 0.005), 0.01, 0.1),
     ],
-    ids=["tail", "wide tail", "no minimum time", "pareto", "correlated", "strongly correlated"],
+    ids=[
+        "tail",
+        "wide tail",
+        "no minimum time",
+        "pareto",
+        "correlated",
+        "strongly correlated",
+        "wandering by less than the precision",
+        "wandering slowly by less than the precision",
+    ],
 )
 def test_the_interval_covers_the_true_median_despite_early_stopping(
     draw: Durations, precision: float, min_time_s: float
@@ -119,6 +131,35 @@ def test_the_interval_covers_the_true_median_despite_early_stopping(
     ]
     assert sum(covered) >= 186
     assert sum(series.ended_by == "precision" for series in ended) > 20, "the stopping rule was not in force"
+
+
+def test_wandering_by_less_than_the_precision_need_not_be_averaged_out() -> None:
+    """Steps of 0.4 % that last 30 ms: no sample is independent of its neighbours, and all are near enough."""
+
+    def draw(generator: random.Random) -> Iterator[float]:
+        for level in itertools.cycle((0.998, 1.002)):
+            yield from (level * (1 + 0.0005 * generator.gauss(0, 1)) for _ in range(30))
+
+    series = simulate(draw, Timing(precision=0.01, min_time_s=0.1), 0)
+    assert series.ended_by == "precision" and series.elapsed_s < 0.2
+    assert series.interval is not None
+    assert series.interval.low == pytest.approx(0.99 * median(series.samples_ms))
+    assert series.interval.high == pytest.approx(1.01 * median(series.samples_ms))
+    assert simulate(draw, Timing(precision=0.001), 0).ended_by == "time"
+
+
+@pytest.mark.parametrize(("phi", "spread"), [(0.98, 0.03), (0.995, 0.1)])
+def test_wandering_by_more_than_the_precision_has_no_slack(phi: float, spread: float) -> None:
+    timing = Timing(precision=0.01, min_time_s=0.1, max_time_s=1.0)
+    ended = [simulate(correlated(phi, spread), timing, seed).ended_by for seed in range(50)]
+    assert ended.count("time") >= 43
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=9, max_size=60), st.floats(0, 0.1))
+def test_slack_never_promises_more(samples: list[float], slack: float) -> None:
+    middle = median(samples)
+    interval = median_interval(samples, slack=slack)
+    assert interval is None or interval.half_width(middle) >= slack * (1 - 1e-9)
 
 
 def test_a_run_of_constant_length_stops_at_once_after_the_minimum() -> None:
