@@ -150,7 +150,7 @@ def _chunk_length(elapsed_ns: float, taken: int, timing: Timing, until_look: int
 
 
 def _interval(samples: Sequence[float], timing: Timing) -> Interval | None:
-    """The interval of the median; of samples that rise and fall together one that has slack, if that is precise.
+    """The interval of the median; where few samples are independent one with slack, if that is precise.
 
     Many machines wander by less than the precision, too slowly to be averaged out in a few seconds.
     """

@@ -88,10 +88,10 @@ def _autocovariance(values: Sequence[float], lag: int) -> float:
 def median_interval(samples: Sequence[float], z: float = LOOK_Z, slack: float = 0.0) -> Interval | None:
     """Interval of the median from samples in the order they were taken, or None when they are too few.
 
-    `slack`, relative to the median: dependence is not looked for in deviations below half of it, and the
-    interval is at least that wide on either side in return. Moving every sample by no more than some distance
-    moves the median by no more than that: half of the slack pays for what is not looked at, the other half for
-    a dependence that is harder to see in what is left.
+    `slack`, relative to the median: dependence is not looked for in deviations below half of it, and in
+    return the interval extends at least that far on either side. Moving every sample by no more than some
+    distance moves the median by no more than that: half of the slack pays for what is not looked at, the
+    other half for a dependence that is harder to see in what is left.
     """
     count = len(samples)
     if not count:
