@@ -60,7 +60,7 @@ def spin(identifier: str, artifact: dict[str, str], max_time_s: float, **fields:
         "protocol": {
             "precision": 1e-6,
             "warmup_s": 0.05,
-            "min_time_s": 0.05,
+            "min_time_s": max_time_s,
             "max_time_s": max_time_s,
             "timeout_s": max_time_s + 30,
         },
