@@ -1,4 +1,8 @@
-"""The host's side of the agent protocol, over any transport."""
+"""The host's side of the agent protocol, over any transport.
+
+Whatever an agent sends, every request ends: `silence_limit_s` and `total_limit_s` say when at the latest.
+What it sends passes `harness.agent_frames`; a result is compared with its request in `harness.plausibility`.
+"""
 
 from __future__ import annotations
 
@@ -7,88 +11,128 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modnas_agent.protocol import PROTOCOL_VERSION
-
+from harness.agent_frames import (
+    FrameError,
+    Pong,
+    Probe,
+    Progress,
+    Refusal,
+    Sensor,
+    accept,
+    parse_hello,
+    plain,
+)
 from harness.errors import DeviceUnavailableError
+from harness.foreign import clean_text
+from harness.plausibility import judged
 from harness.transport.base import Frame, Transport, TransportTimeoutError
 
 ProgressCallback = Callable[[Frame], None]
 
 # Longest silence between two frames of a running measurement beyond its own time limit.
 MARGIN_S = 30.0
+# Signs that an answer will come, which tell nothing else.
+_PENDING = "pending"
+
+
+def silence_limit_s(timeout_s: float) -> float:
+    """Longest time without a word on a measurement that may take `timeout_s` itself."""
+    return timeout_s + MARGIN_S
+
+
+def total_limit_s(timeout_s: float) -> float:
+    """Longest time from a request to its result, whatever arrives meanwhile.
+
+    One span of silence while the board is waited for and the runtime imported, which tell of no progress, and
+    another one for the measurement, which may not take longer than its own limit.
+    """
+    return 2.0 * silence_limit_s(timeout_s)
 
 
 class AgentClient:
-    """One conversation with one agent. Made by waiting for the agent's greeting."""
+    """One conversation with one agent. Made by waiting for the agent's greeting.
+
+    Raises:
+        DeviceUnavailableError: every method, when the agent is silent, gone, or talks nonsense.
+    """
 
     def __init__(self, transport: Transport, timeout_s: float = 30.0) -> None:
         self._transport = transport
-        greeting = self._wait_for("", timeout_s)
-        if greeting.get("protocol") != PROTOCOL_VERSION:
-            raise DeviceUnavailableError(
-                f"the agent speaks protocol {greeting.get('protocol')}, this host {PROTOCOL_VERSION}; "
-                "install the same version on both"
-            )
-        self.agent_version = str(greeting.get("agent_version"))
-        self.inventory: dict[str, Any] = dict(greeting.get("inventory") or {})
+        began = time.monotonic()
+        greeting = parse_hello(self._wait_for("", began, began + timeout_s))
+        self.agent_version = greeting.agent_version
+        self.inventory: dict[str, Any] = plain(greeting.inventory)
+        self.identity = greeting.inventory.identity
 
     def probe(self, backend: str, timeout_s: float = 120.0) -> Frame:
         """Import a backend on the device. Raises DeviceUnavailableError with the agent's reason."""
-        return self._answer(self._send({"op": "probe", "backend": backend}), timeout_s)
+        return plain(accept(Probe, self._ask({"op": "probe", "backend": backend}, timeout_s)))
 
     def sensor(self, energy: Mapping[str, Any], options: Mapping[str, Any], timeout_s: float = 60.0) -> Frame:
         """The power sensor a measurement would use: `sensor` is its name, or None with the `reason`."""
-        return self._answer(self._send({"op": "sensor", "energy": energy, "options": options}), timeout_s)
+        asked = {"op": "sensor", "energy": energy, "options": options}
+        return plain(accept(Sensor, self._ask(asked, timeout_s)))
 
     def ping(self, timeout_s: float = 10.0) -> Frame:
         """Ask for a sign of life; answered even while measuring."""
-        return self._answer(self._send({"op": "ping"}), timeout_s)
+        return plain(accept(Pong, self._ask({"op": "ping"}, timeout_s)))
 
     def measure(
         self, request: Mapping[str, Any], timeout_s: float, on_progress: ProgressCallback | None = None
     ) -> Frame:
         """Run one measurement; the result frame, whose status is `ok` or `error`.
 
+        A result that cannot be true has status `error` and reason `implausible`.
+
         Args:
             request: the frame without `op` and `id`.
-            timeout_s: the agent's own limit for this measurement; silence beyond it is an error.
+            timeout_s: the agent's own limit for this measurement; see `total_limit_s` for what follows.
 
         Raises:
             DeviceUnavailableError: the agent refuses, is busy, silent or gone.
         """
-        identifier = self._send({"op": "measure", **request})
-        return self._answer(identifier, timeout_s + MARGIN_S, on_progress)
+        began = time.monotonic()
+        silence_s, total_s = silence_limit_s(timeout_s), total_limit_s(timeout_s)
+        frame = self._ask({"op": "measure", **request}, silence_s, total_s, on_progress)
+        if frame["event"] != "result":
+            raise FrameError(f"the agent answers a measurement with {clean_text(frame['event'], 40)!r}")
+        return judged(frame, request, time.monotonic() - began, self.inventory.get("memory_mb"))
 
     def close(self) -> None:
         """End the agent."""
         self._transport.close()
 
-    def _send(self, frame: Mapping[str, Any]) -> str:
-        identifier = uuid.uuid4().hex
-        self._transport.send({**frame, "id": identifier})
-        return identifier
-
-    def _answer(
-        self, identifier: str, timeout_s: float, on_progress: ProgressCallback | None = None
+    def _ask(
+        self,
+        frame: Mapping[str, Any],
+        silence_s: float,
+        total_s: float | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Frame:
+        """Send a request and wait for its answer, at most `total_s` (`silence_s` where there is none)."""
+        identifier, began = uuid.uuid4().hex, time.monotonic()
+        end = began + (silence_s if total_s is None else total_s)
+        self._transport.send({**frame, "id": identifier})
+        heard = began
         while True:
-            frame = self._wait_for(identifier, timeout_s)
-            if frame["event"] == "progress":
+            answer = self._wait_for(identifier, began, min(heard + silence_s, end))
+            if answer["event"] == "error":
+                refusal = accept(Refusal, answer)
+                raise DeviceUnavailableError(f"the agent answers {refusal.reason}: {refusal.message}")
+            if answer["event"] == "progress":
+                heard = time.monotonic()
+                progress = plain(accept(Progress, answer))
                 if on_progress:
-                    on_progress(frame)
-                continue
-            if frame["event"] == "error":
-                raise DeviceUnavailableError(
-                    f"the agent answers {frame.get('reason')}: {frame.get('message')}"
-                )
-            return frame
+                    on_progress(progress)
+            elif answer["event"] != _PENDING:
+                return answer
 
-    def _wait_for(self, identifier: str, timeout_s: float) -> Frame:
-        deadline = time.monotonic() + timeout_s
+    def _wait_for(self, identifier: str, began: float, deadline: float) -> Frame:
+        """The next frame with that id, as it came."""
         while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TransportTimeoutError(f"the agent did not answer within {timeout_s:.0f} s")
-            frame = self._transport.receive(remaining)
+            now = time.monotonic()
+            if now >= deadline:
+                raise TransportTimeoutError(f"the agent has not answered after {now - began:.0f} s")
+            frame = self._transport.receive(deadline - now)
             if frame.get("id") == identifier and isinstance(frame.get("event"), str):
                 return frame

@@ -22,12 +22,13 @@ from harness.energy import EnergySource, energy_failure
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.ahead import Ahead
 from harness.export.exporters import open_exporter
+from harness.plausibility import IMPLAUSIBLE
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
 
 # Reasons that may be gone the next time, unlike a wrong output or a network that cannot be exported.
-TRANSIENT = ("timeout", "crashed", "memory", "worker", "artifact")
+TRANSIENT = ("timeout", "crashed", "memory", "worker", "artifact", IMPLAUSIBLE)
 
 
 @dataclass
@@ -190,7 +191,7 @@ def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, 
         times_ms[entry["op"]] += entry["ms"]
     total = times_ms.total()
     return [
-        (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total)
+        (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total if total else 0.0)
         for kind, time_ms in times_ms.most_common()
     ]
 

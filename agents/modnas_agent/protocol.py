@@ -9,6 +9,8 @@ from typing import Any, Dict, Mapping
 PROTOCOL_VERSION = 1
 #: Longest frame in bytes, its newline included.
 MAX_FRAME_BYTES = 1 << 20
+#: Longest whole number, in characters. Python takes seconds to read one of a million digits.
+MAX_DIGITS = 40
 
 Frame = Dict[str, Any]
 
@@ -30,11 +32,17 @@ def encode(frame: Mapping[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> Frame:
-    """The frame in `line`, with or without its newline."""
+    """The frame in `line`, with or without its newline; what readers could take differently is refused."""
     if len(line) > MAX_FRAME_BYTES:
         raise ProtocolError(f"frame of more than {MAX_FRAME_BYTES} bytes")
     try:
-        frame = json.loads(line.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        frame = json.loads(
+            line.decode("utf-8"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_object,
+        )
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(frame, dict):
@@ -51,6 +59,19 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is out of range")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return made
 
 
 class FrameReader:

@@ -15,6 +15,7 @@ from harness.devices.install import install, uninstall
 from harness.devices.registry import get_profile
 from harness.devices.runtimes import runtime_of
 from harness.errors import UsageError
+from harness.foreign import clean_text
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -56,7 +57,7 @@ def status(device: DeviceOption, backend: BackendOption = None, json_output: Jso
     """What is installed on a board for a backend."""
     with _board(device, backend) as board:
         manifest, files = board.manifest(), board.connection.sizes(board.directory)
-    agents = sorted(name for name in files if name.startswith(AGENT_PREFIX))
+    agents = sorted(clean_text(name) for name in files if name.startswith(AGENT_PREFIX))
     if json_output:
         print_json({"installed": asdict(manifest) if manifest else None, "agents": agents})
     elif manifest is None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli.output import print_table, say
 from harness.devices.profile import DeviceProfile
@@ -57,7 +58,7 @@ def finish(statuses: list[DeviceStatus]) -> None:
 def _table(statuses: list[DeviceStatus]) -> Table:
     table = Table(*_HEADERS)
     for status in statuses:
-        table.add_row(*(str(cell) for cell in _cells(status)))
+        table.add_row(*(Text(str(cell)) for cell in _cells(status)))  # no markup: [/x] is not ours
     return table
 
 

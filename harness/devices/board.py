@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modnas_agent.protocol import Frame
+from pydantic import TypeAdapter, ValidationError
 
 from harness.agent_archive import archive_bytes
+from harness.agent_frames import Name, Text, parse_hello, plain
 from harness.devices.profile import DeviceProfile, SshSettings
 from harness.errors import DeviceUnavailableError
-from harness.transport.base import host_name
+from harness.foreign import ForeignDataError, clean_object, last_line
+from harness.transport.base import Frame, host_name
 from harness.transport.ssh import SshTransport
 from harness.transport.ssh_address import resolve
 from harness.transport.ssh_connection import SshConnection
@@ -33,6 +36,7 @@ MINIMUM_PYTHON = (3, 8)
 _CANDIDATES = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)), "python")
 # Printed before what counts, so that what a shell says of its own is told apart.
 _MARK = "modnas:"
+_INTERPRETER = re.compile(rf"{_MARK}(\d{{1,4}})\.(\d{{1,4}})\.(\d{{1,4}}):(\S.*)", re.ASCII)
 _ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.executable))'
 # An agent whose host vanished without a word ends after this long.
 IDLE_S = 600
@@ -46,11 +50,14 @@ _SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modna
 class Manifest:
     """What `agent install` left: `version` is the hash of everything it was asked for."""
 
-    version: str
-    python: str
-    packages: str | None
-    mode: str
-    runtime_version: str
+    version: Name
+    python: Text
+    packages: Text | None
+    mode: Name
+    runtime_version: Name
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,11 @@ class Board:
         names = (self.settings.python,) if self.settings.python else _CANDIDATES
         tries = "; ".join(f"{shlex.quote(name)} -c {shlex.quote(_ABOUT)} 2>/dev/null" for name in names)
         done = self.connection.run(f"sh -c {shlex.quote(tries + '; true')}")
-        found = [_interpreter(line) for line in done.output.splitlines() if line.startswith(_MARK)]
+        found = [
+            Interpreter(match[4], (int(match[1]), int(match[2]), int(match[3])))
+            for line in done.output.splitlines()
+            if (match := _INTERPRETER.fullmatch(line))
+        ]
         for one in found:
             if one.version >= MINIMUM_PYTHON:
                 # A name given by the user may be a wrapper, which is to be called and not what it calls.
@@ -127,9 +138,11 @@ class Board:
     def manifest(self) -> Manifest | None:
         """What is installed for the profile's backend; one that cannot be understood is as good as none."""
         content = self.connection.read(self._manifest_path)
+        if content is None:
+            return None
         try:
-            return None if content is None else Manifest(**json.loads(content))
-        except (ValueError, TypeError):
+            return _MANIFEST.validate_python(clean_object(content.decode("utf-8", "replace")), strict=True)
+        except (ForeignDataError, ValidationError):
             return None
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -172,7 +185,7 @@ class Board:
         return " ".join(shlex.quote(word) for word in words)
 
     def hello(self) -> Frame:
-        """The agent's greeting with its inventory. Nothing stays on the board."""
+        """The agent's greeting with its inventory, checked. Nothing stays on the board."""
         code = (
             "import os,subprocess,sys,tempfile\n"
             "with tempfile.TemporaryDirectory() as folder:\n"
@@ -184,9 +197,11 @@ class Board:
         done = self.connection.run(command, 60.0, data=archive_bytes())
         for line in reversed(done.output.splitlines()):
             if line.startswith("{"):
-                greeting: Frame = json.loads(line)
-                return greeting
-        said = (done.errors.strip() or done.output.strip() or "nothing").splitlines()[-1]
+                try:
+                    return plain(parse_hello(clean_object(line)))
+                except ForeignDataError:
+                    break
+        said = last_line(done.errors) or last_line(done.output) or "nothing"
         raise DeviceUnavailableError(f"the agent does not run on {self.connection.address}; it said: {said}")
 
     def start_agent(self) -> SshTransport:
@@ -217,12 +232,6 @@ def install_command(profile: DeviceProfile) -> str:
     """The command that installs the runtime of a profile's backend on its board."""
     backend = "" if profile.backend == "onnxruntime" else f" --backend {profile.backend}"
     return f"modnas-hw agent install --device {profile.name}{backend}"
-
-
-def _interpreter(line: str) -> Interpreter:
-    version, _, path = line[len(_MARK) :].partition(":")
-    major, minor, micro = (int(part) for part in version.split("."))
-    return Interpreter(path, (major, minor, micro))
 
 
 def describe(inventory: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from harness.devices.board import AGENT_PREFIX, MANIFEST_PREFIX, Board, Manifest
 from harness.devices.runtime_install import UNPACK_S, RuntimeInstaller, Say, facts, runtime_prefix
 from harness.devices.runtimes import Runtime, runtime_of
 from harness.errors import DeviceUnavailableError
+from harness.foreign import last_line
 from harness.store import content_key
 
 
@@ -90,7 +91,8 @@ def uninstall(board: Board) -> bool:
 def _remove(board: Board, path: str) -> None:
     done = board.connection.run(f"rm -rf -- {shlex.quote(path)}", UNPACK_S)
     if done.status != 0:
-        raise DeviceUnavailableError(f"{board.connection.address}: {done.errors.strip().splitlines()[-1]}")
+        said = last_line(done.errors) or f"rm ended with status {done.status}"
+        raise DeviceUnavailableError(f"{board.connection.address}: {said}")
 
 
 def _is_whole(board: Board, manifest: Manifest, runtime: Runtime) -> bool:

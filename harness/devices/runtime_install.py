@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.agent_frames import FrameError, Name, Names, Text, parse, plain
 from harness.devices.board import Board, Interpreter, Manifest
 from harness.devices.runtimes import Runtime
 from harness.devices.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.errors import DeviceUnavailableError
+from harness.foreign import ForeignDataError, clean_object, last_line
 
 Say = Callable[[str], None]
 
@@ -64,6 +67,21 @@ finally:
 """
 
 
+class Facts(BaseModel):
+    """What `_FACTS` prints."""
+
+    model_config = ConfigDict(strict=True)
+
+    machine: Text
+    libc: Annotated[list[Text], Field(min_length=2, max_length=2)]
+    runtime: Name | None
+    reason: Text | None
+    pip: bool
+    venv: bool
+    termux: bool
+    missing: Names
+
+
 def facts(board: Board, python: str, runtime: Runtime, packages: str | None = None) -> dict[str, Any]:
     """What decides how the runtime can come to the board: platform, pip, venv, missing system libraries.
 
@@ -73,9 +91,13 @@ def facts(board: Board, python: str, runtime: Runtime, packages: str | None = No
     arguments = ("-c", _FACTS, runtime.backend, *runtime.libraries)
     done = board.connection.run(board.python_command(python, *arguments, packages=path), 120.0)
     try:
-        found: dict[str, Any] = json.loads(done.output.strip().splitlines()[-1])
-    except (ValueError, IndexError) as error:
-        said = (done.errors.strip() or "nothing").splitlines()[-1]
+        answer = clean_object((done.output.strip().splitlines() or [""])[-1])
+        found = plain(parse(Facts, answer))
+        unknown = set(found["missing"]) - set(runtime.libraries)
+        if unknown:
+            raise FrameError(f"missing: it was not asked for {', '.join(sorted(unknown))}")
+    except (ForeignDataError, FrameError) as error:
+        said = last_line(done.errors) or str(error)
         raise DeviceUnavailableError(f"{python} on {board.connection.address} fails: {said}") from error
     return found
 
@@ -103,7 +125,7 @@ class RuntimeInstaller:
         """Install it into a folder with its version in its name."""
         self._check_board()
         board, runtime = self.board, self.runtime
-        home = board.connection.run("pwd").output.strip().splitlines()[-1]
+        home = last_line(board.connection.run("pwd").output)
         packages = posixpath.join(home, board.directory, f"{runtime_prefix(runtime.backend)}{version}")
         made = self._push(packages) if offline else self._download(packages)
         interpreter, path, mode = made
@@ -187,7 +209,7 @@ class RuntimeInstaller:
         done = self.board.connection.run(self.board.python_command(python, *arguments), timeout_s)
         if done.status == 0:
             return
-        said = (done.errors.strip() or done.output.strip() or "no message").splitlines()[-1]
+        said = last_line(done.errors) or last_line(done.output) or "no message"
         hint = f"; without a network there, use: {self._offline}" if "pip" in arguments else ""
         raise DeviceUnavailableError(f"installing on {self.board.connection.address} failed: {said}{hint}")
 

@@ -21,9 +21,6 @@ from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
 from harness.transport.lasting import LastingTransport
 
-# What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
-_IDENTITY = ("machine", "board", "cpu")
-
 
 def open_transport(profile: DeviceProfile) -> Transport:
     """Start the agent of a device: here, or on its board."""
@@ -139,7 +136,9 @@ class DeviceSession:
         return str(answer.get("version"))
 
     def _fingerprint(self) -> str:
-        inventory: Mapping[str, Any] = self.client.inventory
-        identity = {key: inventory.get(key) for key in _IDENTITY}
-        identity["distribution"] = (inventory.get("os") or {}).get("distribution")
-        return content_key({**identity, "runtime": [self.profile.backend, self.runtime_version]})[:16]
+        identity = {
+            **self.client.identity,
+            "distribution": (self.client.inventory.get("os") or {}).get("distribution"),
+            "runtime": [self.profile.backend, self.runtime_version],
+        }
+        return content_key(identity)[:16]

@@ -16,10 +16,14 @@ from typing import Any
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import UsageError
+from harness.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError, host_name
 
 # How long an agent may take to end after its input is closed before it is killed.
 GRACE_S = 5.0
+# How long it may leave a request unread: its loop never waits for anything else.
+SEND_S = 30.0
+LOG_TAIL_BYTES = 2000
 
 
 class ChildTransport:
@@ -37,9 +41,11 @@ class ChildTransport:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                bufsize=0,
             )
         assert self._process.stdin and self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
+        os.set_blocking(self._input.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         self._reader = FrameReader()
@@ -56,10 +62,20 @@ class ChildTransport:
         except ProtocolError as error:
             raise UsageError(f"the request cannot be sent to the agent: {error}") from error
         try:
-            self._input.write(line)
-            self._input.flush()
+            self._write(memoryview(line))
         except (BrokenPipeError, ValueError) as error:
             raise self._closed() from error
+
+    def _write(self, data: memoryview) -> None:
+        deadline = time.monotonic() + SEND_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._input, selectors.EVENT_WRITE)
+            while data:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise TransportClosedError(f"the local agent left a request unread for {SEND_S:.0f} s")
+                if selector.select(remaining):
+                    data = data[os.write(self._input.fileno(), data) :]
 
     def receive(self, timeout_s: float) -> Frame:
         deadline = time.monotonic() + timeout_s
@@ -73,7 +89,8 @@ class ChildTransport:
             self._pending.extend(self._reader.feed(chunk))
         frame = self._pending.popleft()
         if isinstance(frame, ProtocolError):
-            raise TransportClosedError(f"the local agent sent something that is no frame: {frame}")
+            said = clean_text(str(frame))
+            raise TransportClosedError(f"the local agent sent something that is no frame: {said}")
         return frame
 
     def put(self, path: Path) -> str:
@@ -94,6 +111,12 @@ class ChildTransport:
         with contextlib.suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it ends
             self._process.wait(timeout=GRACE_S)
         code = self._process.poll()
-        said = self._log.read_text(errors="replace").strip().splitlines()
-        last = f": {said[-1]}" if said else ""
-        return TransportClosedError(f"the local agent ended (exit status {code}){last}")
+        said = last_line(self._log_tail())
+        return TransportClosedError(
+            f"the local agent ended (exit status {code})" + (f": {said}" if said else "")
+        )
+
+    def _log_tail(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            return log.read().decode("utf-8", "replace")

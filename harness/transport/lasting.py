@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modnas_agent.protocol import PROTOCOL_VERSION
-
+from harness.agent_frames import Hello, parse_hello
 from harness.errors import DeviceUnavailableError
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.ssh import SshTransport
@@ -30,7 +29,6 @@ LEAST_ATTEMPT_S = 3.0
 # How long a resent measurement waits for an agent that still holds the board, beyond its own time limit.
 LOCK_MARGIN_S = 10.0
 _REPEATED = ("measure", "probe", "ping")
-_IDENTITY = ("machine", "board", "cpu")
 
 
 class LastingTransport:
@@ -46,7 +44,7 @@ class LastingTransport:
         self._open = open_transport
         self._patience_s = patience_s
         self._under_way: dict[str, Frame] = {}
-        self._greeting: Frame | None = None
+        self._greeting: Hello | None = None
         self._losses = 0
         self._current = open_transport(FIRST_ATTEMPT_S)
 
@@ -61,7 +59,9 @@ class LastingTransport:
     def receive(self, timeout_s: float) -> Frame:
         deadline = time.monotonic() + timeout_s
         while True:
-            remaining = max(0.01, deadline - time.monotonic())
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TransportTimeoutError(f"the agent sent no answer for {timeout_s:.0f} s")
             try:
                 frame = self._current.receive(remaining)
             except TransportClosedError as error:
@@ -70,7 +70,7 @@ class LastingTransport:
                 self._recover(error)
                 continue
             if frame.get("event") == "hello" and self._greeting is None:
-                self._greeting = frame
+                self._greeting = parse_hello(frame)
             if frame.get("event") == "pending":
                 continue  # it will come
             if frame.get("event") != "progress" and self._under_way.pop(str(frame.get("id")), None):
@@ -113,10 +113,7 @@ class LastingTransport:
         """A new agent on the same board, with everything under way asked for again."""
         transport = self._open(timeout_s)
         try:
-            greeting = transport.receive(timeout_s)
-            while greeting.get("event") != "hello":
-                greeting = transport.receive(timeout_s)
-            self._check_same(greeting)
+            self._check_same(parse_hello(_greeting(transport, timeout_s)))
             for frame in self._under_way.values():
                 transport.send(_patient(frame))
         except BaseException:
@@ -124,12 +121,19 @@ class LastingTransport:
             raise
         return transport
 
-    def _check_same(self, greeting: Frame) -> None:
-        known, found = ((g or {}).get("inventory") or {} for g in (self._greeting, greeting))
-        if greeting.get("protocol") != PROTOCOL_VERSION or any(
-            known.get(key) != found.get(key) for key in _IDENTITY
-        ):
+    def _check_same(self, found: Hello) -> None:
+        if self._greeting is None or self._greeting.inventory.identity != found.inventory.identity:
             raise DeviceUnavailableError("another machine, or another agent, answers in its place")
+
+
+def _greeting(transport: SshTransport, timeout_s: float) -> Frame:
+    """The first greeting of a new agent. Raises TransportTimeoutError."""
+    deadline = time.monotonic() + timeout_s
+    while (remaining := deadline - time.monotonic()) > 0:
+        frame = transport.receive(remaining)
+        if frame.get("event") == "hello":
+            return frame
+    raise TransportTimeoutError(f"the agent did not greet within {timeout_s:.0f} s")
 
 
 def _patient(frame: Frame) -> Frame:

@@ -12,6 +12,7 @@ from typing import Any
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import UsageError
+from harness.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.ssh_connection import SshConnection
 
@@ -25,6 +26,8 @@ PROBE_ID = "host-probe"
 MAX_GARBAGE_LINES = 50
 CHUNK_BYTES = 1 << 16
 STDERR_TAIL_BYTES = 2000
+# Taken at a time of what an agent says on stderr, so that one that never stops is not listened to for ever.
+STDERR_CHUNKS = 8
 # What the board keeps of uploaded networks.
 ARTIFACTS = "artifacts"
 ARTIFACTS_LIMIT_BYTES = 512 << 20
@@ -146,7 +149,8 @@ class SshTransport:
         if isinstance(frame, ProtocolError):
             if self._greeted or len(self._garbage) >= MAX_GARBAGE_LINES:
                 raise TransportClosedError(
-                    f"{self._connection.address} sent something that is no frame of the agent: {frame}"
+                    f"{self._connection.address} sent something that is no frame of the agent: "
+                    f"{clean_text(str(frame))}"
                 )
             self._garbage.append(str(frame))
             return None
@@ -155,7 +159,9 @@ class SshTransport:
 
     def _drain_stderr(self) -> None:
         """Nobody reads it, but an agent whose messages are not taken would stop one day."""
-        while self._channel.recv_stderr_ready():
+        for _ in range(STDERR_CHUNKS):
+            if not self._channel.recv_stderr_ready():
+                break
             self._stderr += self._channel.recv_stderr(CHUNK_BYTES)
         del self._stderr[:-STDERR_TAIL_BYTES]
 
@@ -171,8 +177,6 @@ class SshTransport:
         if not self._connection.active:
             return TransportClosedError(f"the connection to {address} was lost")
         status = self._channel.recv_exit_status() if self._channel.exit_status_ready() else -1
-        said = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        said = last_line(self._stderr.decode("utf-8", "replace"))
         how = f"exit status {status}" if status >= 0 else "it was killed"
-        return TransportClosedError(
-            f"the agent on {address} ended ({how})" + (f": {said[-1]}" if said else "")
-        )
+        return TransportClosedError(f"the agent on {address} ended ({how})" + (f": {said}" if said else ""))

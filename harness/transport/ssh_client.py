@@ -15,6 +15,7 @@ from typing import Any
 import paramiko
 
 from harness.errors import DeviceUnavailableError, UsageError
+from harness.foreign import clean_text
 from harness.transport.base import TransportTimeoutError
 from harness.transport.ssh_address import Address
 
@@ -241,5 +242,6 @@ def explain(address: Address, error: Exception) -> DeviceUnavailableError:
     elif "protocol banner" in str(error):
         text = f"port {address.port} of {address.host} is open, but no SSH server answers there"
     else:
-        text = f"no connection to {address}: {error or type(error).__name__}; see: ssh {address.host}"
+        said = clean_text(str(error) or type(error).__name__)
+        text = f"no connection to {address}: {said}; see: ssh {address.host}"
     return DeviceUnavailableError(text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 import shlex
 import stat
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,7 @@ from pathlib import Path
 import paramiko
 
 from harness.errors import DeviceUnavailableError
+from harness.foreign import clean_lines, clean_text
 from harness.transport.base import TransportClosedError
 from harness.transport.ssh_address import Address
 from harness.transport.ssh_client import close, connect, time_limit
@@ -27,11 +30,13 @@ SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 15
+# paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
+_LOST = (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError, struct.error, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended."""
+    """A command that ended, and what it wrote: printable lines (see `harness.foreign`)."""
 
     status: int
     output: str
@@ -69,11 +74,12 @@ class SshConnection:
         try:
             with time_limit(seconds, f"{what} on {self.address}", self.close):
                 yield
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except _LOST as error:
             if isinstance(error, FileNotFoundError) and self.active:
                 raise
             raise TransportClosedError(
-                f"the connection to {self.address} was lost while {what}: {error or type(error).__name__}"
+                f"the connection to {self.address} was lost while {what}: "
+                f"{clean_text(str(error) or type(error).__name__)}"
             ) from error
 
     def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
@@ -91,6 +97,7 @@ class SshConnection:
 
         Raises:
             TransportClosedError: it ended without an exit status: the link or the shell was killed.
+            DeviceUnavailableError: it wrote more than any answer is long.
         """
         with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
             channel.exec_command(command)
@@ -98,11 +105,13 @@ class SshConnection:
                 channel.sendall(data)
             channel.shutdown_write()
             output = channel.makefile("rb").read(MAX_OUTPUT_BYTES)
+            if len(output) == MAX_OUTPUT_BYTES:
+                raise DeviceUnavailableError(f"a command on {self.address} does not stop writing")
             errors = channel.makefile_stderr("rb").read(MAX_OUTPUT_BYTES)
             status = channel.recv_exit_status()
         if status < 0:
             raise TransportClosedError(f"the connection to {self.address} was lost while running a command")
-        return Completed(status, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
+        return Completed(status, *(clean_lines(text.decode("utf-8", "replace")) for text in (output, errors)))
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
@@ -196,7 +205,7 @@ class SshConnection:
 
     def _cannot_write(self, path: str, error: OSError) -> str:
         """SFTP says `Failure` for nearly everything; the board's free space often says more."""
-        text = f"{path} on {self.address} cannot be written: {error.strerror or error}"
+        text = f"{path} on {self.address} cannot be written: {clean_text(str(error.strerror or error))}"
         with suppress(DeviceUnavailableError):
             free_mb = self.free_mb(posixpath.dirname(path) or ".")
             if free_mb is not None and free_mb < 1:
@@ -213,5 +222,5 @@ class SshConnection:
                 break
             folder = posixpath.dirname(folder) or "."
         fields = done.output.strip().splitlines()[-1].split() if done.output.strip() else []
-        numbers = [int(field) for field in fields if field.isdigit()]
+        numbers = [int(field) for field in fields if re.fullmatch("[0-9]{1,18}", field)]
         return numbers[2] // 1024 if len(numbers) >= 3 else None

@@ -70,15 +70,16 @@ class FakeAgent:
 
 
 def latency(median: float) -> dict[str, Any]:
-    """The latency object of a result."""
+    """The latency object of a result: two fast, seven usual and two slow calls."""
+    samples = [0.9 * median] * 2 + [median] * 7 + [1.2 * median] * 2
     return {
         "median_ms": median,
         "p10_ms": 0.9 * median,
         "p90_ms": 1.2 * median,
         "ci_low_ms": 0.99 * median,
         "ci_high_ms": 1.01 * median,
-        "n": 100,
-        "samples_ms": [0.9 * median, median, 1.2 * median],
+        "n": len(samples),
+        "samples_ms": samples,
     }
 
 

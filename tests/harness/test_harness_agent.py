@@ -33,7 +33,7 @@ HELLO: Frame = {
     "id": "",
     "protocol": PROTOCOL_VERSION,
     "agent_version": "1",
-    "inventory": {"cpu": "c"},
+    "inventory": {"machine": "m", "cpu": {"model": "c"}},
 }
 
 
@@ -107,7 +107,7 @@ class Script:
 
 def test_greeting_is_taken_in() -> None:
     client = AgentClient(Script([{"event": "log", "id": "other"}, HELLO]))
-    assert client.agent_version == "1" and client.inventory == {"cpu": "c"}
+    assert client.agent_version == "1" and client.inventory == HELLO["inventory"]
 
 
 @pytest.mark.parametrize("protocol", [PROTOCOL_VERSION + 1, 0, None, "1"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness_helpers import latency
 from modnas_agent.protocol import PROTOCOL_VERSION
 
 from harness.agent_client import AgentClient
@@ -18,6 +19,8 @@ from harness.transport import lasting
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.lasting import MAX_LOSSES, LastingTransport
 from harness.transport.ssh_client import time_limit
+
+MEASURED = {"status": "ok", "latency": latency(1.0)}
 
 
 class Board:
@@ -56,7 +59,7 @@ class Link:
             identifier = frame["id"]
             if identifier not in self._board.journal:
                 self._board.measured.append(identifier)
-                self._board.journal[identifier] = {"event": "result", "id": identifier, "status": "ok"}
+                self._board.journal[identifier] = {"event": "result", "id": identifier, **MEASURED}
             self._waiting.append(self._board.journal[identifier])
 
     def receive(self, timeout_s: float) -> Frame:
