@@ -31,6 +31,11 @@ ProgressCallback = Callable[[Frame], None]
 
 # Longest silence between two frames of a running measurement beyond its own time limit.
 MARGIN_S = 30.0
+# How long the other answers may take. Importing a runtime from a slow disk takes longest.
+GREETING_S = 30.0
+PROBE_S = 120.0
+SENSOR_S = 60.0
+PING_S = 10.0
 # Signs that an answer will come, which tell nothing else.
 _PENDING = "pending"
 
@@ -56,26 +61,29 @@ class AgentClient:
         DeviceUnavailableError: every method, when the agent is silent, gone, or talks nonsense.
     """
 
-    def __init__(self, transport: Transport, timeout_s: float = 30.0) -> None:
+    def __init__(self, transport: Transport, timeout_s: float | None = None) -> None:
         self._transport = transport
         began = time.monotonic()
-        greeting = parse_hello(self._wait_for("", began, began + timeout_s))
+        end = began + (GREETING_S if timeout_s is None else timeout_s)
+        greeting = parse_hello(self._wait_for("", began, end))
         self.agent_version = greeting.agent_version
         self.inventory: dict[str, Any] = plain(greeting.inventory)
         self.identity = greeting.inventory.identity
 
-    def probe(self, backend: str, timeout_s: float = 120.0) -> Frame:
+    def probe(self, backend: str, timeout_s: float | None = None) -> Frame:
         """Import a backend on the device. Raises DeviceUnavailableError with the agent's reason."""
-        return plain(accept(Probe, self._ask({"op": "probe", "backend": backend}, timeout_s)))
+        asked = {"op": "probe", "backend": backend}
+        return plain(accept(Probe, self._ask(asked, PROBE_S if timeout_s is None else timeout_s)))
 
-    def sensor(self, energy: Mapping[str, Any], options: Mapping[str, Any], timeout_s: float = 60.0) -> Frame:
+    def sensor(self, energy: Mapping[str, Any], options: Mapping[str, Any]) -> Frame:
         """The power sensor a measurement would use: `sensor` is its name, or None with the `reason`."""
-        asked = {"op": "sensor", "energy": energy, "options": options}
-        return plain(accept(Sensor, self._ask(asked, timeout_s)))
+        return plain(
+            accept(Sensor, self._ask({"op": "sensor", "energy": energy, "options": options}, SENSOR_S))
+        )
 
-    def ping(self, timeout_s: float = 10.0) -> Frame:
+    def ping(self, timeout_s: float | None = None) -> Frame:
         """Ask for a sign of life; answered even while measuring."""
-        return plain(accept(Pong, self._ask({"op": "ping"}, timeout_s)))
+        return plain(accept(Pong, self._ask({"op": "ping"}, PING_S if timeout_s is None else timeout_s)))
 
     def measure(
         self, request: Mapping[str, Any], timeout_s: float, on_progress: ProgressCallback | None = None

@@ -7,7 +7,6 @@ it is one printable line of bounded length, so that whoever shows it has nothing
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +30,6 @@ _ESCAPES = re.compile(
 )
 # Invisible, but parts of ordinary writing: joiners of Indic scripts and emoji, Arabic number signs.
 _ORDINARY = frozenset("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2")
-# Categories that are not shown as they are: control, format (with the bidirectional ones), lone surrogates.
-_UNSHOWABLE = ("Cc", "Cf", "Cs")
 REPLACEMENT = "\ufffd"
 
 
@@ -43,7 +40,7 @@ class ForeignDataError(ValueError):
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:
     """`text` as one printable line of at most `limit` characters.
 
-    White space becomes spaces, escape sequences go, and what else cannot be shown becomes U+FFFD.
+    White space becomes spaces, escape sequences go, and what else is not printable becomes U+FFFD.
     """
     if not text.isprintable():
         text = "".join(map(_shown, _ESCAPES.sub("", text)))
@@ -82,9 +79,7 @@ def clean_object(line: str) -> dict[str, Any]:
 def _shown(character: str) -> str:
     if character.isprintable() or character in _ORDINARY:
         return character
-    if character.isspace():
-        return " "
-    return REPLACEMENT if unicodedata.category(character) in _UNSHOWABLE else character
+    return " " if character.isspace() else REPLACEMENT
 
 
 class _Cleaner:

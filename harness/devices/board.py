@@ -141,7 +141,7 @@ class Board:
         if content is None:
             return None
         try:
-            return _MANIFEST.validate_python(clean_object(content.decode("utf-8", "replace")), strict=True)
+            return _MANIFEST.validate_python(clean_object(content.decode("utf-8", "replace")))
         except (ForeignDataError, ValidationError):
             return None
 

@@ -236,7 +236,8 @@ def test_agent_under_systemd(tmp_path: Path, can_make_loopback: None) -> None:
 
 def test_frame_over_the_limit(loopback: LoopbackBoard) -> None:
     large, python = loopback.folder / "large", loopback.endpoint.extra["python"]
-    greeting = f'{{"event": "hello", "id": "", "protocol": {PROTOCOL_VERSION}, "agent_version": "1"}}'
+    greeting = f'{{"event": "hello", "id": "", "protocol": {PROTOCOL_VERSION}, "agent_version": "1",'
+    greeting += '"inventory": {"machine": "m"}}'
     speech = f"echo '{greeting}'; head -c 3000000 /dev/zero; echo; sleep 5; exit"
     large.write_text(f'#!/bin/sh\ncase "$*" in *serve*) {speech};; esac\nexec {python} "$@"\n')
     large.chmod(0o755)

@@ -1,0 +1,83 @@
+"""Fixtures of the attacks: agents and boards that lie, and limits that are short enough to wait for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attack_frames import Lab, write_agent
+
+# The boards of the neighbouring folder.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "boards"))
+
+from boards_keys import missing_programs
+from boards_loopback import LoopbackBoard
+
+from harness import agent_client
+from harness.devices import session
+from harness.transport import child, lasting
+
+Attack = Callable[[str], Lab]
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all attacks: its exported networks are the same for everybody."""
+    return tmp_path_factory.mktemp("attacked")
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for to no end is not waited for long; a true agent is given more than it needs."""
+    monkeypatch.setattr(agent_client, "MARGIN_S", 3.0)
+    monkeypatch.setattr(child, "SEND_S", 5.0)
+    monkeypatch.setattr(child, "GRACE_S", 0.3)
+    monkeypatch.setattr(lasting, "RETRY_PAUSE_S", 0.05)
+
+
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch, short_limits: None) -> None:
+    """All limits of a conversation in tenths of seconds, for agents that would use them up."""
+    for name in ("GREETING_S", "PROBE_S", "SENSOR_S", "PING_S"):
+        monkeypatch.setattr(agent_client, name, 0.6)
+    monkeypatch.setattr(agent_client, "MARGIN_S", 0.0)
+
+
+@pytest.fixture
+def lab(
+    shared_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    short_limits: None,
+) -> Lab:
+    """A home with a device `fake`, and an empty store."""
+    store = tmp_path / "store.sqlite"
+    monkeypatch.setenv("MODNAS_HOME", str(shared_home))
+    monkeypatch.setenv("MODNAS_STORE", f"sqlite:///{store}")
+    monkeypatch.setenv("MODNAS_DEBUG", "")
+    return Lab(shared_home, store, capsys)
+
+
+@pytest.fixture
+def attack(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attack:
+    """Has the local agent played in a mode of `fake_agent.py`."""
+
+    def play(mode: str) -> Lab:
+        program = write_agent(tmp_path, mode)
+        monkeypatch.setattr(session, "write_archive", lambda _root: program)
+        return lab
+
+    return play
+
+
+@pytest.fixture(scope="session")
+def attacked_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackBoard]:
+    """An sshd on the loopback, whose Python `fake_board.py` replaces."""
+    if missing := missing_programs("sshd", "ssh-keygen"):
+        pytest.skip(f"no {', '.join(missing)}; install openssh-server for boards on the loopback")
+    board = LoopbackBoard(tmp_path_factory.mktemp("attacked-board"))
+    yield board
+    board.stop()
