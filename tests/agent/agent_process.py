@@ -16,9 +16,15 @@ from typing import Any
 
 import modnas_agent
 
+from harness.agent_frames import Failed, Measured, Pong, Probe, Progress, Refusal, Sensor, parse, parse_hello
+from harness.plausibility import judged
+
 PACKAGE_PARENT = Path(modnas_agent.__file__).resolve().parent.parent
 QUICK = {"precision": 0.05, "max_time_s": 0.2, "min_time_s": 0.02, "warmup_s": 0.05, "timeout_s": 20}
 Frame = dict[str, Any]
+HOST_MODELS = {"probe": Probe, "sensor": Sensor, "pong": Pong, "progress": Progress, "error": Refusal}
+#: A request that was sent before is answered from the journal: how long ago that may have been in a test.
+EARLIER_S = 60.0
 
 
 class AgentProcess:
@@ -54,6 +60,7 @@ class AgentProcess:
     def receive(self, timeout_s: float = 30.0) -> Frame:
         frame = json.loads(self._frames.get(timeout=timeout_s))
         assert isinstance(frame, dict)
+        check_for_host(frame)
         return frame
 
     def wait_for(self, *events: str, timeout_s: float = 30.0) -> Frame:
@@ -65,8 +72,14 @@ class AgentProcess:
                 return frame
 
     def measure(self, request: Frame) -> Frame:
+        began = time.monotonic()
         self.send(**request)
-        return self.wait_for("result", "error", "pending")
+        frame = self.wait_for("result", "error", "pending")
+        if frame["event"] == "result":
+            memory_mb = self.greeting["inventory"]["memory_mb"]
+            kept = judged(frame, request, time.monotonic() - began + EARLIER_S, memory_mb)
+            assert kept == frame, "a host would store what was sent"
+        return frame
 
     def end_input(self) -> None:
         assert self.process.stdin is not None
@@ -83,6 +96,16 @@ class AgentProcess:
             self.process.wait()
         self._reader.join()
         self.process.stdout.close()
+
+
+def check_for_host(frame: Frame) -> None:
+    """What a real agent says is what a host expects of one."""
+    if frame["event"] == "hello":
+        parse_hello(frame)
+    elif frame["event"] == "result":
+        parse(Measured if frame["status"] == "ok" else Failed, frame)
+    elif frame["event"] in HOST_MODELS:
+        parse(HOST_MODELS[frame["event"]], frame)
 
 
 def descendants(pid: int) -> list[int]:

@@ -18,8 +18,9 @@ import modnas_agent
 import pytest
 from modnas_agent.protocol import PROTOCOL_VERSION
 
+from harness import agent_client
 from harness.agent_archive import archive_bytes, write_archive
-from harness.agent_client import AgentClient
+from harness.agent_client import AgentClient, silence_limit_s, total_limit_s
 from harness.devices.registry import get_profile
 from harness.devices.session import DeviceSession
 from harness.errors import DeviceUnavailableError, ModnasHwError
@@ -138,6 +139,36 @@ def test_chatter_of_other_requests_does_not_extend_the_wait() -> None:
     with pytest.raises(TransportTimeoutError):
         client.ping(0.1)
     assert time.monotonic() - began < 2
+
+
+class Endless(Script):
+    """Plays one frame again and again once it was asked something."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+
+    def receive(self, timeout_s: float) -> Frame:
+        if self.waiting or not self.sent:
+            return super().receive(timeout_s)
+        time.sleep(0.002)
+        return {"id": self.sent[-1]["id"], **self.frame}
+
+
+@pytest.mark.parametrize("event", ["progress", "pending"])
+def test_what_never_ends_is_ended(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_client, "MARGIN_S", 0.1)
+    client, began = AgentClient(Endless({"event": event, "n": 1})), time.monotonic()
+    with pytest.raises(TransportTimeoutError, match="has not answered after"):
+        client.measure({}, 0.1)
+    allowed_s = total_limit_s(0.1) if event == "progress" else silence_limit_s(0.1)
+    assert allowed_s <= time.monotonic() - began < allowed_s + 2.0
+    with pytest.raises(TransportTimeoutError):
+        client.probe("x", 0.1)
+
+
+def test_limits_follow_from_the_measurement() -> None:
+    assert silence_limit_s(62.0) == 92.0 and total_limit_s(62.0) == 184.0
 
 
 def test_measure_reports_progress_and_gives_the_result() -> None:
@@ -312,6 +343,23 @@ def test_child_that_dies_while_measuring(
     with pytest.raises(DeviceUnavailableError, match=status):  # and again, when writing to it fails
         for _ in range(50):
             client.ping(1.0)
+
+
+def test_child_that_reads_nothing(
+    child: Callable[[str], ChildTransport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.transport.child.SEND_S", 0.5)
+    transport, began = child("say(hello); time.sleep(60)"), time.monotonic()
+    with pytest.raises(TransportClosedError, match="left a request unread"):
+        transport.send({"op": "measure", "expected": [0.123456789] * 50_000})
+    assert time.monotonic() - began < 5
+
+
+def test_child_with_a_long_last_word(child: Callable[[str], ChildTransport]) -> None:
+    transport = child("sys.stderr.write('w' * 10**6 + '\\x1b[31m no sensor\\x07'); sys.exit(1)")
+    with pytest.raises(TransportClosedError, match=r"exit status 1.*: www") as caught:
+        transport.receive(5)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1200
 
 
 def test_child_is_ended_with_its_input(child: Callable[[str], ChildTransport], tmp_path: Path) -> None:

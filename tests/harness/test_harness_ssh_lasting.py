@@ -34,6 +34,8 @@ class Board:
         self.opened = 0
         self.machine = machine
         self.refusing = 0
+        self.greeting = "hello"
+        self.chatter: str | None = None
 
     def open(self, timeout_s: float) -> Any:
         assert timeout_s > 0
@@ -50,7 +52,7 @@ class Link:
     def __init__(self, board: Board, frames: int) -> None:
         self._board, self._left = board, frames
         self.heard_at = time.monotonic()
-        greeting = {"event": "hello", "id": "", "protocol": PROTOCOL_VERSION, "agent_version": "1"}
+        greeting = {"event": board.greeting, "id": "", "protocol": PROTOCOL_VERSION, "agent_version": "1"}
         self._waiting: deque[Frame] = deque([{**greeting, "inventory": {"machine": board.machine}}])
 
     def send(self, frame: Mapping[str, Any]) -> None:
@@ -61,6 +63,8 @@ class Link:
                 self._board.measured.append(identifier)
                 self._board.journal[identifier] = {"event": "result", "id": identifier, **MEASURED}
             self._waiting.append(self._board.journal[identifier])
+            if self._board.chatter:
+                self._waiting[-1] = {"event": self._board.chatter, "id": identifier}
 
     def receive(self, timeout_s: float) -> Frame:
         if self._left == 0:
@@ -68,6 +72,9 @@ class Link:
         if not self._waiting:
             raise TransportTimeoutError("silence")
         self._left -= 1
+        if self._waiting[0]["event"] == self._board.chatter:
+            time.sleep(0.001)
+            return self._waiting[0]  # again and again
         return self._waiting.popleft()
 
     def put(self, path: Path) -> str:
@@ -118,6 +125,33 @@ def test_request_that_kills_its_agent_each_time() -> None:
     with pytest.raises(TransportClosedError, match=f"lost {MAX_LOSSES + 1} times in a row"):
         client_of(board).measure({}, 5.0)
     assert len(board.measured) == 1
+
+
+def test_link_that_breaks_after_each_progress() -> None:
+    board = Board(*[2] * 20)
+    board.chatter = "progress"
+    with pytest.raises(TransportClosedError, match=f"lost {MAX_LOSSES + 1} times in a row"):
+        client_of(board).measure({}, 5.0)
+
+
+def test_pending_for_ever_is_no_answer() -> None:
+    board, began = Board(), time.monotonic()
+    board.chatter = "pending"
+    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    transport.receive(5.0)
+    transport.send({"op": "measure", "id": "r"})
+    with pytest.raises(TransportTimeoutError, match="no answer"):
+        transport.receive(0.2)
+    assert time.monotonic() - began < 5.0
+
+
+def test_agent_that_says_anything_but_hello_when_it_is_back() -> None:
+    board, began = Board(1), time.monotonic()
+    client = client_of(board, patience_s=0.0)
+    board.greeting, board.chatter = "log", "log"
+    with pytest.raises(TransportClosedError, match="did not greet"):
+        client.measure({}, 5.0)
+    assert time.monotonic() - began < 10.0
 
 
 def test_losses_count_from_the_last_result() -> None:
