@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.compile.errors import CompileError, CompilerMissingError
+from harness.foreign import clean_lines, clean_text, last_line
 
 Frame = dict[str, Any]
 Answer = Callable[[Frame], Frame]
@@ -83,16 +84,16 @@ class Compiler:
         while "measure" in reply and answer is not None:
             reply = self._exchange(process, answer(reply["measure"]))
         if "error" in reply:
-            raise CompileError(str(reply["error"]), self.log())
+            raise CompileError(clean_text(str(reply["error"])), self.log())
         return reply
 
     def log(self) -> str:
-        """The end of what TVM printed about the last request."""
+        """The end of what TVM printed about the last request, in printable lines."""
         if self._log is None:
             return ""
         size = os.fstat(self._log.fileno()).st_size
         tail = os.pread(self._log.fileno(), LOG_TAIL_BYTES, max(0, size - LOG_TAIL_BYTES))
-        return tail.decode("utf-8", "replace")
+        return clean_lines(tail.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """End the process."""
@@ -131,9 +132,9 @@ class Compiler:
         if line is None:
             ended, log = process.wait(), self.log()
             self.close()
-            last = log.strip().splitlines()[-1:]
+            last = last_line(log)
             how = f"signal {-ended}" if ended < 0 else f"exit status {ended}"
-            raise CompileError(f"the compiler ended with {how}{': ' if last else ''}{''.join(last)}", log)
+            raise CompileError(f"the compiler ended with {how}{': ' if last else ''}{last}", log)
         reply: Frame = json.loads(line)
         return reply
 

@@ -72,8 +72,8 @@ class Facts(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    machine: Text
-    libc: Annotated[list[Text], Field(min_length=2, max_length=2)]
+    machine: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")]
+    libc: Annotated[list[Annotated[str, Field(max_length=40)]], Field(min_length=2, max_length=2)]
     runtime: Name | None
     reason: Text | None
     pip: bool

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.devices.runtimes import Runtime, WheelFile
 from harness.errors import DeviceUnavailableError
+from harness.foreign import last_line
 from harness.home import subfolder
 from harness.store import content_key
 
@@ -36,7 +37,7 @@ class BoardPlatform:
 
     def tags(self) -> list[str]:
         """Platform tags of the wheels that run there, best first. Raises DeviceUnavailableError."""
-        match = re.match(r"2\.(\d+)", self.libc[1])
+        match = re.match(r"2\.([0-9]{1,3})(?![0-9])", self.libc[1])  # a tag for each: no billions of them
         if self.libc[0] != "glibc" or match is None:
             raise DeviceUnavailableError(
                 f"there are no wheels for a board with {self.libc[0] or 'an unknown C library'}; install "
@@ -100,5 +101,5 @@ def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise DeviceUnavailableError(f"fetching wheels for {platform} took too long") from error
     if done.returncode != 0:
-        said = (done.stderr.strip() or "no message").splitlines()[-1]
+        said = last_line(done.stderr) or "no message"
         raise DeviceUnavailableError(f"no wheels for {platform}: {said}")

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Frame = dict[str, Any]
-Said = "Frame | bytes"
 Mode = Callable[[Frame], Iterable["Frame | bytes"]]
 
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \u202eoverride \ud800 \x00 line\nbreak \u2028 [/x]"
@@ -66,7 +65,7 @@ def answers(asked: Frame) -> Iterator[Frame]:
 
 
 def result(asked: Frame) -> Frame:
-    conditions = {
+    conditions: Frame = {
         "load_average": 0.5,
         "governor": None,
         "frequency_mhz": 1500.0,

@@ -65,6 +65,11 @@ MODES: dict[str, Mode] = {
         '{"machine": 5, "libc": "glibc", "runtime": [], "reason": {}, "pip": 1, "venv": "no", '
         '"termux": null, "missing": 7}\\n',
     ),
+    "facts of an absurd C library": prints(
+        "facts",
+        '{"machine": "x86_64", "libc": ["glibc", "2.99999999999"], "runtime": null, "reason": null, '
+        '"pip": true, "venv": true, "termux": false, "missing": []}\\n',
+    ),
     "facts with libraries nobody asked for": prints(
         "facts",
         '{"machine": "x86_64", "libc": ["glibc", "2.36"], "runtime": null, "reason": null, "pip": true, '

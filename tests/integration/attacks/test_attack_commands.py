@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,9 +14,13 @@ import pytest
 from attack_frames import PROFILE, Ended, Lab, check_shown, write_agent
 from fake_agent import TRUTH
 from integration_home import TINY
+from rich.console import Console
 
+from harness.cli.fleet import _table
+from harness.cli.output import progress_bar
 from harness.devices.registry import get_profile
 from harness.devices.session import DeviceSession
+from harness.fleet import DeviceStatus
 from harness.report import html
 from harness.store import Store
 from harness.tuning import _Bench
@@ -84,6 +89,19 @@ def test_words_in_a_report(attack: Attack) -> None:
         (row,) = store.device_measurements("fake", "nasbench201", "c4n1-1x8x8-10")
     shown = json.dumps(html._provenance(row)) + str(row.record["warnings"])
     assert "red" in shown and "\\u001b" not in shown and "\x1b" not in shown
+
+
+def test_words_are_no_markup() -> None:
+    """What rich draws is text: `[/x]` from elsewhere neither ends a style nor the program."""
+    word = "[/x] [red]said[/red]"
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=200)
+    console.print(_table([DeviceStatus("board", error=word)]))
+    with progress_bar("arch") as bar:
+        task = bar.add_task("measuring", rate="-", note=word)
+        bar.update(task, completed=1)
+        console.print(bar.get_renderable())
+    assert output.getvalue().count("said[/red]") == 2
 
 
 @pytest.mark.parametrize(("mode", "code"), [("outputs far off", 1), ("nested beyond the stack", 3)])

@@ -43,7 +43,9 @@ ELAPSED_S, MEMORY_MB = 0.5, 4096.0
 #: What a liar or a broken board would put in a field.
 NUMBERS = [-1, 0, 1, 2, 21, 1e-300, 0.5, 1.1, 1e6, 1e12, 1e308, -1e308, 2**63, -(2**70)]
 TEXTS = ["", "ok", "error", "1.1", "\x1b[31m", "\ud800", "x" * 5000]
-ODD = st.sampled_from([None, True, False, *NUMBERS, *TEXTS, [], {}, [1.1] * 3, [[]], {"a": {}}])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, *NUMBERS, *TEXTS, [], {}, [1.1] * 3, [[]], {"a": {}}]
+)
 VALUES = st.recursive(
     ODD | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
