@@ -77,9 +77,8 @@ class AgentClient:
 
     def sensor(self, energy: Mapping[str, Any], options: Mapping[str, Any]) -> Frame:
         """The power sensor a measurement would use: `sensor` is its name, or None with the `reason`."""
-        return plain(
-            accept(Sensor, self._ask({"op": "sensor", "energy": energy, "options": options}, SENSOR_S))
-        )
+        asked = {"op": "sensor", "energy": energy, "options": options}
+        return plain(accept(Sensor, self._ask(asked, SENSOR_S)))
 
     def ping(self, timeout_s: float | None = None) -> Frame:
         """Ask for a sign of life; answered even while measuring."""

@@ -242,6 +242,6 @@ def explain(address: Address, error: Exception) -> DeviceUnavailableError:
     elif "protocol banner" in str(error):
         text = f"port {address.port} of {address.host} is open, but no SSH server answers there"
     else:
-        said = clean_text(str(error) or type(error).__name__)
+        said = clean_text(str(error)) or "the other side closed it"
         text = f"no connection to {address}: {said}; see: ssh {address.host}"
     return DeviceUnavailableError(text)

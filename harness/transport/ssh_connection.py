@@ -79,7 +79,7 @@ class SshConnection:
                 raise
             raise TransportClosedError(
                 f"the connection to {self.address} was lost while {what}: "
-                f"{clean_text(str(error) or type(error).__name__)}"
+                f"{clean_text(str(error)) or 'the other side closed it'}"
             ) from error
 
     def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
@@ -124,7 +124,7 @@ class SshConnection:
                     self._sftp = paramiko.SFTPClient(channel)
             except TransportClosedError as error:
                 raise DeviceUnavailableError(
-                    f"{self.address} does not speak SFTP ({error.__cause__}); its sshd needs the line "
+                    f"{self.address} does not speak SFTP ({clean_text(str(error.__cause__))}); its sshd needs the line "
                     "'Subsystem sftp internal-sftp', or its login shell prints something where no terminal is"
                 ) from error
         return self._sftp

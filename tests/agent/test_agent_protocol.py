@@ -46,9 +46,11 @@ def test_garbage_gives_protocol_errors_and_the_next_frame_is_read(garbage: bytes
     assert found[-1] == {"op": "ping"}
 
 
-@pytest.mark.parametrize(
-    "line", [b"[1]", b"1", b'"x"', b"null", b"{", b"\xff\xfe", b'{"a":NaN}', b'{"a":1e999}', b"[" * 100_000]
-)
+NOT_JSON = [b"{", b"\xff\xfe", b'{"a":NaN}', b'{"a":1e999}', b"[" * 100_000]
+AMBIGUOUS = [b'{"a":1,"a":2}', b'{"a":{"b":1,"b":1}}', b'{"a":' + b"9" * 50 + b"}"]
+
+
+@pytest.mark.parametrize("line", [b"[1]", b"1", b'"x"', b"null", *NOT_JSON, *AMBIGUOUS])
 def test_what_is_not_an_object_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode(line)
