@@ -14,6 +14,7 @@ from rich.table import Table
 from harness.cli.output import print_table, say
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
+from harness.failures import describe_failures
 from harness.fleet import DeviceStatus, Fleet
 from harness.store import Store
 from modnas.spaces import Architecture, Space
@@ -42,6 +43,11 @@ def run_fleet(
     for status in fleet.statuses:
         if status.error and status.state != "done":
             say(f"{status.device}: {status.error}")
+        failures = (
+            describe_failures(status.report.rows, status.report.failed_reused) if status.report else None
+        )
+        if failures:
+            say(f"{status.device}: {failures}")
     return fleet.statuses
 
 

@@ -12,7 +12,7 @@ from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
 from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError
+from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact
 from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.home import subfolder
@@ -45,7 +45,8 @@ class DeviceSession:
 
     def __enter__(self) -> DeviceSession:
         try:
-            transport = open_transport(self.profile)
+            with needed("start the agent"):
+                transport = open_transport(self.profile)
         except DeviceUnavailableError as error:
             raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
         try:
@@ -72,6 +73,7 @@ class DeviceSession:
         tolerance: float = OUTPUT_TOLERANCE,
         energy: bool = False,
         per_op: bool = False,
+        policy: Mapping[str, Any] | None = None,
     ) -> Frame:
         """Measure one artifact; the agent's result frame.
 
@@ -79,8 +81,12 @@ class DeviceSession:
             tolerance: of the output's difference from PyTorch's, relative to the largest value (at least 1).
             energy: also measure the energy of an inference.
             per_op: afterwards also take the time of every kind of operator.
+            policy: what to change of the profile's policy.
+
+        Raises:
+            DeviceUnavailableError: the device is gone, or failed in a way that no network can have caused.
         """
-        policy, sensor = self.profile.policy, self.profile.power_sensor
+        protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
         return self.client.measure(
             {
                 "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
@@ -89,10 +95,10 @@ class DeviceSession:
                 "expected": list(artifact.expected),
                 "tolerance": tolerance,
                 "per_op": per_op,
-                "protocol": policy.model_dump(),
+                "protocol": protocol,
                 **({"energy": sensor.request()} if energy else {}),
             },
-            policy.timeout_s + policy.max_time_s + (sensor.extra_time_s if energy else 0.0),
+            protocol["timeout_s"] + protocol["max_time_s"] + (sensor.extra_time_s if energy else 0.0),
             on_progress,
         )
 
