@@ -1,7 +1,7 @@
-"""The control: a network that is known to work. When another fails, it tells the network's fault from the device's.
+"""The control: a network that is known to work. When another fails, it tells whose fault that is.
 
-A failure is stored as a network's result only after the control was measured under the same options and did not
-fail; where the network's file could not be made, after the control's was made. Else nothing is stored.
+A failure is stored as a network's result only after the control was measured under the same options without
+one; where the network's file could not be made, after the control's was made. Else nothing is stored.
 """
 
 from __future__ import annotations
@@ -67,23 +67,22 @@ class Control:
         )
         if result["status"] != "ok":
             raise DeviceUnavailableError(
-                f"a small network that is known to work fails: {result.get('reason')}: {result.get('message')}"
+                f"device {self._session.profile.name}: a small network that is known to work fails: "
+                f"{result.get('reason')}: {result.get('message')}"
             )
         return result
 
     def believe(self, failure: Frame) -> None:
         """Return if a failure on the device is the network's; raises DeviceUnavailableError if it is not.
 
-        A limit of memory in which nothing fits is the profile's wish and no fault of the device: it is lifted.
+        A limit of memory in which nothing fits is the profile's wish, not the device's fault: it is lifted.
         """
         try:
             self.measure(memory_limit_mb=None)
         except DeviceUnavailableError as error:
-            told = f"{failure.get('reason')}: {failure.get('message')}"
-            raise DeviceUnavailableError(
-                f"device {self._session.profile.name}: {error} (after a network's {told}); nothing of this is "
-                f"stored, modnas-hw devices check {self._session.profile.name} tells when it works again"
-            ) from error
+            told = f"after a network's {failure.get('reason')}: {failure.get('message')}"
+            mend = f"modnas-hw devices check {self._session.profile.name} tells when it works again"
+            raise DeviceUnavailableError(f"{error} ({told}); nothing of it is stored, {mend}") from error
 
     def believe_making(self, failure: ExportError | CompileError) -> None:
         """Return if it is the network's fault that its file cannot be made; raises DeviceUnavailableError."""

@@ -26,9 +26,9 @@ class DeviceUnavailableError(ModnasHwError):
 
 @contextmanager
 def needed(what: str) -> Iterator[None]:
-    """Where this machine itself is at fault for `what` not being done, raise DeviceUnavailableError.
+    """Where this machine is at fault for `what` not being done, raise DeviceUnavailableError.
 
-    A full disk, missing permissions, a library that cannot be imported, no memory: no network has caused them.
+    No network has caused a full disk, missing permissions, or a library that cannot be imported.
     """
     try:
         yield

@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 
 from harness.store import Measurement
 
-# Reasons that would not go away: the device ran the network and its output was wrong. Everything else may have
-# been another time's trouble, and rows of old versions do not tell.
+# Reasons that would not go away: the device ran the network and its output was wrong. Everything else may
+# have been that time's trouble; rows of old versions do not tell.
 LASTING = ("mismatch", "nan")
+RETRY = "--retry-failed measures them again"
 TOLD_CHARACTERS = 100
 TOLD_KINDS = 3
 
@@ -33,22 +34,24 @@ def failure_text(row: Measurement, length: int = TOLD_CHARACTERS) -> str | None:
 
 
 def describe_failures(rows: Sequence[Measurement], remembered: int = 0) -> str | None:
-    """One line on the failures among rows, the most frequent first; None where there are none.
+    """One line on the failures among rows, the most frequent reason first; None where there are none.
 
     `remembered`: how many of them were not measured now but found in the store.
     """
     failed = [row for row in rows if row.status != "ok"]
     if not failed:
         return None
+    mend = "" if all(row.reason in LASTING for row in failed) else f": {RETRY}"
+    found = f" ({remembered} of them from the store{mend})" if remembered else ""
+    return f"{len(failed)} of {len(rows)} failed{found}: {_reasons(failed)}"
+
+
+def _reasons(failed: Sequence[Measurement]) -> str:
     by_reason = Counter(row.reason for row in failed)
     told = []
     for reason, count in by_reason.most_common(TOLD_KINDS):
-        example = next(row for row in failed if row.reason == reason)
-        told.append(
-            f"{count} x {failure_text(example)}" if len(by_reason) > 1 else f"{failure_text(example)}"
-        )
-    more = f"; and {len(by_reason) - TOLD_KINDS} other reasons" if len(by_reason) > TOLD_KINDS else ""
-    again = (
-        f" ({remembered} of them from the store: --retry-failed measures them again)" if remembered else ""
-    )
-    return f"{len(failed)} of {len(rows)} failed{again}: {'; '.join(told)}{more}"
+        text = failure_text(next(row for row in failed if row.reason == reason))
+        told.append(f"{count} x {text}" if len(by_reason) > 1 else f"{text}")
+    if len(by_reason) > TOLD_KINDS:
+        told.append(f"{len(by_reason) - TOLD_KINDS} other reasons")
+    return "; ".join(told)

@@ -31,7 +31,7 @@ IMPORT_LIMIT_S = 180.0
 #: A killed process that is not reaped after this long is given up together with its zygote.
 KILL_GRACE_S = 5.0
 
-#: What the kernel or the process itself ends it with when its code is at fault; other signals come from outside.
+#: What a process is ended with when its own code is at fault; other signals come from outside.
 CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGPIPE")
 
 #: How often it is looked whether a meter's last readings have come.

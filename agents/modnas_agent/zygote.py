@@ -156,6 +156,7 @@ class Zygote:
         code = 1
         try:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a KeyboardInterrupt it would look like an error
             _die_with(parent)
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, 0)

@@ -43,11 +43,8 @@ def run_fleet(
     for status in fleet.statuses:
         if status.error and status.state != "done":
             say(f"{status.device}: {status.error}")
-        failures = (
-            describe_failures(status.report.rows, status.report.failed_reused) if status.report else None
-        )
-        if failures:
-            say(f"{status.device}: {failures}")
+        if status.report and status.report.failed:
+            say(f"{status.device}: {describe_failures(status.report.rows, status.report.failed_reused)}")
     return fleet.statuses
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,12 @@ class DeviceSession:
         self.profile = profile
 
     def __enter__(self) -> DeviceSession:
+        with self._named(), needed("start the agent"):
+            transport = open_transport(self.profile)
         try:
-            with needed("start the agent"):
-                transport = open_transport(self.profile)
-        except DeviceUnavailableError as error:
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
-        try:
-            self.client = AgentClient(transport)
-            self.runtime_version = self._check_backend()
-        except DeviceUnavailableError as error:
-            transport.close()
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
+            with self._named():
+                self.client = AgentClient(transport)
+                self.runtime_version = self._check_backend()
         except BaseException:
             transport.close()
             raise
@@ -87,20 +83,16 @@ class DeviceSession:
             DeviceUnavailableError: the device is gone, or failed in a way that no network can have caused.
         """
         protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
-        return self.client.measure(
-            {
-                "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
-                "backend": {"name": self.profile.backend, "options": self.backend_options()},
-                "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
-                "expected": list(artifact.expected),
-                "tolerance": tolerance,
-                "per_op": per_op,
-                "protocol": protocol,
-                **({"energy": sensor.request()} if energy else {}),
-            },
-            protocol["timeout_s"] + protocol["max_time_s"] + (sensor.extra_time_s if energy else 0.0),
-            on_progress,
-        )
+        request = {
+            "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
+            "expected": list(artifact.expected),
+            "tolerance": tolerance,
+            "per_op": per_op,
+            "protocol": protocol,
+            **({"energy": sensor.request()} if energy else {}),
+        }
+        extra_s = sensor.extra_time_s if energy else 0.0
+        return self._measure(artifact.path, artifact.sha256, {}, request, extra_s, on_progress)
 
     def measure_kernel(
         self,
@@ -109,20 +101,38 @@ class DeviceSession:
         inputs: Sequence[Mapping[str, Any]],
         policy: Mapping[str, Any],
     ) -> Frame:
-        """Time one function of a compiled library; the agent's result frame."""
+        """Time one function of a compiled library; the agent's result frame. Raises as `measure` does."""
         digest = hashlib.sha256(library.read_bytes()).hexdigest()
-        return self.client.measure(
-            {
-                "artifact": {"path": self._transport.put(library), "sha256": digest},
-                "backend": {
-                    "name": self.profile.backend,
-                    "options": {**self.backend_options(), "entry": entry},
-                },
-                "inputs": list(inputs),
-                "protocol": dict(policy),
-            },
-            policy["timeout_s"] + policy["max_time_s"],
-        )
+        request = {"inputs": list(inputs), "protocol": dict(policy)}
+        return self._measure(library, digest, {"entry": entry}, request)
+
+    def _measure(
+        self,
+        path: Path,
+        sha256: str,
+        options: Mapping[str, Any],
+        request: Mapping[str, Any],
+        extra_s: float = 0.0,
+        on_progress: ProgressCallback | None = None,
+    ) -> Frame:
+        """Bring a file and have it measured, with `options` besides the profile's."""
+        protocol = request["protocol"]
+        with self._named():
+            frame = {
+                "artifact": {"path": self._transport.put(path), "sha256": sha256},
+                "backend": {"name": self.profile.backend, "options": {**self.backend_options(), **options}},
+                **request,
+            }
+            limit_s = protocol["timeout_s"] + protocol["max_time_s"] + extra_s
+            return self.client.measure(frame, limit_s, on_progress)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say in a DeviceUnavailableError which device it is."""
+        try:
+            yield
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""

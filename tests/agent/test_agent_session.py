@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from agent_process import AgentProcess, Frame, descendants, synthetic_request, write_artifact
+from modnas_agent import conditions
 from modnas_agent.journal import Journal
 
 Start = Callable[..., AgentProcess]
@@ -206,6 +207,35 @@ def test_a_killed_zygote_costs_one_measurement(agent: AgentProcess, tmp_path: Pa
     answer = agent.wait_for("result", "error")
     assert (answer["event"], answer["reason"]) == ("error", "environment"), "no network can do that"
     assert agent.measure(synthetic_request(tmp_path, "next", SPIN))["status"] == "ok"
+
+
+@pytest.mark.skipif(conditions.memory_kills() is None, reason="the kernel does not count its kills")
+def test_a_killed_worker_is_measured_again_once(agent: AgentProcess, tmp_path: Path) -> None:
+    agent.send(**long_request(tmp_path, "m", 1.5))
+    wait_until_measuring(agent)
+    os.kill(descendants(agent.process.pid)[1], signal.SIGKILL)
+    assert agent.wait_for("result", "error")["status"] == "ok"
+    agent.send(**long_request(tmp_path, "n", 20))
+    for _ in range(2):
+        while agent.wait_for("progress", "result", "error")["phase"] != "measure":
+            continue
+        os.kill(descendants(agent.process.pid)[1], signal.SIGKILL)
+        time.sleep(0.2)
+    result = agent.wait_for("result", "error")
+    assert (result["event"], result["reason"]) == ("result", "memory") and "twice" in result["message"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGXCPU"])
+def test_a_worker_that_somebody_ends_is_no_result(
+    shared_agent: AgentProcess, tmp_path: Path, name: str
+) -> None:
+    shared_agent.send(**long_request(tmp_path, f"ended by {name}", 20))
+    wait_until_measuring(shared_agent)
+    os.kill(descendants(shared_agent.process.pid)[1], signal.Signals[name])
+    answer = shared_agent.wait_for("result", "error")
+    assert (answer["event"], answer["reason"]) == ("error", "environment") and name in answer["message"]
+    shared_agent.send(op="fetch", id="f", target=f"ended by {name}")
+    assert shared_agent.receive()["reason"] == "unknown_request", "nothing is journaled"
 
 
 def test_the_agent_sleeps_while_it_measures(agent: AgentProcess, tmp_path: Path) -> None:
