@@ -55,7 +55,7 @@ class Control:
         except (ExportError, CompileError) as error:
             raise DeviceUnavailableError(_no_file(error)) from error
 
-    def measure(self, *, energy: bool = False, **policy: Any) -> Frame:
+    def measure(self, *, energy: bool = False, per_op: bool = False, **policy: Any) -> Frame:
         """Measure it as the device's profile says; raises DeviceUnavailableError when that fails.
 
         `policy`: what to change of the profile's.
@@ -63,7 +63,11 @@ class Control:
         self.prepare()
         assert self._file is not None
         result = self._session.measure(
-            self._file, tolerance=self._files.tolerance, energy=energy, policy={**QUICK, **policy}
+            self._file,
+            tolerance=self._files.tolerance,
+            energy=energy,
+            per_op=per_op,
+            policy={**QUICK, **policy},
         )
         if result["status"] != "ok":
             raise DeviceUnavailableError(
@@ -72,13 +76,13 @@ class Control:
             )
         return result
 
-    def believe(self, failure: Frame) -> None:
+    def believe(self, failure: Frame, *, per_op: bool = False) -> None:
         """Return if a failure on the device is the network's; raises DeviceUnavailableError if it is not.
 
         A limit of memory in which nothing fits is the profile's wish, not the device's fault: it is lifted.
         """
         try:
-            self.measure(memory_limit_mb=None)
+            self.measure(per_op=per_op, memory_limit_mb=None)
         except DeviceUnavailableError as error:
             told = f"after a network's {failure.get('reason')}: {failure.get('message')}"
             mend = f"modnas-hw devices check {self._session.profile.name} tells when it works again"

@@ -11,7 +11,7 @@ from harness.store import Measurement
 # Reasons that would not go away: the device ran the network and its output was wrong. Everything else may
 # have been that time's trouble; rows of old versions do not tell.
 LASTING = ("mismatch", "nan")
-RETRY = "--retry-failed measures them again"
+RETRY = "profile --retry-failed measures them again"
 TOLD_CHARACTERS = 100
 TOLD_KINDS = 3
 

@@ -286,7 +286,7 @@ class _Profiler:
             wanted = energy is not None and energy.sensor is not None
             result = self._take(artifact, energy=wanted, per_op=self._per_op)
             if result["status"] != "ok":
-                self._control.believe(result)
+                self._control.believe(result, per_op=self._per_op)
             elif wanted:
                 self._check_sensor(result)
         except ExportError as error:

@@ -84,6 +84,7 @@ class DeviceSession:
         """
         protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
         request = {
+            "backend": {"name": self.profile.backend, "options": self.backend_options()},
             "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
             "expected": list(artifact.expected),
             "tolerance": tolerance,
@@ -92,7 +93,7 @@ class DeviceSession:
             **({"energy": sensor.request()} if energy else {}),
         }
         extra_s = sensor.extra_time_s if energy else 0.0
-        return self._measure(artifact.path, artifact.sha256, {}, request, extra_s, on_progress)
+        return self._measure(artifact.path, artifact.sha256, request, extra_s, on_progress)
 
     def measure_kernel(
         self,
@@ -103,28 +104,27 @@ class DeviceSession:
     ) -> Frame:
         """Time one function of a compiled library; the agent's result frame. Raises as `measure` does."""
         digest = hashlib.sha256(library.read_bytes()).hexdigest()
-        request = {"inputs": list(inputs), "protocol": dict(policy)}
-        return self._measure(library, digest, {"entry": entry}, request)
+        options = {**self.backend_options(), "entry": entry}
+        request = {
+            "backend": {"name": self.profile.backend, "options": options},
+            "inputs": list(inputs),
+            "protocol": dict(policy),
+        }
+        return self._measure(library, digest, request)
 
     def _measure(
         self,
         path: Path,
         sha256: str,
-        options: Mapping[str, Any],
         request: Mapping[str, Any],
         extra_s: float = 0.0,
         on_progress: ProgressCallback | None = None,
     ) -> Frame:
-        """Bring a file and have it measured, with `options` besides the profile's."""
-        protocol = request["protocol"]
+        """Bring a file and have it measured. `extra_s`: what that may take beyond the protocol's limits."""
+        limit_s = request["protocol"]["timeout_s"] + request["protocol"]["max_time_s"] + extra_s
         with self._named():
-            frame = {
-                "artifact": {"path": self._transport.put(path), "sha256": sha256},
-                "backend": {"name": self.profile.backend, "options": {**self.backend_options(), **options}},
-                **request,
-            }
-            limit_s = protocol["timeout_s"] + protocol["max_time_s"] + extra_s
-            return self.client.measure(frame, limit_s, on_progress)
+            file = {"path": self._transport.put(path), "sha256": sha256}
+            return self.client.measure({"artifact": file, **request}, limit_s, on_progress)
 
     @contextmanager
     def _named(self) -> Iterator[None]:

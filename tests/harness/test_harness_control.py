@@ -190,7 +190,7 @@ def test_failures_are_told_on_one_line(make_row: MakeRow) -> None:
     ]
     told = describe_failures(rows, remembered=2) or ""
     assert told.startswith(
-        "5 of 6 failed (2 of them from the store: --retry-failed measures them again): 2 x nan: x"
+        "5 of 6 failed (2 of them from the store: profile --retry-failed measures them again): 2 x nan: x"
     )
     assert told.endswith("1 other reasons") and len(told) < 450 and "\n" not in told
     lasting = [row for row in rows if row.reason == "nan"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -208,6 +209,20 @@ def test_a_temporary_folder_that_is_full(
     assert_measures(capsys)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("tvm") is None or importlib.util.find_spec("tvm_ffi") is None,
+    reason="TVM is not installed",
+)
+def test_a_linker_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shaky: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_device(shaky, backend="tvm")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        assert_refused(capsys, "no cc on this machine", "install that compiler")
+
+
 def test_a_runtime_that_breaks_in_the_middle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,7 +322,9 @@ def test_rows_of_old_versions_are_healed(capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert main(command(5)) == 1
     told = capsys.readouterr().err
-    assert "5 of 5 failed (5 of them from the store: --retry-failed measures them again): 1 x " in told
+    assert (
+        "5 of 5 failed (5 of them from the store: profile --retry-failed measures them again): 1 x " in told
+    )
     for reason, message in POISON.items():
         assert f"{reason}: {message}"[:60] in told, "in the table"
     assert main([*command(5), "--retry-failed", "--json"]) == 0
