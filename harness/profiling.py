@@ -15,20 +15,19 @@ from sqlalchemy import inspect
 
 from harness.blocks import Block, measure_in_blocks
 from harness.compile.errors import CompileError
+from harness.control import Control
 from harness.datasets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.energy import EnergySource, energy_failure
+from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.ahead import Ahead
 from harness.export.exporters import open_exporter
-from harness.plausibility import IMPLAUSIBLE
+from harness.failures import is_retried
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
-
-# Reasons that may be gone the next time, unlike a wrong output or a network that cannot be exported.
-TRANSIENT = ("timeout", "crashed", "memory", "worker", "artifact", IMPLAUSIBLE)
 
 
 @dataclass
@@ -36,7 +35,8 @@ class ProfileReport:
     """What a call of `profile` did.
 
     `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
-    `repeated`: measurements of them that were taken again (see `blocks`). `export_s`: time spent waiting for
+    `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
+    found in the store. `export_s`: time spent waiting for
     files; `window_s`: time inside the device's measurement windows.
     """
 
@@ -46,6 +46,7 @@ class ProfileReport:
     repeated: int = 0
     reused: int = 0
     failed: int = 0
+    failed_reused: int = 0
     seconds: float = 0.0
     export_s: float = 0.0
     window_s: float = 0.0
@@ -117,7 +118,7 @@ def profile_device(
     Args:
         fresh: measure everything, whatever the store has.
         retry_before: measure stored failures again that are older than this, unless their reason would not go
-            away (see `TRANSIENT`).
+            away (see `harness.failures`).
         energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
@@ -125,12 +126,14 @@ def profile_device(
         on_start: called once with (architectures to measure, architectures already stored).
 
     Raises:
-        DeviceUnavailableError: the device is or goes away; rows measured before are kept.
+        DeviceUnavailableError: the device is or goes away, or fails in a way that is not the network's fault;
+            rows measured before are kept, nothing is stored of what failed.
         StoreError: a row cannot be written.
     """
     start = time.perf_counter()
     report = ProfileReport(profile.id)
-    cache = ArtifactCache()
+    with needed("keep networks' files"):
+        cache = ArtifactCache()
     with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
         if energy:
             report.energy = EnergySource.of(session)
@@ -143,10 +146,11 @@ def profile_device(
             if fresh
             or keys[a] not in stored
             or _outdated(stored[keys[a]], report, profile, per_op)
-            or _is_retried(stored[keys[a]], retry_before)
+            or is_retried(stored[keys[a]], retry_before)
         ]
         random.Random(seed).shuffle(missing)
         report.reused = len(keys) - len(missing)
+        report.failed_reused = sum(stored[keys[a]].status != "ok" for a in keys.keys() - set(missing))
         if on_start:
             on_start(len(missing), report.reused)
 
@@ -207,14 +211,6 @@ def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, p
     return per_op and "per_op" not in row.record
 
 
-def _is_retried(row: Measurement, before: datetime | None) -> bool:
-    """Whether a stored row is a failure worth another try."""
-    if before is None or row.status == "ok" or row.reason not in TRANSIENT:
-        return False
-    made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=timezone.utc)  # SQLite
-    return made < before
-
-
 def _make_newest(store: Store, row: Measurement) -> None:
     """Say in the store that the device is as it was for `row`, if it has been in another state since.
 
@@ -249,6 +245,7 @@ class _Profiler:
     ) -> None:
         self._session, self._files, self._space = session, files, space
         self._report, self._per_op = report, per_op
+        self._control = Control(session, files)
         self._taken: set[str] = set()
 
     def read_anchor(self) -> float | None:
@@ -278,16 +275,25 @@ class _Profiler:
         return result
 
     def measure(self, architecture: Architecture, key: str) -> Measurement:
-        """Export and measure one architecture; a failure of either is a row too."""
+        """Export and measure one architecture; a failure of either is a row too, if it is the network's.
+
+        Raises DeviceUnavailableError where it is the device's, or this machine's.
+        """
         artifact: Artifact | None = None
         try:
             artifact = self._file(architecture)
             energy = self._report.energy
             wanted = energy is not None and energy.sensor is not None
             result = self._take(artifact, energy=wanted, per_op=self._per_op)
+            if result["status"] != "ok":
+                self._control.believe(result, per_op=self._per_op)
+            elif wanted:
+                self._check_sensor(result)
         except ExportError as error:
+            self._control.believe_making(error)
             result = {"status": "error", "reason": "export", "message": str(error)}
         except CompileError as error:
+            self._control.believe_making(error)
             build = {**self._files.made_with, "log": error.log}
             result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
         if key in self._taken:
@@ -296,6 +302,15 @@ class _Profiler:
             self._report.measured += 1
         self._taken.add(key)
         return self._row(architecture, key, artifact, result)
+
+    def _check_sensor(self, result: Frame) -> None:
+        """Raise DeviceUnavailableError when there is no sensor any more; there was one when this began."""
+        energy = result.get("energy") or {}
+        if energy.get("sensor") is None:
+            raise DeviceUnavailableError(
+                f"device {self._session.profile.name}: the power sensor was lost: {energy.get('reason')}; "
+                f"see modnas-hw devices check {self._session.profile.name}"
+            )
 
     def _row(
         self, architecture: Architecture, key: str, artifact: Artifact | None, result: Frame

@@ -20,10 +20,12 @@ import torch
 
 from harness.compile.compiler import Frame
 from harness.compile.errors import CompileError
+from harness.control import Control
 from harness.devices.profile import DeviceProfile
 from harness.devices.session import DeviceSession
-from harness.errors import UsageError
+from harness.errors import UsageError, needed
 from harness.export import ArtifactCache
+from harness.export.ahead import Ahead
 from harness.export.exporters import TvmExporter, tuning_folder
 from harness.home import write_atomically
 from modnas.spaces import Architecture, Space
@@ -91,7 +93,14 @@ def tune(
     if profile.backend != "tvm":
         raise UsageError(f"device {profile.id} has backend {profile.backend}; only tvm is tuned")
     start, cache = time.monotonic(), ArtifactCache()
-    with DeviceSession(profile) as session, closing(TvmExporter(cache, profile)) as exporter:
+    with (
+        DeviceSession(profile) as session,
+        closing(TvmExporter(cache, profile)) as exporter,
+        Ahead(exporter, space, profile.batch, [], parallel=False) as files,
+    ):
+        # Before tuning: while it goes on, the compiler answers nothing else.
+        control = Control(session, files)
+        control.prepare()
         target = exporter.target
         folder = tuning_folder(profile, space, target)
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,8 +118,10 @@ def tune(
             request = {"op": "tune", "task": key, "seed": seed, "folder": str(folder)}
             request["trials"] = trials - done.trials(key)
             try:
-                found = exporter.compiler.ask(request, _Bench(session).answer)
+                with needed("tune"):
+                    found = exporter.compiler.ask(request, _Bench(session, control).answer)
             except CompileError as error:  # MetaSchedule crashes now and then: the others go on
+                control.believe_making(error)
                 report.failed[key] = str(error)
                 collector.repeat()
             else:
@@ -196,16 +207,17 @@ class _Collector:
 class _Bench:
     """Times candidates on an open device."""
 
-    def __init__(self, session: DeviceSession) -> None:
-        self._session = session
+    def __init__(self, session: DeviceSession, control: Control) -> None:
+        self._session, self._control = session, control
 
     def answer(self, asked: Frame) -> Frame:
-        """Seconds a call, or why there are none."""
+        """Seconds a call, or why there are none. Raises DeviceUnavailableError as for a network."""
         pairs = enumerate(zip(asked["shapes"], asked["dtypes"], strict=True))
         inputs = [{"name": str(n), "shape": shape, "dtype": dtype} for n, (shape, dtype) in pairs]
         result = self._session.measure_kernel(
             Path(asked["library"]), asked["entry"], inputs, CANDIDATE_POLICY
         )
         if result["status"] != "ok":
+            self._control.believe(result)
             return {"failed": f"{result.get('reason')}: {result.get('message')}"}
         return {"seconds": result["latency"]["median_ms"] / 1e3}

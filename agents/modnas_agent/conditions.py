@@ -94,6 +94,15 @@ def throttle_count(cpus: Sequence[int], sysfs_root: Path = SYSFS) -> int | None:
     return sum(known) if known else None
 
 
+def memory_kills(proc_root: Path = PROC) -> int | None:
+    """Processes that the kernel has ended for want of memory since boot."""
+    for line in (read_text(proc_root / "vmstat") or "").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill" and value.isdigit():
+            return int(value)
+    return None
+
+
 def busy_seconds(cpus: Sequence[int], proc_root: Path = PROC) -> float | None:
     """CPU time since boot that `cpus` spent on anything, steal by other virtual machines included."""
     wanted = {f"cpu{cpu}" for cpu in cpus}

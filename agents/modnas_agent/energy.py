@@ -70,10 +70,8 @@ class EnergyMeasurement:
         return self._idle.end_s + LEAD_UPDATES * sensor.period_s - time.monotonic()
 
     def end_idle(self) -> None:
-        """Stop recording while the latency is measured. A sensor that failed spares the worker its window."""
+        """Stop recording while the latency is measured."""
         self.stop()
-        if self.failure is not None:
-            self.plan = None
 
     def begin_load(self, cpus: list[int] | None) -> None:
         """The worker is about to start its window on `cpus`."""
@@ -86,6 +84,11 @@ class EnergyMeasurement:
         if self._failure is None and self._recorder is not None:
             return self._recorder.failure
         return self._failure
+
+    @property
+    def lost(self) -> str | None:
+        """How a sensor that could be read before came to fail, or None."""
+        return self._recorder.failure if self._recorder is not None else None
 
     def complete(self, window: Mapping[str, Any]) -> bool:
         """Whether nothing more will come: readings reach past the window, reading failed, or time is up."""

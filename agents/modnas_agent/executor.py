@@ -31,6 +31,9 @@ IMPORT_LIMIT_S = 180.0
 #: A killed process that is not reaped after this long is given up together with its zygote.
 KILL_GRACE_S = 5.0
 
+#: What a process is ended with when its own code is at fault; other signals come from outside.
+CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGPIPE")
+
 #: How often it is looked whether a meter's last readings have come.
 METER_RETRY_S = 0.1
 
@@ -53,6 +56,8 @@ class Job:
     started: float = 0.0
     before: dict[str, Any] | None = None
     cpus: list[int] | None = None
+    memory_kills: int | None = None
+    killed: bool = False
     outcome: dict[str, Any] | None = None
     stopped_for: str | None = None
     energy: EnergyMeasurement | None = None
@@ -114,7 +119,8 @@ class Executor:
         if job.phase == "lock":
             self._try_lock(job)
         elif job.phase == "import":
-            self._lose_zygote(job, f"importing {job.backend} took more than {IMPORT_LIMIT_S:g} s")
+            self._drop_zygote()
+            self._refuse(job, errors.RUNTIME, f"importing {job.backend} took more than {IMPORT_LIMIT_S:g} s")
         elif job.phase == "idle":
             self._run(job)
         elif job.phase == "meter":
@@ -122,7 +128,8 @@ class Executor:
         elif job.stopped_for is None:
             self._stop(job, errors.TIMEOUT)
         else:
-            self._lose_zygote(job, "the killed worker did not end")
+            self._drop_zygote()
+            self._fail(job, job.stopped_for, "the killed worker did not end")
 
     def on_reports(self) -> None:
         """The zygote is readable."""
@@ -130,17 +137,18 @@ class Executor:
             return
         reports = self.zygote.receive()
         if reports is None:
-            ended = self.zygote.close()
-            self.zygote = None
-            if self.job is not None and self.job.phase == "import":
-                self._fail(self.job, errors.RUNTIME, f"importing {self.job.backend} ended with {ended}")
-            elif self.job is not None and self.job.phase in ("idle", "run"):
-                self._fail(
-                    self.job, self.job.stopped_for or errors.WORKER, f"the worker's parent ended: {ended}"
-                )
+            self._on_lost_zygote(self.zygote.close())
             return
         for report in reports:
             self._on_report(report)
+
+    def _on_lost_zygote(self, ended: str) -> None:
+        """It was ended by somebody else: a network can only end the process that it runs in."""
+        self.zygote, job = None, self.job
+        if job is not None and job.phase == "import":
+            self._refuse(job, errors.RUNTIME, f"importing {job.backend} ended with {ended}")
+        elif job is not None and job.phase in ("idle", "run"):
+            self._fail(job, job.stopped_for or errors.ENVIRONMENT, f"the worker's parent ended: {ended}")
 
     def _try_lock(self, job: Job) -> None:
         assert job.request is not None
@@ -177,22 +185,20 @@ class Executor:
         """Have a zygote of the job's backend; one for another runtime gives its memory back."""
         job.phase, job.deadline = "import", time.monotonic() + IMPORT_LIMIT_S
         if self.zygote is not None and self.zygote.backend != job.backend:
-            self.zygote.close()
-            self.zygote = None
+            self._drop_zygote()
         if self.zygote is None:
             try:
                 self.zygote = ZygoteHandle(job.backend)
             except OSError as error:
-                self._fail(job, errors.WORKER, f"cannot start a process: {error}")
+                self._refuse(job, errors.ENVIRONMENT, f"cannot start a process: {error}")
         elif self.zygote.greeting is not None:
             self._on_greeting(job, self.zygote.greeting)
 
     def _on_greeting(self, job: Job, greeting: Mapping[str, Any]) -> None:
         assert self.zygote is not None
         if greeting["kind"] == "failed":
-            self.zygote.close()
-            self.zygote = None
-            self._fail(job, errors.RUNTIME, greeting["message"])
+            self._drop_zygote()
+            self._refuse(job, errors.RUNTIME, greeting["message"])
         elif job.request is None:
             self.job = None
             found = {"version": greeting["version"], "providers": greeting["providers"]}
@@ -217,10 +223,14 @@ class Executor:
         frame, limit_s = {**job.frame, "window": None}, job.request.timeout_s
         if job.energy is not None:
             job.energy.end_idle()
+            if job.energy.lost is not None:
+                self._fail(job, errors.ENVIRONMENT, _lost_sensor(job.energy.lost))
+                return
             if job.energy.plan is not None:
                 frame["window"] = {"lead_s": job.energy.plan.lead_s, "window_s": job.energy.plan.window_s}
                 limit_s += job.energy.plan.total_s
         job.phase, job.deadline = "run", time.monotonic() + limit_s
+        job.memory_kills = conditions.memory_kills()
         self.zygote.send({"op": "run", "request": frame})
 
     def _on_report(self, report: Frame) -> None:
@@ -240,6 +250,12 @@ class Executor:
             job.energy.begin_load(job.cpus)
         elif kind == "outcome":
             job.outcome = report["outcome"]
+        elif kind == "unstarted":
+            self._fail(
+                job,
+                job.stopped_for or errors.ENVIRONMENT,
+                f"cannot start a process to measure in: {report['message']}",
+            )
         elif kind == "exited":
             self._on_exit(job, report)
 
@@ -249,10 +265,16 @@ class Executor:
         if job.outcome is not None:  # also when it was too late to stop it
             self._complete(job)
             return
-        reason, message = classify_exit(ended)
         if job.stopped_for is not None:
-            reason, message = job.stopped_for, _stop_message(job)
-        self._fail(job, reason, message)
+            self._fail(job, job.stopped_for, _stop_message(job))
+            return
+        kernel_did = job.memory_kills is None or conditions.memory_kills() != job.memory_kills
+        if ended["signal"] == "SIGKILL" and not kernel_did and not job.killed:
+            # By a person, or by a process that watches memory: the second time it is the network's doing.
+            job.killed = True
+            self._run(job)
+            return
+        self._fail(job, *classify_exit(ended, kernel_did))
 
     def _complete(self, job: Job) -> None:
         """The worker is done; the sensor's last readings may be on their way."""
@@ -264,6 +286,9 @@ class Executor:
             return
         outcome = {name: value for name, value in job.outcome.items() if name != "energy_window"}
         if energy is not None and outcome["status"] == "ok":
+            if energy.lost is not None:
+                self._fail(job, errors.ENVIRONMENT, _lost_sensor(energy.lost))
+                return
             outcome["energy"] = energy.result(window)
             outcome["warnings"] = [*outcome["warnings"], *energy_warnings(outcome["energy"])]
         self._finish(job, outcome)
@@ -278,12 +303,10 @@ class Executor:
         else:
             self._fail(job, reason, _stop_message(job))
 
-    def _lose_zygote(self, job: Job, message: str) -> None:
+    def _drop_zygote(self) -> None:
         if self.zygote is not None:
             self.zygote.close()
             self.zygote = None
-        default = errors.RUNTIME if job.phase == "import" else errors.WORKER
-        self._fail(job, job.stopped_for or default, message)
 
     def _refuse(self, job: Job, reason: str, message: str) -> None:
         """Answer with an error that is not a result: nothing was measured, asking again makes sense."""
@@ -298,7 +321,10 @@ class Executor:
             self._finish(job, {"status": "error", "reason": reason, "message": errors.one_line(message)})
 
     def _finish(self, job: Job, outcome: dict[str, Any]) -> None:
-        """Journal the result, then send it: the host may be gone."""
+        """Journal the result, then send it: the host may be gone. What no network can cause is no result."""
+        if outcome.get("reason") == errors.ENVIRONMENT:
+            self._refuse(job, errors.ENVIRONMENT, outcome["message"])
+            return
         frame = {"event": "result", "id": job.id, **outcome}
         if outcome["status"] != "ok":
             frame["before"] = job.before
@@ -328,14 +354,25 @@ def _stop_message(job: Job) -> str:
     return "cancelled by the host"
 
 
-def classify_exit(ended: Mapping[str, Any]) -> tuple[str, str]:
-    """Reason and message for a worker that ended without an outcome and was not stopped by us."""
-    lines = ended["stderr"].strip().splitlines()
-    said = f": {lines[-1]}" if lines else ""
+def _lost_sensor(failure: str) -> str:
+    return f"the power sensor was lost while it was needed: {failure}; see modnas-hw devices check"
+
+
+def classify_exit(ended: Mapping[str, Any], kernel_did: bool = True) -> tuple[str, str]:
+    """Reason and message for a worker that ended without an outcome and was not stopped by us.
+
+    `kernel_did`: whether it may be the kernel that killed it, for want of memory.
+    """
+    last = "".join(ended["stderr"].strip().splitlines()[-1:])
+    said = f": {last}" if last else ""
     if errors.speaks_of_memory(ended["stderr"]):
         return errors.MEMORY, f"out of memory{said}"
     if ended["signal"] == "SIGKILL":
-        return errors.MEMORY, "killed with SIGKILL, most likely by the kernel for want of memory"
+        whom = "most likely by the kernel" if kernel_did else "twice, not by the kernel: perhaps by a watcher"
+        return errors.MEMORY, f"killed with SIGKILL, {whom} for want of memory"
+    if ended["signal"] is not None and ended["signal"] not in CRASH_SIGNALS:
+        return errors.ENVIRONMENT, f"somebody else ended the measuring process with {ended['signal']}"
     if ended["signal"] is not None:
-        return errors.CRASHED, f"crashed with {ended['signal']}{said}"
-    return errors.WORKER, f"the worker exited with code {ended['code']} and no result{said}"
+        return errors.reason_for(last, errors.CRASHED), f"crashed with {ended['signal']}{said}"
+    message = f"the worker exited with code {ended['code']} and no result{said}"
+    return errors.reason_for(last, errors.WORKER), message

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+import os
 import resource
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from modnas_agent.backends.base import Backend, OperatorProfiler, Runner, Unavai
 from modnas_agent.energy_window import run_window
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
-from modnas_agent.placement import allowed_cpus, choose_cpus, pin
+from modnas_agent.placement import allowed_cpus, check_threads, choose_cpus, pin
 from modnas_agent.request import MeasureRequest, WindowPlan
 from modnas_agent.sampling import sample, warm_up
 from modnas_agent.summary import latency_summary, warnings
@@ -40,11 +42,11 @@ def measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str, 
         _lift_memory_limit()
         reason, message = errors.MEMORY, str(error) or "out of memory: an allocation failed"
     except UnavailableError as error:
-        reason, message = errors.RUNTIME, str(error)
+        reason, message = errors.ENVIRONMENT, str(error)
     except Exception as error:
         _lift_memory_limit()
         message = f"{type(error).__name__}: {error}"
-        reason = errors.MEMORY if errors.speaks_of_memory(message) else errors.WORKER
+        reason = errors.reason_for(message, errors.WORKER)
     return {"status": "error", "reason": reason, "message": errors.one_line(message)}
 
 
@@ -69,6 +71,7 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
     usage_measure = resource.getrusage(resource.RUSAGE_SELF)
     series = _in_runtime(lambda: sample(runner.run, warmup.call_ns, request.timing, progress))
     window_s = time.perf_counter() - start
+    _check_still_pinned(pinned)
     busy_after_s, usage_after = conditions.busy_seconds(cpus), resource.getrusage(resource.RUSAGE_SELF)
     peak_mb = status_mb("VmHWM")
     _lift_memory_limit()
@@ -121,16 +124,29 @@ def _energy_window(
 
 
 def check_artifact(path: Path, sha256: str) -> None:
-    """Refuse a file whose content is not what was asked for, before any runtime parses it."""
+    """Refuse a file whose content is not what was asked for, before any runtime parses it.
+
+    One that is named by its content and has another is worthless: it is removed, so that it is brought anew.
+    """
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             for chunk in iter(lambda: file.read(1 << 20), b""):
                 digest.update(chunk)
     except OSError as error:
-        raise MeasureError(errors.ARTIFACT, f"cannot read {path}: {error.strerror}") from error
-    if digest.hexdigest() != sha256:
-        raise MeasureError(errors.ARTIFACT, f"{path} has sha256 {digest.hexdigest()}, expected {sha256}")
+        message = f"cannot read the network's file {path}: {error.strerror}"
+        raise MeasureError(errors.ENVIRONMENT, message) from error
+    if digest.hexdigest() == sha256:
+        return
+    mend = "replace it"
+    if path.name.startswith(sha256):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            mend = "it was removed, the next request brings a new one"
+    raise MeasureError(
+        errors.ENVIRONMENT,
+        f"{path} is damaged: sha256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…; {mend}",
+    )
 
 
 def check_outputs(
@@ -188,16 +204,23 @@ def _in_runtime(call: Callable[[], Any]) -> Any:
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
-        reason = errors.MEMORY if errors.speaks_of_memory(message) else errors.RUNTIME
-        raise MeasureError(reason, errors.one_line(message)) from error
+        raise MeasureError(errors.reason_for(message, errors.RUNTIME), errors.one_line(message)) from error
 
 
 def _place(request: MeasureRequest) -> list[int] | None:
-    threads = int(request.options.get("threads", 1))
+    threads, affinity = int(request.options.get("threads", 1)), request.options.get("affinity", "auto")
     try:
-        return pin(choose_cpus(request.options.get("affinity", "auto"), threads, allowed_cpus()))
+        check_threads(affinity, threads, allowed_cpus(), os.cpu_count() or 1)
+        return pin(choose_cpus(affinity, threads, allowed_cpus()))
     except (ValueError, OSError) as error:
-        raise MeasureError(errors.RUNTIME, str(error)) from error
+        raise MeasureError(errors.ENVIRONMENT, str(error)) from error
+
+
+def _check_still_pinned(pinned: list[int] | None) -> None:
+    """Raise when this process was moved meanwhile: it is not what was asked for that was measured."""
+    if pinned is not None and allowed_cpus() != pinned:
+        message = f"the measurement was moved from CPUs {pinned} to {allowed_cpus()}"
+        raise MeasureError(errors.ENVIRONMENT, f"{message} by somebody else; measure again")
 
 
 def _limit_memory(limit_mb: float) -> None:

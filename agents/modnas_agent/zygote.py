@@ -7,6 +7,7 @@ of the children, which share it, and this process's own. Its stdin ending means 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -76,9 +77,16 @@ class Child:
         return {
             "kind": "exited",
             "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-            "signal": signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
+            "signal": _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None,
             "stderr": tail.decode("utf-8", "replace"),
         }
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 class Zygote:
@@ -111,7 +119,10 @@ class Zygote:
             elif frame.get("op") == "kill" and self._child is not None:
                 self._child.kill()
             elif frame.get("op") == "run" and self._child is None:
-                self._child = self._start(frame["request"])
+                try:
+                    self._child = self._start(frame["request"])
+                except OSError as error:  # too many processes or files, no memory
+                    _report(self._report_fd, {"kind": "unstarted", "message": str(error)})
         return bool(data)
 
     def _finish(self) -> None:
@@ -122,15 +133,21 @@ class Zygote:
         _report(self._report_fd, ended)
 
     def _start(self, frame: dict[str, Any]) -> Child:
-        alive_read, alive_write = os.pipe()
-        stderr_fd = (
-            os.memfd_create("stderr") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
-        )
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            os.close(alive_read)
-            self._be_child(frame, stderr_fd, parent)
+        """Fork a child that measures; raises OSError."""
+        with contextlib.ExitStack() as opened:
+            alive_read, alive_write = os.pipe()
+            opened.callback(os.close, alive_read)
+            opened.callback(os.close, alive_write)
+            stderr_fd = (
+                os.memfd_create("stderr") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
+            )
+            opened.callback(os.close, stderr_fd)
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                os.close(alive_read)
+                self._be_child(frame, stderr_fd, parent)
+            opened.pop_all()
         os.close(alive_write)
         return Child(pid, alive_read, stderr_fd)
 
@@ -139,6 +156,7 @@ class Zygote:
         code = 1
         try:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a KeyboardInterrupt it would look like an error
             _die_with(parent)
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, 0)

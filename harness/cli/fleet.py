@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.cli.output import print_table, say
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
+from harness.failures import describe_failures
 from harness.fleet import DeviceStatus, Fleet
 from harness.store import Store
 from modnas.spaces import Architecture, Space
@@ -43,6 +44,8 @@ def run_fleet(
     for status in fleet.statuses:
         if status.error and status.state != "done":
             say(f"{status.device}: {status.error}")
+        if status.report and status.report.failed:
+            say(f"{status.device}: {describe_failures(status.report.rows, status.report.failed_reused)}")
     return fleet.statuses
 
 

@@ -18,6 +18,7 @@ from harness.devices.profile import DeviceProfile
 from harness.devices.registry import with_options
 from harness.energy import EnergyModel
 from harness.errors import DeviceUnavailableError, UsageError
+from harness.failures import describe_failures, failure_text
 from harness.fleet import DeviceStatus
 from harness.profiling import ProfileReport, operator_rows, profile_device
 from harness.repeatability import Repeatability, compare_sessions
@@ -48,7 +49,7 @@ def profile(
     ] = None,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Measure again what timed out, crashed or lacked memory."),
+        typer.Option("--retry-failed", help="Measure stored failures again, but wrong outputs."),
     ] = False,
     seed: SeedOption = 0,
     metrics: Annotated[
@@ -179,8 +180,9 @@ def summary(report: ProfileReport) -> str:
     tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
     if tuned:
         parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune mends that)")
-    if report.failed:
-        parts.append(f"{report.failed} failed")
+    failures = describe_failures(report.rows, report.failed_reused)
+    if failures:
+        parts.append(failures)
     warned = sum(bool(row.record.get("warnings")) for row in report.rows)
     if warned:
         parts.append(f"{warned} with warnings")
@@ -198,7 +200,8 @@ def _print_rows(report: ProfileReport, metrics: frozenset[str], model: EnergyMod
         columns["energy mJ"] = lambda row: row.energy_mj
     if model is not None:
         columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
-    columns["reason"] = lambda row: row.reason
+    if report.failed:
+        columns["failure"] = failure_text
     print_table([[cell(row) for cell in columns.values()] for row in report.rows], list(columns))
 
 
@@ -218,6 +221,7 @@ def _document(
         "repeated": report.repeated,
         "reused": report.reused,
         "failed": report.failed,
+        "failed_reused": report.failed_reused,
         "seconds": report.seconds,
         "window_s": report.window_s,
         "export_s": report.export_s,

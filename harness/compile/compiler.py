@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from harness.compile.errors import CompileError, CompilerMissingError
+from harness.compile.errors import CompileError, CompilerKilledError, CompilerMissingError
+from harness.errors import DeviceUnavailableError, needed
 from harness.foreign import clean_lines, clean_text, last_line
 
 Frame = dict[str, Any]
@@ -24,6 +26,8 @@ Answer = Callable[[Frame], Frame]
 # Importing TVM from a cold disk, and compiling a network of some hundred operators, take this long at most.
 LIMIT_S = 300.0
 LOG_TAIL_BYTES = 4000
+# Signals that a process gets from others: the kernel that wants memory, or people.
+_KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TVM_NUM_THREADS": "1", "TVM_BIND_THREADS": "0"}
 
 
@@ -45,8 +49,16 @@ class Compiler:
         self.close()
 
     def host(self) -> tuple[dict[str, Any], str]:
-        """This machine's target and TVM's version."""
-        found = self.ask({"op": "host"})
+        """This machine's target and TVM's version.
+
+        Raises:
+            CompilerMissingError: there is no TVM.
+            DeviceUnavailableError: there is, but it does not work.
+        """
+        try:
+            found = self.ask({"op": "host"})
+        except CompileError as error:  # no network was involved
+            raise DeviceUnavailableError(f"TVM does not work on this machine: {error}") from error
         return found["target"], found["version"]
 
     def compile(
@@ -56,6 +68,7 @@ class Compiler:
 
         Raises:
             CompileError: TVM refuses the network, crashes, or takes too long.
+            DeviceUnavailableError: this machine lacks what TVM needs, such as a linker or space on the disk.
             CompilerMissingError: there is no TVM.
         """
         start = time.perf_counter()
@@ -83,6 +96,8 @@ class Compiler:
         reply = self._exchange(process, request)
         while "measure" in reply and answer is not None:
             reply = self._exchange(process, answer(reply["measure"]))
+        if "unable" in reply:
+            raise DeviceUnavailableError(f"this machine cannot compile: {clean_text(str(reply['unable']))}")
         if "error" in reply:
             raise CompileError(clean_text(str(reply["error"])), self.log())
         return reply
@@ -113,14 +128,15 @@ class Compiler:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             require_tvm()
-            self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.compile.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                env={**os.environ, **_ENVIRONMENT},
-            )
+            with needed("start the compiler"):
+                self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "harness.compile.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    env={**os.environ, **_ENVIRONMENT},
+                )
         return self._process
 
     def _exchange(self, process: subprocess.Popen[bytes], frame: Mapping[str, Any]) -> Frame:
@@ -134,7 +150,8 @@ class Compiler:
             self.close()
             last = last_line(log)
             how = f"signal {-ended}" if ended < 0 else f"exit status {ended}"
-            raise CompileError(f"the compiler ended with {how}{': ' if last else ''}{last}", log)
+            kind = CompilerKilledError if -ended in _KILLS else CompileError
+            raise kind(f"the compiler ended with {how}{': ' if last else ''}{last}", log)
         reply: Frame = json.loads(line)
         return reply
 

@@ -13,5 +13,9 @@ class CompileError(ModnasHwError):
         self.log = log
 
 
+class CompilerKilledError(CompileError):
+    """The compiling process was ended by somebody else: the kernel for want of memory, or a person."""
+
+
 class CompilerMissingError(ModnasHwError):
     """TVM is not installed on this machine."""

@@ -16,7 +16,7 @@ from tvm.relax.frontend.onnx import from_onnx
 from tvm.s_tir import meta_schedule
 from tvm.support import cc
 
-from harness.compile.errors import CompileError
+from harness.errors import DeviceUnavailableError
 
 Target = dict[str, Any]
 
@@ -74,10 +74,15 @@ def _operators(module: Any) -> list[Any]:
 
 
 def link(module: Any, path: Path, target: Target) -> None:
-    """Write a compiled module as a shared library for the target's system. Raises CompileError."""
+    """Write a compiled module as a shared library for the target's system.
+
+    Raises DeviceUnavailableError when there is no linker for it on this machine.
+    """
     compiler = linker(target)
     if shutil.which(compiler) is None:
-        raise CompileError(f"no {compiler} on this machine to link the library with; install that compiler")
+        raise DeviceUnavailableError(
+            f"no {compiler} on this machine to link the library with; install that compiler"
+        )
     module.export_library(str(path), fcompile=cc.cross_compiler(compiler))
 
 

@@ -17,6 +17,7 @@ from tvm.s_tir.meta_schedule.search_strategy import EvolutionarySearch
 from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 
 from harness.compile.graph import EQUALITY, Target, link, lower
+from harness.errors import DeviceUnavailableError
 
 # (library, shapes of the arguments, their types) -> seconds a call, or why there are none.
 Measure = Callable[[Path, list[list[int]], list[str]], float | str]
@@ -44,6 +45,8 @@ class _Builder(PyBuilder):  # type: ignore[misc]
         try:
             module = RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(item.mod)
             link(tvm.driver.build(module, target=item.target), path, self.target)
+        except (DeviceUnavailableError, OSError, MemoryError):  # every other one would fail, too
+            raise
         except Exception as error:  # a schedule that cannot be built is a failed trial
             return BuilderResult(None, str(error))
         return BuilderResult(str(path), None)

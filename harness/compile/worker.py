@@ -7,7 +7,7 @@
 
 While it tunes it sends {"measure": {"library", "entry", "shapes", "dtypes"}} and is answered
 {"seconds"} or {"failed"}: the one that started it knows the device. An answer {"error": text} refuses a
-request. What TVM prints goes to stderr.
+request; {"unable": text} says that it is this machine's fault. What TVM prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
+
+from harness.errors import DeviceUnavailableError
 
 # Before TVM is imported: its FFI would load PyTorch, for seconds, and compile an extension for it.
 os.environ["TVM_FFI_DISABLE_TORCH_C_DLPACK"] = "1"
@@ -51,6 +53,9 @@ class Worker:
         for request in self._requests():
             try:
                 answer = self._operations[request["op"]](request)
+            except (DeviceUnavailableError, OSError, MemoryError) as error:
+                traceback.print_exc()
+                answer = {"unable": " ".join(str(error).split()) or type(error).__name__}
             except Exception as error:
                 traceback.print_exc()
                 said = [line for line in str(error).strip().splitlines() if line.strip()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
 from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError
+from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact
 from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.home import subfolder
@@ -41,16 +42,12 @@ class DeviceSession:
         self.profile = profile
 
     def __enter__(self) -> DeviceSession:
-        try:
+        with self._named(), needed("start the agent"):
             transport = open_transport(self.profile)
-        except DeviceUnavailableError as error:
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
         try:
-            self.client = AgentClient(transport)
-            self.runtime_version = self._check_backend()
-        except DeviceUnavailableError as error:
-            transport.close()
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
+            with self._named():
+                self.client = AgentClient(transport)
+                self.runtime_version = self._check_backend()
         except BaseException:
             transport.close()
             raise
@@ -69,6 +66,7 @@ class DeviceSession:
         tolerance: float = OUTPUT_TOLERANCE,
         energy: bool = False,
         per_op: bool = False,
+        policy: Mapping[str, Any] | None = None,
     ) -> Frame:
         """Measure one artifact; the agent's result frame.
 
@@ -76,22 +74,23 @@ class DeviceSession:
             tolerance: of the output's difference from PyTorch's, relative to the largest value (at least 1).
             energy: also measure the energy of an inference.
             per_op: afterwards also take the time of every kind of operator.
+            policy: what to change of the profile's policy.
+
+        Raises:
+            DeviceUnavailableError: the device is gone, or failed in a way that no network can have caused.
         """
-        policy, sensor = self.profile.policy, self.profile.power_sensor
-        return self.client.measure(
-            {
-                "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
-                "backend": {"name": self.profile.backend, "options": self.backend_options()},
-                "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
-                "expected": list(artifact.expected),
-                "tolerance": tolerance,
-                "per_op": per_op,
-                "protocol": policy.model_dump(),
-                **({"energy": sensor.request()} if energy else {}),
-            },
-            policy.timeout_s + policy.max_time_s + (sensor.extra_time_s if energy else 0.0),
-            on_progress,
-        )
+        protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
+        request = {
+            "backend": {"name": self.profile.backend, "options": self.backend_options()},
+            "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
+            "expected": list(artifact.expected),
+            "tolerance": tolerance,
+            "per_op": per_op,
+            "protocol": protocol,
+            **({"energy": sensor.request()} if energy else {}),
+        }
+        extra_s = sensor.extra_time_s if energy else 0.0
+        return self._measure(artifact.path, artifact.sha256, request, extra_s, on_progress)
 
     def measure_kernel(
         self,
@@ -100,20 +99,37 @@ class DeviceSession:
         inputs: Sequence[Mapping[str, Any]],
         policy: Mapping[str, Any],
     ) -> Frame:
-        """Time one function of a compiled library; the agent's result frame."""
+        """Time one function of a compiled library; the agent's result frame. Raises as `measure` does."""
         digest = hashlib.sha256(library.read_bytes()).hexdigest()
-        return self.client.measure(
-            {
-                "artifact": {"path": self._transport.put(library), "sha256": digest},
-                "backend": {
-                    "name": self.profile.backend,
-                    "options": {**self.backend_options(), "entry": entry},
-                },
-                "inputs": list(inputs),
-                "protocol": dict(policy),
-            },
-            policy["timeout_s"] + policy["max_time_s"],
-        )
+        options = {**self.backend_options(), "entry": entry}
+        request = {
+            "backend": {"name": self.profile.backend, "options": options},
+            "inputs": list(inputs),
+            "protocol": dict(policy),
+        }
+        return self._measure(library, digest, request)
+
+    def _measure(
+        self,
+        path: Path,
+        sha256: str,
+        request: Mapping[str, Any],
+        extra_s: float = 0.0,
+        on_progress: ProgressCallback | None = None,
+    ) -> Frame:
+        """Bring a file and have it measured. `extra_s`: what that may take beyond the protocol's limits."""
+        limit_s = request["protocol"]["timeout_s"] + request["protocol"]["max_time_s"] + extra_s
+        with self._named():
+            file = {"path": self._transport.put(path), "sha256": sha256}
+            return self.client.measure({"artifact": file, **request}, limit_s, on_progress)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say in a DeviceUnavailableError which device it is."""
+        try:
+            yield
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""

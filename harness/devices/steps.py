@@ -1,16 +1,25 @@
-"""Checking a device step by step, so that the first thing that is wrong is named."""
+"""Checking a device step by step, so that the first thing that is wrong is named.
+
+The last step measures a small network as the profile says: whether the CPUs, the threads, the provider, the
+memory limit and the sensor can be had shows when they are used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from harness.control import Control, control_network
 from harness.devices.board import Board
 from harness.devices.profile import DeviceProfile
 from harness.devices.session import DeviceSession
 from harness.energy import EnergySource
-from harness.errors import DeviceUnavailableError
+from harness.errors import DeviceUnavailableError, needed
+from harness.export import ArtifactCache
+from harness.export.ahead import Ahead
+from harness.export.exporters import open_exporter
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,10 @@ def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dic
     try:
         with DeviceSession(profile) as session:
             on_step(Step(step, f"{profile.backend} {session.runtime_version}"))
+            energy = EnergySource.of(session)
+            step = "control network"
+            control = _measure_control(session, energy)
+            on_step(Step(step, ", ".join(f"{name} {value}" for name, value in control.items())))
             return {
                 "name": profile.id,
                 "agent_version": session.client.agent_version,
@@ -43,10 +56,26 @@ def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dic
                 "runtime_version": session.runtime_version,
                 "fingerprint": session.fingerprint,
                 "inventory": session.client.inventory,
-                "energy": vars(EnergySource.of(session)),
+                "energy": vars(energy),
+                "control": control,
             }
     except DeviceUnavailableError as error:
         raise _failed(step, error) from error
+
+
+def _measure_control(session: DeviceSession, energy: EnergySource) -> dict[str, Any]:
+    """Measure the control network; what was found and what it was measured with."""
+    with needed("keep networks' files"):
+        cache = ArtifactCache()
+    with closing(open_exporter(session.profile, cache)) as exporter:
+        space, _ = control_network()
+        with Ahead(exporter, space, 1, [], parallel=False) as files:
+            result = Control(session, files).measure(energy=energy.sensor is not None)
+    found = {"latency_ms": (result.get("latency") or {}).get("median_ms"), **(result.get("applied") or {})}
+    if energy.sensor is not None:
+        told = result.get("energy") or {}
+        found["energy"] = told.get("reason") or f"{told.get('net_mj')} mJ"
+    return found
 
 
 def _check_board(profile: DeviceProfile, on_step: Callable[[Step], None]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from harness.errors import needed
 from harness.export.artifact import Artifact
 from harness.export.exporters import Exporter
 from modnas.spaces import Architecture, Space
@@ -52,7 +53,12 @@ class Ahead:
             self._pool.shutdown(cancel_futures=True)
 
     def get(self, architecture: Architecture) -> Artifact:
-        """The file for an architecture. Raises ExportError or CompileError."""
+        """The file for an architecture.
+
+        Raises:
+            ExportError, CompileError: it may be the network's fault.
+            DeviceUnavailableError: it is this machine's.
+        """
         if self._pool is None:
             return self._make(architecture)
         made = self._made.pop(architecture, None) or self._pool.submit(self._make, architecture)
@@ -63,5 +69,15 @@ class Ahead:
             if following is not None and following not in self._made:
                 self._made[following] = self._pool.submit(self._make, following)
 
+    def run(self, make: Callable[[Exporter], Artifact]) -> Artifact:
+        """Another file by the same exporter, when the one under way is finished. Raises as `get` does."""
+        if self._pool is None:
+            return self._guarded(make)
+        return self._pool.submit(self._guarded, make).result()
+
     def _make(self, architecture: Architecture) -> Artifact:
-        return self._exporter.get(self._space, architecture, self._batch)
+        return self._guarded(lambda exporter: exporter.get(self._space, architecture, self._batch))
+
+    def _guarded(self, make: Callable[[Exporter], Artifact]) -> Artifact:
+        with needed("make a network's file"):
+            return make(self._exporter)

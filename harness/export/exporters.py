@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.compile.compiler import Compiler
+from harness.compile.errors import CompilerKilledError
 from harness.devices.profile import DeviceProfile
 from harness.errors import UsageError
 from harness.export.artifact import Artifact, ArtifactCache
@@ -33,6 +34,9 @@ class Exporter(Protocol):
     def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
         """The file for an architecture. Raises ExportError or CompileError."""
 
+    def into(self, cache: ArtifactCache) -> Exporter:
+        """The same, with the files of another cache; not to be closed."""
+
     def close(self) -> None:
         """End what it started."""
 
@@ -50,6 +54,9 @@ class PlainExporter:
 
     def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
         return self._cache.get(space, architecture, batch, form=self._form)
+
+    def into(self, cache: ArtifactCache) -> PlainExporter:
+        return PlainExporter(cache, self._form)
 
     def close(self) -> None:
         return
@@ -73,6 +80,9 @@ class Int8Exporter:
             source, "int8.onnx", self.key(space), lambda path, output: quantize(path, output, shape)
         )
 
+    def into(self, cache: ArtifactCache) -> Int8Exporter:
+        return Int8Exporter(cache)
+
     def close(self) -> None:
         return
 
@@ -86,9 +96,11 @@ class TvmExporter:
 
     tolerance = OUTPUT_TOLERANCE
 
-    def __init__(self, cache: ArtifactCache, profile: DeviceProfile) -> None:
+    def __init__(
+        self, cache: ArtifactCache, profile: DeviceProfile, compiler: Compiler | None = None
+    ) -> None:
         self._cache, self._profile = cache, profile
-        self._compiler = Compiler()
+        self._compiler = compiler or Compiler()
         self._host: tuple[dict[str, Any], str] | None = None
 
     @property
@@ -121,9 +133,16 @@ class TvmExporter:
         folder = tuning_folder(self._profile, space, target) if parts["tuning"] else None
 
         def build(path: Path, output: Path) -> Mapping[str, Any]:
-            return {**parts, **self._compiler.compile(path, output, target, folder)}
+            try:
+                built = self._compiler.compile(path, output, target, folder)
+            except CompilerKilledError:  # once is bad luck, twice is the network's doing
+                built = self._compiler.compile(path, output, target, folder)
+            return {**parts, **built}
 
         return self._cache.derived(source, "so", parts, build)
+
+    def into(self, cache: ArtifactCache) -> TvmExporter:
+        return TvmExporter(cache, self._profile, self._compiler)
 
     def close(self) -> None:
         self._compiler.close()

@@ -150,6 +150,8 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
     try:
         # Only the graph: a module made of it would be compiled for nothing.
         traced = fx.Tracer().trace(network)
+    except (OSError, MemoryError):  # not the network's fault
+        raise
     except Exception as error:  # whatever a network's own code raises when it is given a proxy
         raise ExportError(f"torch.fx cannot trace the network: {error}") from error
     layers = dict(network.named_modules())

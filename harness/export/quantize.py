@@ -71,7 +71,7 @@ def quantize(path: Path, output: Path, shape: tuple[int, ...]) -> dict[str, Any]
                 weight_type=quantization.QuantType.QInt8,
                 per_channel=True,
             )
-    except ExportError:
+    except (ExportError, OSError, MemoryError, ImportError):  # not the network's fault, but for the first
         raise
     except Exception as error:  # of many kinds, and asserts
         raise ExportError(f"ONNX Runtime cannot quantise the network: {error}") from error

@@ -24,6 +24,8 @@ def to_program(network: nn.Module, inputs: Tensor) -> bytes:
         program = torch.export.export(network.eval(), (inputs,), strict=False)
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
+    except (OSError, MemoryError):  # not the network's fault
+        raise
     except Exception as error:  # whatever the network's own code or the tracer raises
         raise ExportError(f"torch.export cannot export the network: {error}") from error
     return buffer.getvalue()

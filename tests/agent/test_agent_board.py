@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from modnas_agent import conditions, inventory
-from modnas_agent.placement import choose_cpus
+from modnas_agent.placement import check_threads, choose_cpus
 
 
 def build(root: Path, files: dict[str, str]) -> Path:
@@ -122,3 +122,18 @@ def test_cpus_are_chosen_from_the_top() -> None:
     assert choose_cpus(None, 2, [0, 1]) is None
     with pytest.raises(ValueError, match="7"):
         choose_cpus([7], 1, [0, 1])
+
+
+def test_threads_do_not_crowd_where_cpus_were_taken_away() -> None:
+    for affinity in ("auto", None):
+        with pytest.raises(ValueError, match="4 threads would share CPUs"):
+            check_threads(affinity, 4, [0, 1], 8)
+        check_threads(affinity, 4, [0, 1], 2)
+        check_threads(affinity, 4, [0, 1, 2, 3], 8)
+    check_threads([0, 1], 4, [0, 1], 8)
+
+
+def test_kills_of_the_kernel_are_counted(tmp_path: Path) -> None:
+    build(tmp_path, {"vmstat": "nr_free_pages 7\noom_kill 3\n"})
+    assert conditions.memory_kills(tmp_path) == 3
+    assert conditions.memory_kills(tmp_path / "absent") is None

@@ -130,7 +130,7 @@ def test_a_meter_is_read_from_its_log(agent: AgentProcess, board: Board, tmp_pat
     assert 10 < result["energy"]["rate_hz"] <= 51
 
 
-def test_a_sensor_that_disappears_leaves_the_latency(
+def test_a_sensor_that_disappears_ends_it_without_a_result(
     agent: AgentProcess, board: Board, tmp_path: Path
 ) -> None:
     tree = RaplTree(tmp_path / "sys")
@@ -141,13 +141,15 @@ def test_a_sensor_that_disappears_leaves_the_latency(
             (tree.folder / "energy_uj").unlink(missing_ok=True)
 
     with board.playing(0.002, tick):
-        result = agent.measure(asking(tmp_path, "m", "rapl", sysfs_root=str(tmp_path / "sys")))
-    assert result["status"] == "ok" and result["latency"]["median_ms"] > 0
-    assert set(result["energy"]) == {"sensor", "quantity", "reason"}
-    assert "No such file" in result["energy"]["reason"]
+        answer = agent.measure(asking(tmp_path, "m", "rapl", sysfs_root=str(tmp_path / "sys")))
+    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert "sensor was lost" in answer["message"] and "No such file" in answer["message"]
+    agent.send(op="fetch", id="f", target="m")
+    assert agent.receive()["reason"] == "unknown_request", "nothing is journaled"
+    assert agent.measure(synthetic_request(tmp_path, "n", SPIN))["status"] == "ok"
 
 
-def test_a_sensor_that_fails_at_idle_spares_the_window(
+def test_a_sensor_that_fails_at_idle_spares_the_measurement(
     agent: AgentProcess, board: Board, tmp_path: Path
 ) -> None:
     tree = RaplTree(tmp_path / "sys")
@@ -155,8 +157,9 @@ def test_a_sensor_that_fails_at_idle_spares_the_window(
     agent.send(**request)
     assert agent.wait_for("progress")["phase"] == "idle"
     (tree.folder / "energy_uj").write_text("nonsense")
-    result = agent.wait_for("result", timeout_s=10)
-    assert result["status"] == "ok" and "not a number" in result["energy"]["reason"]
+    answer = agent.wait_for("result", "error", timeout_s=10)
+    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert "not a number" in answer["message"]
 
 
 def test_without_a_sensor_there_is_a_reason_and_no_window(agent: AgentProcess, tmp_path: Path) -> None:

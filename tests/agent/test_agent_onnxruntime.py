@@ -127,7 +127,8 @@ def test_wrong_output_nan_and_broken_files_have_their_reasons(agent: AgentProces
     assert broken["reason"] == "runtime" and "\n" not in broken["message"]
     altered = request(tmp_path, "e", model)
     altered["artifact"]["sha256"] = "0" * 64
-    assert agent.measure(altered)["reason"] == "artifact"
+    answer = agent.measure(altered)
+    assert (answer["event"], answer["reason"]) == ("error", "environment")
 
 
 def test_a_network_over_the_memory_limit_fails_as_such(agent: AgentProcess, tmp_path: Path) -> None:
@@ -138,10 +139,11 @@ def test_a_network_over_the_memory_limit_fails_as_such(agent: AgentProcess, tmp_
 
 
 def test_an_absent_provider_is_named_with_those_there_are(agent: AgentProcess, tmp_path: Path) -> None:
-    result = agent.measure(request(tmp_path, "m", convnet(), provider="AbsentExecutionProvider"))
-    assert result["reason"] == "runtime" and "CPUExecutionProvider" in result["message"]
-    result = agent.measure(request(tmp_path, "n", convnet(), graph_optimization="extreme"))
-    assert result["reason"] == "runtime" and "extended" in result["message"]
+    answer = agent.measure(request(tmp_path, "m", convnet(), provider="AbsentExecutionProvider"))
+    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert "CPUExecutionProvider" in answer["message"]
+    answer = agent.measure(request(tmp_path, "n", convnet(), graph_optimization="extreme"))
+    assert answer["event"] == "error" and "extended" in answer["message"]
 
 
 def test_the_process_that_is_forked_has_no_threads(agent: AgentProcess, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from agent_process import AgentProcess, Frame, descendants, synthetic_request, write_artifact
+from modnas_agent import conditions
 from modnas_agent.journal import Journal
 
 Start = Callable[..., AgentProcess]
@@ -203,8 +204,38 @@ def test_a_killed_zygote_costs_one_measurement(agent: AgentProcess, tmp_path: Pa
     wait_until_measuring(agent)
     zygote = descendants(agent.process.pid)[0]
     os.kill(zygote, signal.SIGKILL)
-    assert agent.wait_for("result")["reason"] == "worker"
+    answer = agent.wait_for("result", "error")
+    assert (answer["event"], answer["reason"]) == ("error", "environment"), "no network can do that"
     assert agent.measure(synthetic_request(tmp_path, "next", SPIN))["status"] == "ok"
+
+
+@pytest.mark.skipif(conditions.memory_kills() is None, reason="the kernel does not count its kills")
+def test_a_killed_worker_is_measured_again_once(agent: AgentProcess, tmp_path: Path) -> None:
+    agent.send(**long_request(tmp_path, "m", 1.5))
+    wait_until_measuring(agent)
+    os.kill(descendants(agent.process.pid)[1], signal.SIGKILL)
+    assert agent.wait_for("result", "error")["status"] == "ok"
+    agent.send(**long_request(tmp_path, "n", 20))
+    for _ in range(2):
+        while agent.wait_for("progress", "result", "error")["phase"] != "measure":
+            continue
+        os.kill(descendants(agent.process.pid)[1], signal.SIGKILL)
+        time.sleep(0.2)
+    result = agent.wait_for("result", "error")
+    assert (result["event"], result["reason"]) == ("result", "memory") and "twice" in result["message"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGXCPU"])
+def test_a_worker_that_somebody_ends_is_no_result(
+    shared_agent: AgentProcess, tmp_path: Path, name: str
+) -> None:
+    shared_agent.send(**long_request(tmp_path, f"ended by {name}", 20))
+    wait_until_measuring(shared_agent)
+    os.kill(descendants(shared_agent.process.pid)[1], signal.Signals[name])
+    answer = shared_agent.wait_for("result", "error")
+    assert (answer["event"], answer["reason"]) == ("error", "environment") and name in answer["message"]
+    shared_agent.send(op="fetch", id="f", target=f"ended by {name}")
+    assert shared_agent.receive()["reason"] == "unknown_request", "nothing is journaled"
 
 
 def test_the_agent_sleeps_while_it_measures(agent: AgentProcess, tmp_path: Path) -> None:
@@ -241,11 +272,19 @@ def test_a_bad_request_is_answered_and_the_session_goes_on(
 
 def test_an_artifact_is_checked_before_it_is_loaded(agent: AgentProcess, tmp_path: Path) -> None:
     request = synthetic_request(tmp_path, "m", SPIN)
-    Path(request["artifact"]["path"]).write_text(json.dumps({"kind": "segfault"}))
-    assert agent.measure(request)["reason"] == "artifact"
+    path = Path(request["artifact"]["path"])
+    path.write_text(json.dumps({"kind": "segfault"}))
+    answer = agent.measure(request)
+    assert (answer["event"], answer["reason"]) == ("error", "environment") and "damaged" in answer["message"]
+    assert not path.exists(), "it is named by its content and has another: a host brings it anew"
+    other = tmp_path / "mine"
+    other.write_text("{}")
+    answer = agent.measure({**request, "id": "o", "artifact": {**request["artifact"], "path": str(other)}})
+    assert "damaged" in answer["message"] and other.exists()
     absent = {**request, "id": "n", "artifact": {"path": "absent", "sha256": "0" * 64}}
-    result = agent.measure(absent)
-    assert result["reason"] == "artifact" and "No such file" in result["message"]
+    answer = agent.measure(absent)
+    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert "No such file" in answer["message"]
 
 
 def test_a_relative_artifact_is_found_under_the_root(agent: AgentProcess, tmp_path: Path) -> None:
@@ -271,13 +310,16 @@ def test_a_result_that_cannot_be_journaled_is_still_delivered(start_agent: Start
     assert any(warning.startswith("not journaled") for warning in result["warnings"])
 
 
-def test_an_unknown_backend_or_cpu_is_a_runtime_error(agent: AgentProcess, tmp_path: Path) -> None:
+def test_an_unknown_backend_or_cpu_is_no_result(agent: AgentProcess, tmp_path: Path) -> None:
     request = synthetic_request(tmp_path, "a", SPIN)
     unknown = agent.measure({**request, "backend": {"name": "abacus"}})
-    assert unknown["reason"] == "runtime" and "onnxruntime" in unknown["message"]
+    assert (unknown["event"], unknown["reason"]) == ("error", "runtime")
+    assert "onnxruntime" in unknown["message"]
     far = {"name": "synthetic", "options": {"affinity": [4095]}}
-    result = agent.measure({**request, "id": "b", "backend": far})
-    assert result["reason"] == "runtime" and "4095" in result["message"]
+    answer = agent.measure({**request, "id": "b", "backend": far})
+    assert (answer["event"], answer["reason"]) == ("error", "environment") and "4095" in answer["message"]
+    agent.send(op="fetch", id="f", target="b")
+    assert agent.receive()["reason"] == "unknown_request", "nothing is journaled"
 
 
 def test_bye_lets_the_measurement_finish(agent: AgentProcess, tmp_path: Path) -> None:

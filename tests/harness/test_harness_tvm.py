@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -116,8 +117,12 @@ def test_a_crash_of_the_compiler_is_an_error_and_the_next_one_works(
 
 
 def test_a_failed_build_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(*_: object) -> None:
-        raise CompileError("the compiler ended with signal 11", "the log")
+    compile_, bad = Compiler.compile, ArtifactCache().get(space, space.references[0], 1).path
+
+    def crash(compiler: Compiler, model: Path, *rest: Any) -> dict[str, Any]:
+        if model == bad:
+            raise CompileError("the compiler ended with signal 11", "the log")
+        return compile_(compiler, model, *rest)
 
     monkeypatch.setattr(Compiler, "compile", crash)
     with Store() as store:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def test_cells_are_measured_once(home: Home) -> None:
 
 
 def spoil(cells: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make exports of some cells broken files: `nan` weights, or `truncated`."""
+    """Make exports of some cells broken files: `nan` weights, or no network but `garbage`."""
     get, to_onnx = ArtifactCache.get, artifact.to_onnx
 
     def broken(network: Any, *shapes: Any) -> onnx.ModelProto:
@@ -65,8 +67,11 @@ def spoil(cells: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
             if how == "nan":
                 patch.setattr(artifact, "to_onnx", broken)
             found = get(cache, space, architecture, *rest, **form)
-        if how == "truncated":
-            found.path.write_bytes(found.path.read_bytes()[:100])
+        if how == "garbage":
+            content = b"garbage"
+            path = found.path.with_name("garbage.onnx")
+            path.write_bytes(content)
+            found = replace(found, path=path, sha256=hashlib.sha256(content).hexdigest())
         return found
 
     monkeypatch.setattr(ArtifactCache, "get", spoiling)
@@ -79,14 +84,14 @@ def test_failing_cells_are_rows_and_the_others_go_on(
     cells = [space.architecture((op, 0, 0, 3, 1, 0)) for op in range(1, 5)]
     names = tmp_path / "cells.txt"
     names.write_text("\n".join(cell.string for cell in cells))
-    spoil({cells[1].string: "truncated", cells[2].string: "nan"}, monkeypatch)
+    spoil({cells[1].string: "garbage", cells[2].string: "nan"}, monkeypatch)
     command = ["profile", "--device", "quick", "--archs", str(names), *TINY, "--json"]
     assert main(command) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["measured"], found["failed"]) == (4, 2)
     assert [m["arch"] for m in found["measurements"]] == [cell.id for cell in cells]
     assert [m["status"] for m in found["measurements"]] == ["ok", "error", "error", "ok"]
-    assert [m.get("reason") for m in found["measurements"]] == [None, "artifact", "nan", None]
+    assert [m.get("reason") for m in found["measurements"]] == [None, "runtime", "nan", None]
     assert all(m["message"] for m in found["measurements"][1:3])
     assert main(command) == 1
     assert json.loads(capsys.readouterr().out)["measured"] == 0
