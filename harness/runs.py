@@ -121,8 +121,20 @@ class Run:
                     f"or delete {run.path}"
                 )
         else:
+            run._check_new()
             run.write_json("config.json", config.model_dump(mode="json"))
         return run
+
+    def _check_new(self) -> None:
+        """Raise UsageError when the folder, which is no run yet, holds somebody else's files."""
+        # A killed start leaves the configuration half-written.
+        foreign = [
+            p.name for p in self.path.iterdir() if not re.fullmatch(r"\.config\.json\..*\.tmp", p.name)
+        ]
+        if foreign:
+            raise UsageError(
+                f"{self.path} holds files that are no run's ({min(foreign)}, ...); choose another --run NAME"
+            )
 
     @classmethod
     def open(cls, name: str) -> Run:

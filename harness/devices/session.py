@@ -8,8 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.folder import entries, is_agents
+
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.agent_folder import told
 from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
@@ -23,6 +26,8 @@ from harness.transport.lasting import LastingTransport
 
 # What of an agent's inventory identifies the machine; the rest (load, temperature) changes by the minute.
 _IDENTITY = ("machine", "board", "cpu")
+# The agent's reason for a file that is not what it should be, or is gone.
+DAMAGED = "artifact"
 
 
 def open_transport(profile: DeviceProfile) -> Transport:
@@ -30,6 +35,12 @@ def open_transport(profile: DeviceProfile) -> Transport:
     if profile.ssh is not None:
         return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
     root = subfolder("agent")
+    found = entries(root)
+    if found and not is_agents(found):
+        raise DeviceUnavailableError(
+            f"{root} holds files that are not the agent's ({told(sorted(found))}): nothing was written "
+            "there; name another folder as MODNAS_HOME"
+        )
     return ChildTransport(write_archive(root), root)
 
 
@@ -81,9 +92,10 @@ class DeviceSession:
             per_op: afterwards also take the time of every kind of operator.
         """
         policy, sensor = self.profile.policy, self.profile.power_sensor
-        return self.client.measure(
+        return self._measure(
+            artifact.path,
+            artifact.sha256,
             {
-                "artifact": {"path": self._transport.put(artifact.path), "sha256": artifact.sha256},
                 "backend": {"name": self.profile.backend, "options": self.backend_options()},
                 "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
                 "expected": list(artifact.expected),
@@ -105,9 +117,10 @@ class DeviceSession:
     ) -> Frame:
         """Time one function of a compiled library; the agent's result frame."""
         digest = hashlib.sha256(library.read_bytes()).hexdigest()
-        return self.client.measure(
+        return self._measure(
+            library,
+            digest,
             {
-                "artifact": {"path": self._transport.put(library), "sha256": digest},
                 "backend": {
                     "name": self.profile.backend,
                     "options": {**self.backend_options(), "entry": entry},
@@ -117,6 +130,24 @@ class DeviceSession:
             },
             policy["timeout_s"] + policy["max_time_s"],
         )
+
+    def _measure(
+        self,
+        file: Path,
+        sha256: str,
+        request: Mapping[str, Any],
+        timeout_s: float,
+        on_progress: ProgressCallback | None = None,
+    ) -> Frame:
+        """Bring a file and measure it; one that the agent finds damaged is brought once more."""
+        path = self._transport.put(file)
+        for last in (False, True):
+            asked = {"artifact": {"path": path, "sha256": sha256}, **request}
+            result = self.client.measure(asked, timeout_s, on_progress)
+            if last or result.get("reason") != DAMAGED:
+                break
+            path = self._transport.put_again(file)
+        return result
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""
