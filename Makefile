@@ -32,6 +32,6 @@ format: install
 # Only what was made here: folders elsewhere, which VENV and DEMO_HOME may name, are left to whoever named them.
 clean:
 	if [ -f .venv/.installed ] && [ ! -L .venv ]; then rm -rf .venv; fi
-	rm -rf .demo
+	if [ -f .demo/store.sqlite ] && [ ! -L .demo ]; then rm -rf .demo; fi
 	rm -f .coverage .coverage.* dist/modnas_hw-*.whl dist/modnas_hw-*.tar.gz
 	if [ -d dist ] && [ ! -L dist ]; then rmdir dist 2>/dev/null || true; fi

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.home import subfolder
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
-from harness.tensors import TensorFileError, load_tensors, save_tensors
+from harness.tensors import load_tensors, save_tensors
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
 from modnas.training import recalibrate, seeded_network, train
@@ -59,7 +59,7 @@ def evaluate_architectures(
     keys = {a: _key(config, state.space, a, judged_on, weights) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
-        trained = key not in stored or (weights_wanted and not _has_weights(key))
+        trained = key not in stored or (weights_wanted and not _weights_file(key).is_file())
         if trained:
             stored[key] = _evaluate(state, architecture, judged_on, key)
             store.add(stored[key])
@@ -74,14 +74,6 @@ def trained_weights(evaluation: Evaluation) -> dict[str, Tensor]:
     Raises TensorFileError when it was not kept, or its file is damaged.
     """
     return load_tensors(_weights_file(evaluation.key))[0]
-
-
-def _has_weights(key: str) -> bool:
-    try:
-        load_tensors(_weights_file(key))
-    except TensorFileError:  # not kept, or damaged: they are made again
-        return False
-    return True
 
 
 def _weights_file(key: str) -> Path:
