@@ -81,7 +81,7 @@ def remove(folder: Path, names: Sequence[str] = ()) -> list[str]:
     for name, kind in sorted(entries(folder).items(), key=lambda item: item[0] == MARKER):
         if not names or name in names:
             left += _remove_entry(folder / name, kind)
-    return left
+    return sorted(left)
 
 
 def _remove_entry(path: Path, kind: str) -> list[str]:
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{error.filename or folder}: {error.strerror or error}", file=sys.stderr)
         return 1
     there = folder.exists() or folder.is_symlink()
-    answer = {"left": sorted(left)[:MOST_TOLD], "count": len(left), "there": there}
+    answer = {"left": left[:MOST_TOLD], "count": len(left), "there": there}
     print(json.dumps(answer))
     return 0
 

@@ -115,7 +115,7 @@ def _is_whole(path: Path) -> bool:
 def _can_be_read(path: Path) -> bool:
     """What can be said of a file that an earlier version kept, which noted no hash."""
     try:
-        if not path.name.endswith(".tar.gz"):
+        if path.stat().st_size == 0 or not path.name.endswith(".tar.gz"):
             return path.stat().st_size > 0
         with gzip.open(path) as file:
             while file.read(1 << 20):  # to its end, where its checksum is
