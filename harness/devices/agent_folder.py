@@ -103,7 +103,12 @@ class AgentFolder:
 def told(names: Sequence[str], count: int | None = None) -> str:
     """The first of several names, and how many more of `count` there are."""
     more = (len(names) if count is None else count) - _TOLD
-    return ", ".join(names[:_TOLD]) + (f", and {more} more" if more > 0 else "")
+    return ", ".join(map(_printable, names[:_TOLD])) + (f", and {more} more" if more > 0 else "")
+
+
+def _printable(name: str) -> str:
+    """A foreign name for a message of one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def program() -> bytes:

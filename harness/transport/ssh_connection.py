@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from modnas_agent.folder import FILE, FOLDER, kind_of
+from paramiko.sftp import CMD_NAME
 
 from harness.errors import DeviceUnavailableError
 from harness.transport.base import TransportClosedError
@@ -46,6 +48,21 @@ class Entry:
     kind: str
     bytes: int
     changed_at: int
+
+
+class _AnyName(paramiko.Message):
+    """An answer with names of files, which need not be UTF-8: a person may have old ones."""
+
+    def get_text(self) -> str:
+        return self.get_string().decode("utf-8", "surrogateescape")
+
+
+class _Sftp(paramiko.SFTPClient):
+    """paramiko's client gives up a folder with such a name in it."""
+
+    def _request(self, kind: int, *arguments: Any) -> tuple[int, paramiko.Message]:
+        answer, message = super()._request(kind, *arguments)  # type: ignore[misc]
+        return answer, _AnyName(message.get_remainder()) if answer == CMD_NAME else message
 
 
 class BoardFullError(DeviceUnavailableError):
@@ -126,7 +143,7 @@ class SshConnection:
             try:
                 with self.limit(COMMAND_S, "opening SFTP"):
                     channel.invoke_subsystem("sftp")
-                    self._sftp = paramiko.SFTPClient(channel)
+                    self._sftp = _Sftp(channel)
             except TransportClosedError as error:
                 raise DeviceUnavailableError(
                     f"{self.address} does not speak SFTP ({error.__cause__}); its sshd needs the line "

@@ -35,7 +35,7 @@ def snapshot(folder: Path) -> dict[str, str]:
                 told = "folder"
             else:
                 told = hashlib.sha256(path.read_bytes()).hexdigest()
-            found[str(path.relative_to(folder))] = told
+            found[str(path.relative_to(folder))] = told  # also of names that are not UTF-8
     return found
 
 
