@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def has_sha256(path: Path, sha256: str) -> bool:
         return file_sha256(path) == sha256
     except OSError:
         return False
+
+
+def is_half_written(found: str, name: str) -> bool:
+    """Whether a name is of what a killed `write_atomically` left of a file with another name."""
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9]+-[0-9]+\.tmp", found) is not None
 
 
 def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from harness.errors import ModnasHwError, UsageError
-from harness.home import file_sha256, write_atomically
+from harness.home import file_sha256, is_half_written, write_atomically
 from harness.tables.convert import CONVERTERS, ConversionError
 from harness.tables.download import PARTIAL, download
 
@@ -116,7 +116,8 @@ def _foreign(folder: Path, paths: set[str]) -> list[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     # An empty record is what a full disk leaves of one.
     damaged = (folder / RECORD).is_file() and (folder / RECORD).stat().st_size == 0
-    return sorted(found - begun - ({RECORD} if damaged else set()))
+    foreign = found - begun - ({RECORD} if damaged else set())
+    return sorted(name for name in foreign if not is_half_written(name, RECORD))
 
 
 def _recorded(folder: Path) -> dict[str, str]:
