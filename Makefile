@@ -29,5 +29,9 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Only what was made here: folders elsewhere, which VENV and DEMO_HOME may name, are left to whoever named them.
 clean:
-	rm -rf $(VENV) $(DEMO_HOME) dist .coverage*
+	if [ -f .venv/.installed ] && [ ! -L .venv ]; then rm -rf .venv; fi
+	if [ -f .demo/store.sqlite ] && [ ! -L .demo ]; then rm -rf .demo; fi
+	rm -f .coverage .coverage.* dist/modnas_hw-*.whl dist/modnas_hw-*.tar.gz
+	if [ -d dist ] && [ ! -L dist ]; then rmdir dist 2>/dev/null || true; fi

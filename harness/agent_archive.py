@@ -10,7 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from harness.home import write_atomically
+from harness.home import has_sha256, write_atomically
 
 _MAIN = "import sys\nfrom modnas_agent.cli import main\nsys.exit(main())\n"
 # Zip entries carry a date; a fixed one makes equal sources give equal bytes.
@@ -39,10 +39,11 @@ def archive_bytes() -> bytes:
 
 
 def write_archive(folder: Path) -> Path:
-    """Put the archive into `folder` under a name with its content's hash; its path."""
+    """Put the archive into `folder` under a name with its content's hash, unless it is there; its path."""
     content = archive_bytes()
-    path = folder / f"modnas_agent-{hashlib.sha256(content).hexdigest()[:12]}.pyz"
-    if not path.exists():
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = folder / f"modnas_agent-{sha256[:12]}.pyz"
+    if not has_sha256(path, sha256):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from modnas.spaces import Architecture
 from modnas.spaces.transformer_network import TransformerNetwork
 from modnas.tasks.translation import TranslationTask
 
-LIST = "networks.json"
+LIST, VOCABULARY = "networks.json", "vocabulary.model"
 
 
 def export_front(
@@ -37,39 +38,53 @@ def export_front(
 
     Args:
         entries: as `SearchRun.front` gives them.
-        folder: made if it is missing; files of the same names are replaced.
+        folder: made if it is missing; what an earlier export wrote there is replaced, nothing else is.
 
     Returns:
         What `networks.json` holds: `space`, `variant`, `task` and `networks`, the entries with `file` and
         `error` (percent, test split).
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or has other files of these names.
         ExportError: a network cannot be written as ONNX.
     """
+    translates = isinstance(state.task, TranslationTask)
+    names = [f"{number}.onnx" for number in range(1, len(entries) + 1)]
+    _check_folder(folder, [LIST, *([VOCABULARY] if translates else []), *names])
     space, config = state.space, state.run.config
     architectures = [space.parse(entry["arch"]) for entry in entries]
     evaluations = evaluate_architectures(state, architectures, store, on_evaluation, weights_wanted=True)
     document: dict[str, Any] = {"space": space.name, "variant": space.variant, "task": config.task}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(state.task, TranslationTask):
-            write_atomically(folder / "vocabulary.model", state.task.vocabulary.serialized_model_proto())
         document["networks"] = [
-            {
-                **entry,
-                "file": f"{number}.onnx",
-                "error": evaluations[architecture].error,
-            }
-            for number, (entry, architecture) in enumerate(zip(entries, architectures, strict=True), 1)
+            {**entry, "file": name, "error": evaluations[architecture].error}
+            for name, entry, architecture in zip(names, entries, architectures, strict=True)
         ]
+        # First: whose files these are is known from it, also when this is interrupted.
+        write_atomically(folder / LIST, json.dumps(document, indent=1))
+        if isinstance(state.task, TranslationTask):
+            write_atomically(folder / VOCABULARY, state.task.vocabulary.serialized_model_proto())
         for network, architecture in zip(document["networks"], architectures, strict=True):
             content = _onnx(state, architecture, evaluations[architecture])
             write_atomically(folder / network["file"], content)
-        write_atomically(folder / LIST, json.dumps(document, indent=1))
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder") from error
     return document
+
+
+def _check_folder(folder: Path, names: Sequence[str]) -> None:
+    """Raise UsageError when a file that is about to be written is there and is not from an earlier export."""
+    try:
+        networks = json.loads((folder / LIST).read_text())["networks"]
+        ours = {LIST, VOCABULARY, *(network["file"] for network in networks)}
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    foreign = [name for name in names if name not in ours and os.path.lexists(folder / name)]
+    if foreign:
+        raise UsageError(
+            f"{folder} has a file {foreign[0]} that is not of an earlier export; name another folder"
+        )
 
 
 def _onnx(state: SearchRun, architecture: Architecture, evaluation: Evaluation) -> bytes:

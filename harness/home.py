@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -34,9 +35,14 @@ def home() -> Path:
 
 
 def subfolder(name: str) -> Path:
-    """A folder below the home folder, made if it is missing."""
+    """A folder below the home folder, made if it is missing. Raises UsageError when it cannot be made."""
     path = home() / name
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be made ({error.strerror}); set MODNAS_HOME to a folder of its own"
+        ) from error
     return path
 
 
@@ -48,6 +54,19 @@ def store_url() -> str:
 def file_sha256(path: Path) -> str:
     """Hash of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Whether there is a file with this content."""
+    try:
+        return file_sha256(path) == sha256
+    except OSError:
+        return False
+
+
+def is_half_written(found: str, name: str) -> bool:
+    """Whether a name is of what a killed `write_atomically` left of a file with another name."""
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9]+-[0-9]+\.tmp", found) is not None
 
 
 def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:

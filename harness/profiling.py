@@ -18,7 +18,7 @@ from harness.compile.errors import CompileError
 from harness.control import Control
 from harness.datasets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
-from harness.devices.session import DeviceSession
+from harness.devices.session import DAMAGED, DeviceSession
 from harness.energy import EnergySource, energy_failure
 from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact, ArtifactCache, ExportError
@@ -254,7 +254,7 @@ class _Profiler:
             artifact = self._files.get(self._space.references[0])
         except (ExportError, CompileError):
             return None
-        latency: dict[str, Any] = self._take(artifact).get("latency") or {}
+        latency: dict[str, Any] = self._take(self._space.references[0], artifact).get("latency") or {}
         return latency.get("median_ms")
 
     def _file(self, architecture: Architecture) -> Artifact:
@@ -265,7 +265,18 @@ class _Profiler:
         finally:
             self._report.export_s += time.perf_counter() - start
 
-    def _take(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
+    def _take(self, architecture: Architecture, artifact: Artifact, **options: bool) -> Frame:
+        """One measurement; a file that was damaged here meanwhile is made again, and measured then."""
+        result = self._take_once(artifact, **options)
+        if result.get("reason") == DAMAGED and not artifact.is_whole():
+            result = self._take_once(self._file(architecture), **options)
+        if result.get("reason") == DAMAGED:
+            raise DeviceUnavailableError(
+                f"device {self._session.profile.name}: {result.get('message')}; it was brought twice"
+            )
+        return result
+
+    def _take_once(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
         """One measurement on the device, after its pause."""
         time.sleep(self._session.profile.policy.cooldown_s)
         result = self._session.measure(
@@ -284,7 +295,7 @@ class _Profiler:
             artifact = self._file(architecture)
             energy = self._report.energy
             wanted = energy is not None and energy.sensor is not None
-            result = self._take(artifact, energy=wanted, per_op=self._per_op)
+            result = self._take(architecture, artifact, energy=wanted, per_op=self._per_op)
             if result["status"] != "ok":
                 self._control.believe(result, per_op=self._per_op)
             elif wanted:

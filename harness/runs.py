@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from harness.errors import ModnasHwError, UsageError
-from harness.home import subfolder, write_atomically
+from harness.home import is_half_written, subfolder, write_atomically
 from harness.presets import Preset
 from harness.store import content_key
 from harness.tensors import load_tensors, save_tensors
@@ -121,8 +121,18 @@ class Run:
                     f"or delete {run.path}"
                 )
         else:
+            run._check_new()
             run.write_json("config.json", config.model_dump(mode="json"))
         return run
+
+    def _check_new(self) -> None:
+        """Raise UsageError when the folder, which is no run yet, holds somebody else's files."""
+        names = [path.name for path in self.path.iterdir()]
+        foreign = [name for name in names if not is_half_written(name, "config.json")]
+        if foreign:
+            raise UsageError(
+                f"{self.path} holds files that are no run's ({min(foreign)}, ...); choose another --run NAME"
+            )
 
     @classmethod
     def open(cls, name: str) -> Run:

@@ -170,7 +170,7 @@ class _Collector:
         """
         try:
             self._useful = [self._space.parse(text) for text in json.loads(known.read_text())]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):  # not there, or damaged: the same are found again
             return self._explore(known, seed)
         return self.repeat()
 

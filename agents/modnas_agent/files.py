@@ -1,8 +1,10 @@
-"""Reading small kernel files, which may be absent, forbidden, or vanish while being read."""
+"""Small files: the kernel's, which may be absent, forbidden, or vanish while being read, and own ones."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 def read_text(path: Path) -> str | None:
@@ -29,3 +31,9 @@ def status_mb(field: str, proc_root: Path = Path("/proc")) -> float | None:
         if name == field and value.split():
             return int(value.split()[0]) / 1024.0
     return None
+
+
+def open_own(path: Path) -> BinaryIO:
+    """An own file, emptied, to be written; raises OSError when the name is a link, whatever it leads to."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.fdopen(os.open(str(path), flags, 0o666), "wb")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
+import time
 from pathlib import Path
 
+from modnas_agent.files import open_own
+from modnas_agent.folder import ENTRY
 from modnas_agent.protocol import Frame, ProtocolError, decode, encode
 
 KEPT_RESULTS = 1000
 #: Pruning lists the folder; doing so only now and then keeps it out of the way of measuring.
 PRUNE_EVERY = 50
+#: What is half-written for longer than this was left by an agent that was killed.
+HALF_WRITTEN_S = 3600.0
 
 
 class Journal:
@@ -32,12 +39,14 @@ class Journal:
         return frame if frame.get("id") == request_id and frame.get("event") == "result" else None
 
     def put(self, frame: Frame) -> None:
-        """Store a result frame under its id; raises OSError."""
+        """Store a result frame under its id; raises OSError, also for a folder that is a link."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self._folder))
         path = self._path(frame["id"])
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with open_own(temporary) as file:
                 file.write(encode(frame))
                 file.flush()
                 os.fsync(file.fileno())
@@ -56,14 +65,20 @@ class Journal:
         return self._folder / f"{digest[:40]}.json"
 
     def _prune(self) -> None:
-        """Remove the oldest entries past the limit, and what killed agents left half-written."""
-        entries: list[tuple[float, Path]] = []
+        """Remove the oldest entries past the limit, and what killed agents left half-written.
+
+        Whatever is not named as the journal names its files, or is none, is somebody else's.
+        """
+        written: list[tuple[float, Path]] = []
         for path in self._folder.iterdir():
             with contextlib.suppress(OSError):
-                if path.suffix == ".tmp" and not path.name.endswith(f".{os.getpid()}.tmp"):
+                info = path.lstat()
+                if not (stat.S_ISREG(info.st_mode) and ENTRY.fullmatch(path.name)):
+                    continue
+                if path.suffix == ".json":
+                    written.append((info.st_mtime, path))
+                elif time.time() - info.st_mtime > HALF_WRITTEN_S:
                     path.unlink()
-                elif path.suffix == ".json":
-                    entries.append((path.stat().st_mtime, path))
-        for _, path in sorted(entries, reverse=True)[self._kept :]:
+        for _, path in sorted(written, reverse=True)[self._kept :]:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -36,7 +36,8 @@ class BoardLock:
         Args:
             lease_s: after so long the holder hangs: all its own time limits have passed.
         """
-        fd = os.open(str(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW  # what a link leads to is not ours
+        fd = os.open(str(self._path), flags, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             holder = {"pid": os.getpid(), "host": self._host, "since": utc_now(), "id": request_id}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
@@ -126,7 +125,7 @@ def _energy_window(
 def check_artifact(path: Path, sha256: str) -> None:
     """Refuse a file whose content is not what was asked for, before any runtime parses it.
 
-    One that is named by its content and has another is worthless: it is removed, so that it is brought anew.
+    A file that is damaged or gone can be brought anew; one that may not be read cannot.
     """
     digest = hashlib.sha256()
     try:
@@ -134,19 +133,12 @@ def check_artifact(path: Path, sha256: str) -> None:
             for chunk in iter(lambda: file.read(1 << 20), b""):
                 digest.update(chunk)
     except OSError as error:
-        message = f"cannot read the network's file {path}: {error.strerror}"
-        raise MeasureError(errors.ENVIRONMENT, message) from error
-    if digest.hexdigest() == sha256:
-        return
-    mend = "replace it"
-    if path.name.startswith(sha256):
-        with contextlib.suppress(OSError):
-            path.unlink()
-            mend = "it was removed, the next request brings a new one"
-    raise MeasureError(
-        errors.ENVIRONMENT,
-        f"{path} is damaged: sha256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…; {mend}",
-    )
+        reason = errors.ARTIFACT if isinstance(error, FileNotFoundError) else errors.ENVIRONMENT
+        raise MeasureError(reason, f"cannot read the network's file {path}: {error.strerror}") from error
+    if digest.hexdigest() != sha256:
+        raise MeasureError(
+            errors.ARTIFACT, f"{path} is damaged: sha256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…"
+        )
 
 
 def check_outputs(

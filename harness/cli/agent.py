@@ -7,10 +7,12 @@ from typing import Annotated
 
 import modnas_agent
 import typer
+from modnas_agent.folder import ARCHIVE
 
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
-from harness.devices.board import AGENT_PREFIX, Board
+from harness.devices.agent_folder import told
+from harness.devices.board import Board
 from harness.devices.install import install, uninstall
 from harness.devices.registry import get_profile
 from harness.devices.runtimes import runtime_of
@@ -56,8 +58,8 @@ def install_agent(
 def status(device: DeviceOption, backend: BackendOption = None, json_output: JsonOption = False) -> None:
     """What is installed on a board for a backend."""
     with _board(device, backend) as board:
-        manifest, files = board.manifest(), board.connection.sizes(board.directory)
-    agents = sorted(clean_text(name) for name in files if name.startswith(AGENT_PREFIX))
+        manifest, files = board.manifest(), board.folder.entries() or {}
+    agents = sorted(name for name in files if ARCHIVE.fullmatch(name))
     if json_output:
         print_json({"installed": asdict(manifest) if manifest else None, "agents": agents})
     elif manifest is None:
@@ -69,10 +71,17 @@ def status(device: DeviceOption, backend: BackendOption = None, json_output: Jso
 
 @app.command("uninstall")
 def uninstall_agent(device: DeviceOption, json_output: JsonOption = False) -> None:
-    """Remove everything of ours from a board."""
+    """Remove everything of ours from a board, and nothing else."""
     with _board(device) as board:
-        removed, folder = uninstall(board), board.directory
+        done, folder = uninstall(board), board.directory
     if json_output:
-        print_json({"removed": folder if removed else None})
+        names, count = (list(done.names), done.count) if done else ([], 0)
+        print_json({"removed": folder if done else None, "left": names, "left_count": count})
+    elif done is None:
+        say(f"{device}: nothing was installed")
+    elif done.count:
+        left = told(done.names, done.count)
+        say(f"{device}: removed the agent from {folder}; left there, not the agent's: {left}")
     else:
-        say(f"{device}: " + (f"removed {folder}" if removed else "nothing was installed"))
+        kept = " (an empty folder is left)" if done.there else ""
+        say(f"{device}: removed {folder}{kept}")

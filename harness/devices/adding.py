@@ -84,6 +84,8 @@ def remove_profile(name: str) -> Path:
         path.unlink()
     except FileNotFoundError as error:
         raise UsageError(f"there is no profile {path}; shipped profiles cannot be removed") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be removed: {error.strerror}") from error
     return path
 
 

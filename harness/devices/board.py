@@ -2,10 +2,13 @@
 
 The agent's folder (`SshSettings.directory`) holds
 
+.modnas-agent.json       says that the folder is the agent's
 modnas_agent-<hash>.pyz  the agent, named by its content: a host that has another one brings its own
 install-<backend>.json   what `agent install` did for a backend, see `Manifest`
 runtime-<backend>-<hash>/  the backend's runtime, when it was installed by us
 artifacts/, journal/, agent.lock   what the agent works with
+
+`modnas_agent.folder` has the exact forms of these names: nothing else there is ever touched.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.agent_archive import archive_bytes
 from harness.agent_frames import Name, Text, parse_hello, plain
+from harness.devices.agent_folder import REMOVE_S, AgentFolder, Left, program
 from harness.devices.profile import DeviceProfile, SshSettings
 from harness.errors import DeviceUnavailableError
 from harness.foreign import ForeignDataError, clean_object, last_line
@@ -42,6 +46,8 @@ _ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.
 IDLE_S = 600
 # Also set by the agent for its workers; here it covers everything else that runs on the board.
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+# What a shell says then.
+NO_SUCH_COMMAND = 127
 # A service of the user's: it lives on when the session ends, and its slice may have limits.
 _SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modnas-agent.slice --"
 
@@ -82,6 +88,7 @@ class Board:
         self.settings = profile.ssh or SshSettings()
         self.directory = self.settings.directory
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
+        self.folder = AgentFolder(self.connection, self.directory)
         self._python: Interpreter | None = None
 
     def __enter__(self) -> Board:
@@ -155,28 +162,58 @@ class Board:
         return f"{self.directory}/{AGENT_PREFIX}{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
 
     def has_archive(self) -> bool:
-        """Whether this host's agent is on the board."""
-        size, _ = self.connection.sizes(self.directory).get(self.archive_path.rpartition("/")[2], (None, 0))
-        return size == len(archive_bytes())
+        """Whether this host's agent is on the board, undamaged, in a folder that is no link."""
+        folder, archive = shlex.quote(self.directory), shlex.quote(self.archive_path)
+        done = self.connection.run(f"test ! -L {folder} && sha256sum -- {archive}")
+        digest = hashlib.sha256(archive_bytes()).hexdigest()
+        if done.status == NO_SUCH_COMMAND:
+            return digest in self._sha256(self.archive_path)
+        return digest in done.output
 
     def bring_archive(self) -> str:
-        """Put this host's agent on the board if it is not there; its path."""
+        """Put this host's agent on the board if it is not there; its path.
+
+        Raises:
+            DeviceUnavailableError: the folder is somebody else's, or cannot be written.
+        """
         if not self.has_archive():
+            self.folder.check()
             content = archive_bytes()
             self.connection.make_folder(self.directory)
             self.connection.write(self.archive_path, content)
             self.check_sha256(self.archive_path, hashlib.sha256(content).hexdigest())
+            self.folder.mark()
         return self.archive_path
+
+    def in_folder(self, verb: str, *arguments: str, path: str | None = None) -> Left:
+        """Have `modnas_agent.folder` do something in the agent's folder, or in `path`, there.
+
+        Raises:
+            DeviceUnavailableError: it cannot be done.
+        """
+        # Isolated: no module in the home there is to be taken for Python's own.
+        words = (self.find_python().path, "-I", "-", verb, path or self.directory, *arguments)
+        done = self.connection.run(self.python_command(*words), REMOVE_S, data=program())
+        for line in reversed(done.output.splitlines() if done.status == 0 else []):
+            if line.startswith("{"):
+                found = json.loads(line)
+                return Left(tuple(map(str, found["left"])), int(found["count"]), bool(found["there"]))
+        said = (done.errors.strip() or done.output.strip() or "no message").splitlines()[-1]
+        raise DeviceUnavailableError(f"{self.connection.address}: {said}")
 
     def check_sha256(self, path: str, digest: str) -> None:
         """Have the board hash a file. Raises DeviceUnavailableError when it is not what was sent."""
-        code = "import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
-        done = self.connection.run(self.python_command(self.find_python().path, "-c", code, path), 120.0)
-        if digest not in done.output:
+        if digest not in self._sha256(path):
             self.connection.remove(path)
             raise DeviceUnavailableError(
                 f"{path} on {self.connection.address} is not what was sent; try again, and suspect the disk"
             )
+
+    def _sha256(self, path: str) -> str:
+        """What the board's Python prints for a file's hash."""
+        code = "import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"
+        done = self.connection.run(self.python_command(self.find_python().path, "-c", code, path), 120.0)
+        return done.output
 
     def python_command(self, python: str, *arguments: str, packages: str | None = None) -> str:
         """A command of the board's Python with the environment that everything of ours gets there."""

@@ -7,8 +7,11 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 
-from harness.devices.board import AGENT_PREFIX, MANIFEST_PREFIX, Board, Manifest
-from harness.devices.runtime_install import UNPACK_S, RuntimeInstaller, Say, facts, runtime_prefix
+from modnas_agent.folder import ARCHIVE, TREE
+
+from harness.devices.agent_folder import Left
+from harness.devices.board import Board, Manifest
+from harness.devices.runtime_install import RuntimeInstaller, Say, facts, runtime_prefix
 from harness.devices.runtimes import Runtime, runtime_of
 from harness.errors import DeviceUnavailableError
 from harness.foreign import last_line
@@ -26,7 +29,8 @@ class Installed:
 def install(board: Board, offline: bool, say: Say) -> Installed:
     """Make the board ready: agent, and the runtime of the profile's backend. Does nothing when it is ready.
 
-    What fails on a board that had nothing of ours leaves nothing there.
+    What fails on a board that had nothing of ours leaves nothing there. A folder with somebody else's files
+    is refused.
 
     Args:
         offline: bring the runtime from this machine instead of having the board download it.
@@ -38,19 +42,20 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
     """
     runtime = runtime_of(board.profile.backend)
     wanted = content_key(runtime.identity)[:12]
+    before = board.folder.check()
     known, upgraded = board.manifest(), not board.has_archive()
     if known is not None and known.version == wanted and _is_whole(board, known, runtime):
         board.bring_archive()
+        board.folder.mark()
         if upgraded:
             _remove_others(board, known)
         return Installed(upgraded, known)
-    was_bare = not board.connection.sizes(board.directory)
     try:
         made = _install(board, runtime, wanted, offline=offline, say=say)
     except BaseException:
-        if was_bare:
+        if not before:
             with suppress(DeviceUnavailableError):
-                _remove(board, board.directory)
+                _undo(board, was_there=before is not None)
         raise
     return Installed(True, made)
 
@@ -66,55 +71,56 @@ def _install(board: Board, runtime: Runtime, version: str, *, offline: bool, say
     else:
         made = RuntimeInstaller(board, runtime, python, found, say).run(version, offline)
     board.write_manifest(made)
+    board.folder.mark()
     _remove_others(board, made)
     return made
 
 
-def uninstall(board: Board) -> bool:
-    """Remove the agent's folder with everything in it; whether there was one.
+def uninstall(board: Board) -> Left | None:
+    """Remove what is the agent's from its folder, and the folder when nothing else is in it.
+
+    Returns:
+        What was left there; None where nothing was installed.
 
     Raises:
-        DeviceUnavailableError: the folder is not the agent's, or it cannot be removed.
+        DeviceUnavailableError: the folder is not the agent's, or something cannot be removed.
     """
-    folder = board.directory
-    content = board.connection.sizes(folder)
-    if not content:
-        return False
-    if not any(name.startswith((MANIFEST_PREFIX, AGENT_PREFIX)) for name in content):
+    found = board.folder.entries()
+    if not found:
+        return None
+    if not board.folder.is_agents(found):
         raise DeviceUnavailableError(
-            f"{folder} on {board.connection.address} is not the agent's folder: nothing was removed"
+            f"{board.directory} on {board.connection.address} is not the agent's folder: nothing was removed"
         )
-    _remove(board, folder)
-    return True
+    return board.in_folder("take-away")
 
 
-def _remove(board: Board, path: str) -> None:
-    done = board.connection.run(f"rm -rf -- {shlex.quote(path)}", UNPACK_S)
-    if done.status != 0:
-        said = last_line(done.errors) or f"rm ended with status {done.status}"
-        raise DeviceUnavailableError(f"{board.connection.address}: {said}")
+def _undo(board: Board, was_there: bool) -> None:
+    """Remove what an installation that failed has left in a folder that was empty, or not there."""
+    if board.folder.entries():
+        board.in_folder("remove" if was_there else "take-away")
 
 
 def _is_whole(board: Board, manifest: Manifest, runtime: Runtime) -> bool:
-    """Whether the interpreter and the packages that were installed are still there."""
-    tests = [f"test -x {shlex.quote(manifest.python)}"]
-    if manifest.packages is not None:
-        tests.append(f"test -d {shlex.quote(manifest.packages)}")
-    if board.connection.run(" && ".join(tests)).status != 0:
+    """Whether the runtime that was found or installed can still be loaded, and by the same interpreter."""
+    if board.connection.run(f"test -x {shlex.quote(manifest.python)}").status != 0:
         return False
-    if manifest.mode != "present":
-        return True
-    # What was not installed by us may have gone without a trace.
     board.bring_archive()
-    return facts(board, manifest.python, runtime)["runtime"] is not None
+    try:
+        return facts(board, manifest.python, runtime, manifest.packages)["runtime"] is not None
+    except DeviceUnavailableError:  # the interpreter itself fails
+        return False
 
 
 def _remove_others(board: Board, manifest: Manifest) -> None:
     """Delete agents of other versions, and what earlier versions of this runtime left."""
     prefix, kept = runtime_prefix(board.profile.backend), f"{manifest.packages or ''}/{manifest.python}/"
     archive = posixpath.basename(board.archive_path)
-    for name in board.connection.sizes(board.directory):
-        old_agent = name.startswith(AGENT_PREFIX) and name != archive
-        old_runtime = name.startswith(prefix) and f"/{name}/" not in kept
-        if old_agent or old_runtime:
-            _remove(board, f"{board.directory}/{name}")
+    old = [
+        name
+        for name in board.folder.entries() or {}
+        if (ARCHIVE.fullmatch(name) and name != archive)
+        or (TREE.fullmatch(name) and name.startswith(prefix) and f"/{name}/" not in kept)
+    ]
+    if old:
+        board.in_folder("remove", *old)

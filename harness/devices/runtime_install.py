@@ -21,7 +21,6 @@ Say = Callable[[str], None]
 
 # Installing from an index downloads some 30 MB on a board with a slow disk.
 PIP_S = 900.0
-UNPACK_S = 300.0
 # Runs on the board, on any Python from 3.8 on, with the agent's own code; prints one JSON object at the end.
 _FACTS = """
 import ctypes, importlib.util, json, os, platform, sys
@@ -44,26 +43,6 @@ print(json.dumps({
     "termux": "com.termux" in (os.environ.get("PREFIX") or sys.prefix),
     "missing": [name for name in sys.argv[2:] if not loads(name)],
 }))
-"""
-_UNPACK = """
-import hashlib, os, shutil, sys, tarfile
-archive, target, expected = sys.argv[1:]
-partial = target + ".part"
-shutil.rmtree(partial, ignore_errors=True)
-try:
-    digest = hashlib.sha256()
-    with open(archive, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    if digest.hexdigest() != expected:
-        sys.exit("the file is not what was sent; try again, and suspect the disk")
-    with tarfile.open(archive) as tar:
-        tar.extractall(partial)
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(partial, target)
-finally:
-    os.remove(archive)
-    shutil.rmtree(partial, ignore_errors=True)
 """
 
 
@@ -129,6 +108,8 @@ class RuntimeInstaller:
         packages = posixpath.join(home, board.directory, f"{runtime_prefix(runtime.backend)}{version}")
         made = self._push(packages) if offline else self._download(packages)
         interpreter, path, mode = made
+        if not offline:  # what was unpacked is noted already
+            board.in_folder("record", path=packages)
         after = facts(board, interpreter, runtime, path)
         if not after["runtime"]:
             raise DeviceUnavailableError(
@@ -170,16 +151,18 @@ class RuntimeInstaller:
         self.board.connection.make_folder(self.board.directory)
         self.board.connection.write(target, archive)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-        self._run(self.python.path, UNPACK_S, "-c", _UNPACK, target, packages, digest)
+        self.board.in_folder("unpack", target, digest, path=packages)
         return self.python.path, packages, "offline"
 
     def _download(self, packages: str) -> tuple[str, str | None, str]:
         """Have the board's pip do it, in a virtual environment where one can be made."""
         pip = ("-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check")
         name, requirements = self.runtime.name, self.runtime.requirements
+        if self.found["venv"] or self.found["pip"]:
+            self.board.in_folder("clear", path=packages)
         if self.found["venv"]:
             self.say(f"making a virtual environment and installing {name} from the board's index")
-            self._run(self.python.path, PIP_S, "-m", "venv", "--clear", packages)
+            self._run(self.python.path, PIP_S, "-m", "venv", packages)
             interpreter = f"{packages}/bin/python"
             self._run(interpreter, PIP_S, *pip, *requirements)
             files = f"{packages}/files" if self.runtime.files else None

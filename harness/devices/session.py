@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.folder import entries, is_agents
+
 from harness.agent_archive import write_archive
 from harness.agent_client import AgentClient, ProgressCallback
+from harness.devices.agent_folder import told
 from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError, needed
@@ -22,12 +25,21 @@ from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
 from harness.transport.lasting import LastingTransport
 
+# The agent's reason for a file that is not what it should be, or is gone.
+DAMAGED = "artifact"
+
 
 def open_transport(profile: DeviceProfile) -> Transport:
     """Start the agent of a device: here, or on its board."""
     if profile.ssh is not None:
         return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
     root = subfolder("agent")
+    found = entries(root)
+    if found and not is_agents(found):
+        raise DeviceUnavailableError(
+            f"{root} holds files that are not the agent's ({told(sorted(found))}): nothing was written "
+            "there; name another folder as MODNAS_HOME"
+        )
     return ChildTransport(write_archive(root), root)
 
 
@@ -107,21 +119,33 @@ class DeviceSession:
             "inputs": list(inputs),
             "protocol": dict(policy),
         }
-        return self._measure(library, digest, request)
+        result = self._measure(library, digest, request)
+        if result.get("reason") == DAMAGED:
+            raise DeviceUnavailableError(f"device {self.profile.name}: {result.get('message')}")
+        return result
 
     def _measure(
         self,
-        path: Path,
+        file: Path,
         sha256: str,
         request: Mapping[str, Any],
         extra_s: float = 0.0,
         on_progress: ProgressCallback | None = None,
     ) -> Frame:
-        """Bring a file and have it measured. `extra_s`: what that may take beyond the protocol's limits."""
+        """Bring a file and have it measured; one that the agent finds damaged is brought once more.
+
+        `extra_s`: what that may take beyond the protocol's limits.
+        """
         limit_s = request["protocol"]["timeout_s"] + request["protocol"]["max_time_s"] + extra_s
         with self._named():
-            file = {"path": self._transport.put(path), "sha256": sha256}
-            return self.client.measure({"artifact": file, **request}, limit_s, on_progress)
+            path = self._transport.put(file)
+            for last in (False, True):
+                asked = {"artifact": {"path": path, "sha256": sha256}, **request}
+                result = self.client.measure(asked, limit_s, on_progress)
+                if last or result.get("reason") != DAMAGED:
+                    break
+                path = self._transport.put_again(file)
+        return result
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from harness.devices.runtimes import Runtime, WheelFile
 from harness.errors import DeviceUnavailableError
 from harness.foreign import last_line
-from harness.home import subfolder
+from harness.home import file_sha256, has_sha256, subfolder, write_atomically
 from harness.store import content_key
 
 DOWNLOAD_S = 600.0
@@ -55,7 +57,7 @@ def runtime_archive(platform: BoardPlatform, runtime: Runtime) -> Path:
     """
     key = content_key({"platform": str(platform), **runtime.identity})[:16]
     path = subfolder("wheels") / f"runtime-{key}.tar.gz"
-    if path.exists():
+    if _is_whole(path):
         return path
     extra = [runtime_file(platform, file) for file in runtime.files]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -66,7 +68,7 @@ def runtime_archive(platform: BoardPlatform, runtime: Runtime) -> Path:
         with tarfile.open(partial, "w:gz", compresslevel=1) as archive:
             for entry in [*sorted(target.iterdir()), *extra]:
                 archive.add(entry, entry.name)
-        partial.replace(path)
+        _keep(partial, path)
     return path
 
 
@@ -78,14 +80,50 @@ def runtime_file(platform: BoardPlatform, file: WheelFile) -> Path:
     """
     key = content_key({"platform": str(platform), "file": [file.requirement, file.path]})[:16]
     path = subfolder("wheels") / f"file-{key}" / Path(file.path).name
-    if path.exists():
+    if _is_whole(path):
         return path
     path.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         _pip(platform, "download", "--no-deps", f"--dest={folder}", file.requirement)
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            Path(wheel.extract(file.path, folder)).replace(path)
+            _keep(Path(wheel.extract(file.path, folder)), path)
     return path
+
+
+def _note(path: Path) -> Path:
+    """Where the hash of a kept file is."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _keep(made: Path, path: Path) -> None:
+    """Keep a file under its name, with its hash beside it."""
+    write_atomically(_note(path), file_sha256(made))
+    made.replace(path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a kept file is there and has the content it was kept with."""
+    try:
+        return has_sha256(path, _note(path).read_text().strip())
+    except FileNotFoundError:
+        pass
+    if not _can_be_read(path):
+        return False
+    write_atomically(_note(path), file_sha256(path))
+    return True
+
+
+def _can_be_read(path: Path) -> bool:
+    """What can be said of a file that an earlier version kept, which noted no hash."""
+    try:
+        if path.stat().st_size == 0 or not path.name.endswith(".tar.gz"):
+            return path.stat().st_size > 0
+        with gzip.open(path) as file:
+            while file.read(1 << 20):  # to its end, where its checksum is
+                pass
+        return True
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
+import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 from harness.export.onnx_graph import ExportError, to_onnx
 from harness.export.torch_program import to_program
 from harness.export.transformer_graphs import timed_onnx
-from harness.home import file_sha256, subfolder, write_atomically
+from harness.home import has_sha256, subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer_decoding import TimedTranslation
@@ -30,6 +33,8 @@ from modnas.spaces.transformer_decoding import TimedTranslation
 # Part of every cache key: raise it when the same architecture exports to a different file.
 EXPORTER_VERSION = 5
 CACHE_LIMIT_BYTES = 4 << 30
+_DESCRIPTION = re.compile(r"[0-9a-f]{64}\.json")
+_NETWORK = re.compile(r"[0-9a-f]{64}\.(?!json$)[A-Za-z0-9.]+")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Artifact:
     expected: tuple[float, ...]
     export_s: float
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_whole(self) -> bool:
+        """Whether the file is there, with the content that it was made with."""
+        return has_sha256(self.path, self.sha256)
 
 
 def probe_input(shape: tuple[int, ...]) -> Tensor:
@@ -226,7 +235,7 @@ class ArtifactCache:
             path = self.folder / content["file"]
             os.utime(path)  # fails where it was pruned: the description alone is worthless
             sha256 = path.name.partition(".")[0]  # a suffix may have several parts
-            if file_sha256(path) != sha256:
+            if not has_sha256(path, sha256):
                 return None  # damaged
             shape, expected = tuple(content["input_shape"]), tuple(content["expected"])
             return Artifact(path, sha256, shape, expected, 0.0, content["details"])
@@ -259,7 +268,7 @@ class ArtifactCache:
     ) -> Artifact:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.folder / f"{sha256}.{suffix}"
-        if not path.exists() or file_sha256(path) != sha256:
+        if not has_sha256(path, sha256):
             write_atomically(path, data, durable=False)
         description = {
             "file": path.name,
@@ -272,15 +281,35 @@ class ArtifactCache:
         return Artifact(path, sha256, shape, expected, export_s, details)
 
     def prune(self, limit_bytes: int = CACHE_LIMIT_BYTES) -> int:
-        """Delete the least recently used networks until the rest fit; number deleted."""
-        kept = (path for path in self.folder.iterdir() if not path.name.endswith((".json", ".tmp")))
-        files = sorted(kept, key=lambda path: path.stat().st_mtime)
-        total = sum(path.stat().st_size for path in files)
+        """Delete the least recently used networks until the rest fit; number deleted.
+
+        Only files that an export's description names count and are deleted: whatever else lies in the folder
+        is somebody else's.
+        """
+        found = {}
+        for path in self.folder.iterdir():
+            if _NETWORK.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError):  # another process prunes too
+                    found[path] = path.lstat()
+        if sum(info.st_size for info in found.values()) <= limit_bytes:
+            return 0
+        described = self._described()
+        own = {p: i for p, i in found.items() if p.name in described and stat.S_ISREG(i.st_mode)}
+        total = sum(info.st_size for info in own.values())
         deleted = 0
-        for path in files:
+        for path, info in sorted(own.items(), key=lambda item: item[1].st_mtime):
             if total <= limit_bytes:
                 break
-            total -= path.stat().st_size
+            total -= info.st_size
             path.unlink(missing_ok=True)
             deleted += 1
         return deleted
+
+    def _described(self) -> set[str]:
+        """Names of the files that exports of this cache were written to."""
+        names = set()
+        for path in self.folder.iterdir():
+            if _DESCRIPTION.fullmatch(path.name):
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    names.add(str(json.loads(path.read_text())["file"]))
+        return names

@@ -12,6 +12,8 @@ from harness.errors import ModnasHwError
 from harness.home import file_sha256
 
 ATTEMPTS = 4
+# What is added to a file's name while it is not whole, and for the server's tag of it.
+PARTIAL = (".part", ".part.etag")
 _TIMEOUT_S = 30.0
 _CHUNK = 1 << 16
 # The largest file there is has 1 MB; a server that sends without end is stopped.

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from harness.errors import ModnasHwError, UsageError
-from harness.home import file_sha256, write_atomically
+from harness.home import file_sha256, is_half_written, write_atomically
 from harness.tables.convert import CONVERTERS, ConversionError
-from harness.tables.download import download
+from harness.tables.download import PARTIAL, download
 
 MIRROR = "https://raw.githubusercontent.com"
 # In the folder of a benchmark: what came from where. A folder without it is not touched.
@@ -74,8 +74,8 @@ def fetch(benchmark: str, to: Path, mirror: str = MIRROR, on_file: OnFile | None
     if urlsplit(mirror).scheme not in ("https", "http"):
         raise UsageError(f"--mirror {mirror}: give an address that begins with https:// or http://")
     folder = to / sources()[benchmark]["folder"]
-    _check_folder(folder)
     entries = sources()[benchmark]["files"]
+    _check_folder(folder, {entry["path"] for entry in entries})
     fetched, there = [], _recorded(folder)
     for entry in entries:
         fetched.append(_one(entry, folder, mirror.rstrip("/"), there))
@@ -85,16 +85,39 @@ def fetch(benchmark: str, to: Path, mirror: str = MIRROR, on_file: OnFile | None
     return FetchReport(folder, fetched, written)
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, paths: set[str]) -> None:
+    """Refuse a folder that this was not fetched into: what it does not know it would replace.
+
+    Without a record that can be read, only sources whose download was begun may be there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = [p.name for p in folder.iterdir() if p.name not in (RECORD, _SOURCES)]
+        foreign = [] if _is_record(folder / RECORD) else _foreign(folder, paths)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
-    if foreign and not (folder / RECORD).exists():
+    if foreign:
         raise UsageError(
             f"{folder} holds files that were not fetched ({foreign[0]}, ...); choose another folder with --to"
         )
+    if (folder / _SOURCES).is_symlink():
+        raise UsageError(f"{folder / _SOURCES} is a link; choose another folder with --to")
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text())["files"], list)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _foreign(folder: Path, paths: set[str]) -> list[str]:
+    """Names in a folder without a record that are no begun download of these sources."""
+    begun = {f"{_SOURCES}/{path}{end}" for path in paths for end in ("", *PARTIAL)}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    # An empty record is what a full disk leaves of one.
+    damaged = (folder / RECORD).is_file() and (folder / RECORD).stat().st_size == 0
+    foreign = found - begun - ({RECORD} if damaged else set())
+    return sorted(name for name in foreign if not is_half_written(name, RECORD))
 
 
 def _recorded(folder: Path) -> dict[str, str]:

@@ -38,5 +38,8 @@ class Transport(Protocol):
     def put(self, path: Path) -> str:
         """Make a file available to the agent; the path under which the agent finds it."""
 
+    def put_again(self, path: Path) -> str:
+        """The same for a file that the agent found damaged: it is brought once more."""
+
     def close(self) -> None:
         """End the agent and free everything. Never raises for an agent that is already gone."""

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.files import open_own
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
-from harness.errors import UsageError
+from harness.errors import DeviceUnavailableError, UsageError
 from harness.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError, host_name
 
@@ -35,7 +36,13 @@ class ChildTransport:
     def __init__(self, archive: Path, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._log = root / "agent.log"
-        with self._log.open("wb") as log:
+        try:
+            opened = open_own(self._log)
+        except OSError as error:
+            raise DeviceUnavailableError(
+                f"{self._log} cannot be written ({error.strerror}); move it away"
+            ) from error
+        with opened as log:
             self._process = subprocess.Popen(
                 [sys.executable, str(archive), "serve", "--root", str(root), "--host", host_name()],
                 stdin=subprocess.PIPE,
@@ -95,6 +102,9 @@ class ChildTransport:
 
     def put(self, path: Path) -> str:
         return str(path)
+
+    def put_again(self, path: Path) -> str:
+        return self.put(path)
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):

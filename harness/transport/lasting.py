@@ -78,9 +78,15 @@ class LastingTransport:
             return frame
 
     def put(self, path: Path) -> str:
+        return self._bring(lambda: self._current.put(path))
+
+    def put_again(self, path: Path) -> str:
+        return self._bring(lambda: self._current.put_again(path))
+
+    def _bring(self, put: Callable[[], str]) -> str:
         while True:
             try:
-                return self._current.put(path)
+                return put()
             except (TransportClosedError, TransportTimeoutError) as error:
                 self._recover(error)
 

@@ -9,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.folder import ARTIFACTS
 from modnas_agent.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import UsageError
 from harness.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.ssh_artifacts import BoardArtifacts
 from harness.transport.ssh_connection import SshConnection
 
 # After this silence the agent is asked for a sign of life; it answers while it measures, too.
@@ -29,7 +31,6 @@ STDERR_TAIL_BYTES = 2000
 # Taken at a time of what an agent says on stderr, so that one that never stops is not listened to for ever.
 STDERR_CHUNKS = 8
 # What the board keeps of uploaded networks.
-ARTIFACTS = "artifacts"
 ARTIFACTS_LIMIT_BYTES = 512 << 20
 
 
@@ -44,14 +45,13 @@ class SshTransport:
             directory: its folder on the board.
         """
         self._connection = connection
-        self._directory = directory
+        self._artifacts = BoardArtifacts(connection, f"{directory}/{ARTIFACTS}", ARTIFACTS_LIMIT_BYTES)
         self._reader = FrameReader()
         self._pending: deque[Frame | ProtocolError] = deque()
         self._garbage: list[str] = []
         self._greeted = False
         self._asked_at: float | None = None
         self._stderr = bytearray()
-        self._files: dict[str, tuple[int, int]] | None = None
         self._channel = connection.session()
         with connection.limit(ANSWER_S, "starting the agent"):
             self._channel.exec_command(command)
@@ -83,34 +83,20 @@ class SshTransport:
             self._read(min(remaining, self._next_check_s(began)))
 
     def put(self, path: Path) -> str:
-        folder = f"{self._directory}/{ARTIFACTS}"
-        if self._files is None:
-            self._connection.make_folder(folder)
-            self._files = self._connection.sizes(folder)
-        size = path.stat().st_size
-        if self._files.get(path.name, (None,))[0] != size:
-            self._make_room(folder, size)
-            self._connection.write(f"{folder}/{path.name}", path)
-        # Used now: whatever makes room leaves it for last.
-        self._files[path.name] = (size, int(time.time()))
+        return self._bring(path, anew=False)
+
+    def put_again(self, path: Path) -> str:
+        return self._bring(path, anew=True)
+
+    def _bring(self, path: Path, *, anew: bool) -> str:
+        name = self._artifacts.bring(path, anew=anew)
         self.heard_at = time.monotonic()
-        return f"{ARTIFACTS}/{path.name}"
+        return f"{ARTIFACTS}/{name}"
 
     def close(self) -> None:
         with suppress(Exception):
             self._channel.close()
         self._connection.close()
-
-    def _make_room(self, folder: str, size: int) -> None:
-        """Delete the networks that were not used for longest, until the new one fits the limit."""
-        assert self._files is not None
-        total = size + sum(known for known, _ in self._files.values())
-        for name, (known, _) in sorted(self._files.items(), key=lambda item: item[1][1]):
-            if total <= ARTIFACTS_LIMIT_BYTES:
-                break
-            self._connection.remove(f"{folder}/{name}")
-            del self._files[name]
-            total -= known
 
     def _next_check_s(self, began: float) -> float:
         """Seconds until silence means something. Asks for a sign of life, or gives up, when it does now."""

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
+from modnas_agent.folder import FILE, FOLDER, kind_of
+from paramiko.sftp import CMD_NAME
 
 from harness.errors import DeviceUnavailableError
 from harness.foreign import clean_lines, clean_text
@@ -41,6 +44,34 @@ class Completed:
     status: int
     output: str
     errors: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies in a folder under one name; `kind` as `modnas_agent.folder.kind_of` tells it."""
+
+    kind: str
+    bytes: int
+    changed_at: int
+
+
+class _AnyName(paramiko.Message):
+    """An answer with names of files, which need not be UTF-8: a person may have old ones."""
+
+    def get_text(self) -> str:
+        return self.get_string().decode("utf-8", "surrogateescape")
+
+
+class _Sftp(paramiko.SFTPClient):
+    """paramiko's client gives up a folder with such a name in it."""
+
+    def _request(self, kind: int, *arguments: Any) -> tuple[int, paramiko.Message]:
+        answer, message = super()._request(kind, *arguments)  # type: ignore[misc]
+        return answer, _AnyName(message.get_remainder()) if answer == CMD_NAME else message
+
+
+class BoardFullError(DeviceUnavailableError):
+    """The board's disk has no room for a file."""
 
 
 class SshConnection:
@@ -121,7 +152,7 @@ class SshConnection:
             try:
                 with self.limit(COMMAND_S, "opening SFTP"):
                     channel.invoke_subsystem("sftp")
-                    self._sftp = paramiko.SFTPClient(channel)
+                    self._sftp = _Sftp(channel)
             except TransportClosedError as error:
                 raise DeviceUnavailableError(
                     f"{self.address} does not speak SFTP ({clean_text(str(error.__cause__))}); its sshd needs the line "
@@ -151,15 +182,36 @@ class SshConnection:
                         continue
                 sftp.mkdir(made, 0o700)
 
-    def sizes(self, folder: str) -> dict[str, tuple[int, int]]:
-        """Size in bytes and modification time of the files in a folder, by name; nothing where it is not."""
+    def entries(self, folder: str) -> dict[str, Entry] | None:
+        """What lies in a folder, by name; None where there is none. Links are not followed."""
         sftp = self.sftp
         with self.limit(COMMAND_S, f"listing {folder}"):
             try:
-                entries = sftp.listdir_attr(folder)
+                kind = kind_of(sftp.lstat(folder).st_mode or 0)
+                found = sftp.listdir_attr(folder) if kind == FOLDER else []
             except FileNotFoundError:
-                return {}
-        return {entry.filename: (entry.st_size or 0, entry.st_mtime or 0) for entry in entries}
+                return None
+            except PermissionError as error:
+                raise DeviceUnavailableError(
+                    f"{folder} on {self.address} cannot be listed: {error.strerror}; make it readable or "
+                    "choose another `directory`"
+                ) from error
+        if kind != FOLDER:
+            what = "a file" if kind == FILE else "a link or something else that is no folder"
+            raise DeviceUnavailableError(
+                f"{folder} on {self.address} is {what}: nothing was written there; name a folder of the "
+                "agent's own as `directory` in the profile"
+            )
+        return {
+            entry.filename: Entry(kind_of(entry.st_mode or 0), entry.st_size or 0, entry.st_mtime or 0)
+            for entry in found
+        }
+
+    def real_path(self, path: str) -> str:
+        """Absolute path without links; of one that does not exist, as the server makes it."""
+        sftp = self.sftp
+        with self.limit(COMMAND_S, f"looking up {path}"):
+            return sftp.normalize(path)
 
     def remove(self, path: str) -> None:
         """Delete a file; harmless when it is not there."""
@@ -177,11 +229,12 @@ class SshConnection:
         partial = f"{path}.{hashlib.sha256(data).hexdigest()[:8]}.part"
         sftp = self.sftp
         seconds = COMMAND_S + len(data) / SLOWEST_BYTES_PER_S
-        with self.limit(seconds, f"uploading {posixpath.basename(path)}"), self._writing(path):
+        with self.limit(seconds, f"uploading {posixpath.basename(path)}"), self._writing(path, len(data)):
+            begun = self._begun(partial)
             try:
                 with sftp.open(partial, "ab") as file:
                     file.set_pipelined(True)
-                    for start in range(file.stat().st_size or 0, len(data), CHUNK_BYTES):
+                    for start in range(begun, len(data), CHUNK_BYTES):
                         file.write(data[start : start + CHUNK_BYTES])
                 if sftp.stat(partial).st_size != len(data):
                     raise OSError("it is not complete")
@@ -192,8 +245,18 @@ class SshConnection:
                         sftp.remove(partial)
                 raise
 
+    def _begun(self, partial: str) -> int:
+        """How many bytes of an upload are there already."""
+        try:
+            found = self.sftp.lstat(partial)
+        except FileNotFoundError:
+            return 0
+        if kind_of(found.st_mode or 0) != FILE:
+            raise DeviceUnavailableError(f"{partial} on {self.address} is no file of ours; move it away")
+        return found.st_size or 0
+
     @contextmanager
-    def _writing(self, path: str) -> Iterator[None]:
+    def _writing(self, path: str, size: int = 0) -> Iterator[None]:
         try:
             yield
         except (ConnectionError, EOFError, TimeoutError):
@@ -201,18 +264,20 @@ class SshConnection:
         except OSError as error:
             if not self.active:
                 raise
-            raise DeviceUnavailableError(self._cannot_write(path, error)) from error
+            raise self._cannot_write(path, size, error) from error
 
-    def _cannot_write(self, path: str, error: OSError) -> str:
+    def _cannot_write(self, path: str, size: int, error: OSError) -> DeviceUnavailableError:
         """SFTP says `Failure` for nearly everything; the board's free space often says more."""
         text = f"{path} on {self.address} cannot be written: {clean_text(str(error.strerror or error))}"
         with suppress(DeviceUnavailableError):
             free_mb = self.free_mb(posixpath.dirname(path) or ".")
-            if free_mb is not None and free_mb < 1:
-                return f"the disk of {self.address} is full: {path} cannot be written; free some space there"
+            if free_mb is not None and free_mb < max(1, size / 2**20):
+                return BoardFullError(
+                    f"the disk of {self.address} is full: {path} cannot be written; free some space there"
+                )
             if free_mb is not None:
                 text += f" ({free_mb} MB free); make its folder writable or choose another `directory`"
-        return text
+        return DeviceUnavailableError(text)
 
     def free_mb(self, folder: str) -> int | None:
         """Free space where a folder is, or the nearest one above it that exists."""

@@ -128,7 +128,7 @@ def test_wrong_output_nan_and_broken_files_have_their_reasons(agent: AgentProces
     altered = request(tmp_path, "e", model)
     altered["artifact"]["sha256"] = "0" * 64
     answer = agent.measure(altered)
-    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert (answer["event"], answer["reason"]) == ("result", "artifact")
 
 
 def test_a_network_over_the_memory_limit_fails_as_such(agent: AgentProcess, tmp_path: Path) -> None:

@@ -275,15 +275,11 @@ def test_an_artifact_is_checked_before_it_is_loaded(agent: AgentProcess, tmp_pat
     path = Path(request["artifact"]["path"])
     path.write_text(json.dumps({"kind": "segfault"}))
     answer = agent.measure(request)
-    assert (answer["event"], answer["reason"]) == ("error", "environment") and "damaged" in answer["message"]
-    assert not path.exists(), "it is named by its content and has another: a host brings it anew"
-    other = tmp_path / "mine"
-    other.write_text("{}")
-    answer = agent.measure({**request, "id": "o", "artifact": {**request["artifact"], "path": str(other)}})
-    assert "damaged" in answer["message"] and other.exists()
+    assert (answer["event"], answer["reason"]) == ("result", "artifact") and "damaged" in answer["message"]
+    assert path.exists(), "whoever brought it replaces it"
     absent = {**request, "id": "n", "artifact": {"path": "absent", "sha256": "0" * 64}}
     answer = agent.measure(absent)
-    assert (answer["event"], answer["reason"]) == ("error", "environment")
+    assert (answer["event"], answer["reason"]) == ("result", "artifact")
     assert "No such file" in answer["message"]
 
 

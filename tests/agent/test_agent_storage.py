@@ -100,3 +100,38 @@ def test_nobody_is_ended_for_a_lease_that_runs_or_that_is_not_theirs(tmp_path: P
         assert holder.poll() is None and bystander.poll() is None
         holder.kill()
         bystander.kill()
+
+
+def test_pruning_the_journal_deletes_only_the_journals_files(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    (folder / "mine").mkdir(parents=True)
+    (tmp_path / "cat.jpg").write_text("mine")
+    names = ("2024.json", "half.tmp", f"{'ab' * 20}.txt", f"{'ab' * 20}.json.bak", "mine/x.json")
+    for name in names:
+        (folder / name).write_text("mine")
+        os.utime(folder / name, (1, 1))
+    (folder / f"{'cd' * 20}.json").symlink_to(tmp_path / "cat.jpg")
+    (folder / f"{'ef' * 20}.json").mkdir()
+    old, young = folder / f"{'ab' * 20}.1.tmp", folder / f"{'ab' * 20}.2.tmp"
+    old.write_text("half")
+    os.utime(old, (1, 1))
+    young.write_text("half")
+    journal = Journal(folder, kept=0)
+    journal.put(result("x"))
+    assert journal.get("x") is None, "nothing is kept"
+    assert not old.exists() and young.exists(), "another agent may be writing it"
+    assert all((folder / name).read_text() == "mine" for name in names)
+    assert (folder / f"{'cd' * 20}.json").is_symlink() and (folder / f"{'ef' * 20}.json").is_dir()
+
+
+def test_no_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cat.jpg").write_text("mine")
+    (tmp_path / "journal").symlink_to("photos")
+    (tmp_path / "agent.lock").symlink_to("photos/cat.jpg")
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal(tmp_path / "journal").put(result("x"))
+    with pytest.raises(OSError, match="symbolic links"):
+        BoardLock(tmp_path / "agent.lock").acquire("x", 60.0)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+    assert (tmp_path / "photos/cat.jpg").read_text() == "mine"

@@ -197,12 +197,13 @@ def test_agent_that_dies_each_time_is_given_up(board: NamespaceBoard, tmp_path: 
 
 
 def test_full_disk_is_named(board: NamespaceBoard) -> None:
-    board.mount_small_disk("/home/board/.modnas-agent", kilobytes=400)
-    board.shell("head -c 390000 /dev/zero > /home/board/.modnas-agent/x")
+    board.mount_small_disk("/home/board/small", kilobytes=400)
+    board.shell("head -c 390000 /dev/zero > /home/board/small/x")
+    profile = board.endpoint().profile("board", directory="small/agent")
     with pytest.raises(DeviceUnavailableError, match=r"the disk of board@.* is full") as caught:
-        open_transport(DeviceProfile.model_validate(board.endpoint().profile("board")))
+        open_transport(DeviceProfile.model_validate(profile))
     assert "free some space there" in str(caught.value)
-    assert board.shell("ls /home/board/.modnas-agent") == "x\n", "no half file stays"
+    assert board.shell("cd /home/board/small; find . -type f") == "./x\n", "no half file stays"
 
 
 def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -> None:
