@@ -10,6 +10,7 @@ import torch
 
 from harness.datasets import UNITS
 from harness.errors import DeviceUnavailableError, UsageError
+from harness.numerals import read_number
 from harness.starting_weights import weights_sha256
 from harness.surrogate_run import LEAST_EVALUATIONS
 from modnas.architect import Estimator
@@ -116,7 +117,7 @@ class SearchOptions:
 def _bound(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
-        bound = float(value)
+        bound = read_number(value)
     except ValueError:
         bound = -1.0
     if not 0 <= bound <= 1:

@@ -16,9 +16,9 @@ from harness.cli.output import JsonOption, print_json, print_table, progress_bar
 from harness.cli.profile import run_profile
 from harness.errors import UsageError
 from harness.store import Store
-from harness.tables.devices import TableDevice, find_device, table_note, table_origin
+from harness.tables.devices import TableDevice, find_device, remove_tables, table_note, table_origin
 from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
-from harness.tables.importing import BENCHMARKS, IMPORTERS, Imported, import_csv
+from harness.tables.importing import BENCHMARKS, IMPORTERS, Consent, ImportReport, import_csv
 from harness.tensors import load_tensors, save_tensors
 from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
 from modnas.predictor.holdout import judge_on_holdout
@@ -120,22 +120,55 @@ def import_command(
     metric: MetricOption = "latency",
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of the values, e.g. ms.")] = None,
     settings: SetOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a table hide a shipped profile of its name.")
+    ] = False,
+    accept_implausible: Annotated[
+        bool, typer.Option("--accept-implausible", help="Keep values that cannot be of one unit.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Import a table: its devices can then be used like any other, but not measured."""
+    consent = Consent(replace, accept_implausible)
     with Store() as store:
         if source is not None:
             if what not in BENCHMARKS or device is not None:
                 raise UsageError(f"--from DIR goes with one of {', '.join(BENCHMARKS)} and without --device")
-            sized, report = IMPORTERS[what](store, source)
+            done = IMPORTERS[what](store, source, consent)
         elif device is None:
             raise UsageError(
                 f"import of {what}: name its --device, or for {', '.join(BENCHMARKS)} the folder: --from"
             )
         else:
             sized = make_space(space, settings)
-            report = import_csv(store, Path(what), device, sized, metric=metric, unit=unit)
-    _show_import(sized, report, json_output)
+            report = import_csv(store, Path(what), device, sized, metric=metric, unit=unit, consent=consent)
+            done = ImportReport(sized, report, {})
+    _show_import(done, json_output)
+
+
+@dataset_app.command("remove")
+def remove_command(
+    device: Annotated[str, typer.Option("--device", help="Device whose tables to remove.")],
+    space: Annotated[str | None, typer.Option("--space", help="Only those of this search space.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only latency, or only energy.")] = None,
+    settings: SetOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Remove imported tables of a device. What was measured stays."""
+    if metric is not None:
+        datasets.check_metric(metric)
+    if settings and space is None:
+        raise UsageError("--set goes with --space: it says which network size of a space is meant")
+    sized = None if space is None else make_space(space, settings)
+    with Store() as store:
+        removed = remove_tables(store, device, space, metric, sized.variant if sized and settings else None)
+        left = device in store.table_devices()
+    if json_output:
+        print_json({"device": device, "removed": removed, "other_tables": left})
+        return
+    keys = ["space", "variant", "metric", "architectures"]
+    print_table([[entry[key] for key in keys] for entry in removed], keys)
+    say(f"removed of {device}; what was made of it (data sets, predictors, runs) stays")
 
 
 @dataset_app.command("fetch")
@@ -165,12 +198,15 @@ def fetch_command(
     )
 
 
-def _show_import(space: Space, report: list[Imported], json_output: bool) -> None:
+def _show_import(done: ImportReport, json_output: bool) -> None:
+    space, report = done.space, done.imported
+    for warning in (warning for one in report for warning in one.warnings):
+        say(f"warning: {warning}")
+    for reason in done.left_out.values():
+        say(f"left out: {reason}")
     if json_output:
-        head = {"space": space.name, "variant": space.variant}
-        print_json(
-            {**head, "added": sum(one.added for one in report), "devices": [asdict(o) for o in report]}
-        )
+        head = {"space": space.name, "variant": space.variant, "added": sum(one.added for one in report)}
+        print_json({**head, "devices": [asdict(one) for one in report], "left_out": done.left_out})
         return
     rows = [(one.device, one.metric, one.architectures, one.added) for one in report]
     print_table(rows, ["device", "metric", "architectures", "new or changed"])

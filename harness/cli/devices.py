@@ -14,6 +14,7 @@ from harness.errors import ModnasHwError
 from harness.store import Store
 from harness.tables.devices import (
     TableDevice,
+    check_no_table,
     describe_tables,
     find_device,
     measurable,
@@ -103,6 +104,8 @@ def add(
     """Ask a board over SSH what it is, and write a profile for it."""
     given = {"identity_file": identity_file, "known_hosts": known_hosts, "jump": jump}
     settings = ssh_settings(ssh, **given, python=python, directory=directory)
+    with Store() as store:
+        check_no_table(name, store)
     made = add_board(name, settings, force)
     if json_output:
         print_json(

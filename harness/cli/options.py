@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import UsageError
+from harness.numerals import read_whole
 from modnas.spaces import Space, get_space, space_names
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
@@ -44,10 +45,10 @@ def make_space(name: str, settings: list[str] | None) -> Space:
             if not separator:
                 raise ValueError
             if key == "input":
-                channels, height, width = (int(part) for part in value.split("x"))
+                channels, height, width = (read_whole(part) for part in value.split("x"))
                 config["input_shape"] = (channels, height, width)
             else:
-                config[key] = int(value)
+                config[key] = read_whole(value)
         except ValueError as error:
             raise UsageError(f"--set {setting}: expected NAME=NUMBER or input=CxHxW") from error
     try:

@@ -16,9 +16,16 @@ from tabulate import tabulate
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
+# What would move the cursor, colour the terminal or reorder a line: names come from files and boards of
+# others. Line breaks and tabs stay.
+_HIDDEN = (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN}
+_ESCAPES |= {ord(kept): kept for kept in "\n\t"}
+
+
 def say(text: str) -> None:
-    """One line for a person."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for a person. Control characters are shown, not sent."""
+    print(text.translate(_ESCAPES), file=sys.stderr, flush=True)
 
 
 def _finite(value: Any) -> Any:

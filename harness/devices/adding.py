@@ -18,6 +18,7 @@ from harness.devices.profile import (
     MeasurementPolicy,
     RemoteTransport,
     SshSettings,
+    first_problem,
 )
 from harness.devices.targets import tvm_target
 from harness.errors import UsageError
@@ -44,8 +45,8 @@ def ssh_settings(destination: str, **given: str | None) -> SshSettings:
     try:
         return SshSettings.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{first['loc'][0]}: {first['msg']}") from error
+        where, what = first_problem(error)
+        raise UsageError(f"{where}: {what}") from error
 
 
 def add_board(name: str, settings: SshSettings, force: bool = False) -> Added:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from harness.transport.ssh_names import check_path
 
 SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx", "battery", "csv"]
 # Fields that say how long to measure; the others are options of the sensor.
@@ -22,14 +24,14 @@ class PowerSensor(BaseModel):
     name: SensorName = "auto"
     window_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     max_window_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
-    path: str | None = None
+    path: Annotated[str, AfterValidator(check_path)] | None = None
     clock_offset_s: float | None = None
     domain: str | None = None
     rail: str | None = None
     chip: str | None = None
     index: Annotated[int, Field(ge=0)] | None = None
     current_unit: Literal["uA", "mA"] | None = None
-    sysfs_root: str | None = None
+    sysfs_root: Annotated[str, AfterValidator(check_path)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+)
 
 from harness.devices.power import PowerSensor
+from harness.devices.targets import Target, check_target
 from harness.errors import UsageError
+from harness.transport import ssh_names
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-# Not an option, not two words; IPv6 addresses have colons.
-HOST_PATTERN = r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]*$"
 
 
 class ProfileError(UsageError):
@@ -35,11 +44,11 @@ class BackendOptions(_Strict):
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
-    provider: str = "CPUExecutionProvider"
+    provider: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = "CPUExecutionProvider"
     graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
     quantize: Literal["int8"] | None = None
     compile: bool = False
-    target: dict[str, str | int | list[str]] | None = None
+    target: Annotated[Target, AfterValidator(check_target)] | None = None
 
 
 # Options that the agent is told for each backend. The others of a profile say nothing about a measurement
@@ -86,14 +95,14 @@ class SshSettings(_Strict):
     `reconnect_s`: for how long after its last sign of life a board may be silent before it is given up.
     """
 
-    host: Annotated[str, Field(pattern=HOST_PATTERN)] | None = None
+    host: Annotated[str, AfterValidator(ssh_names.check_host)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: Annotated[str, Field(pattern=r"^[^@\s-][^@\s]*$")] | None = None
-    identity_file: str | None = None
-    known_hosts: str | None = None
-    jump: str | None = None
-    python: str | None = None
-    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")] = ".modnas-agent"
+    user: Annotated[str, AfterValidator(ssh_names.check_user)] | None = None
+    identity_file: Annotated[str, AfterValidator(ssh_names.check_path)] | None = None
+    known_hosts: Annotated[str, AfterValidator(ssh_names.check_path)] | None = None
+    jump: Annotated[str, AfterValidator(ssh_names.check_jump)] | None = None
+    python: Annotated[str, AfterValidator(ssh_names.check_interpreter)] | None = None
+    directory: Annotated[str, AfterValidator(ssh_names.check_folder)] = ".modnas-agent"
     systemd: bool = False
     reconnect_s: Annotated[float, Field(ge=0)] = 26.0
 
@@ -172,12 +181,20 @@ class DeviceProfile(_Strict):
         try:
             made = DeviceProfile.model_validate(content)
         except ValidationError as error:
-            raise ProfileError(f"device {self.id}: {error.errors()[0]['msg']}") from error
+            raise ProfileError(f"device {self.id}: {first_problem(error)[1]}") from error
         before = self.options.model_dump()
         altered: list[str] = [made.backend] if made.backend != self.backend else []
         altered += [str(value) for name, value in options.items() if value != before[name]]
         made._altered = (*self._altered, *altered)
         return made
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """The first field that is wrong, as in `ssh.user`, and what is wrong with it."""
+    first = error.errors()[0]
+    # What a check of ours says stands alone; pydantic would call it a "Value error".
+    ours = first.get("ctx", {}).get("error")
+    return ".".join(str(part) for part in first["loc"]), str(ours or first["msg"])
 
 
 def load_profile(path: Path) -> DeviceProfile:
@@ -194,9 +211,8 @@ def load_profile(path: Path) -> DeviceProfile:
     try:
         profile = DeviceProfile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "profile"
-        raise ProfileError(f"profile {path}: field {where}: {first['msg']}") from error
+        where, what = first_problem(error)
+        raise ProfileError(f"profile {path}: field {where or 'profile'}: {what}") from error
     if profile.name != path.stem:
         raise ProfileError(f"profile {path} names itself {profile.name!r}; name and file name must agree")
     return profile

@@ -12,7 +12,7 @@ from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
 from harness.errors import UsageError
 from harness.home import home
 
-_SPEC = re.compile(rf"({NAME_PATTERN})(?:@(\d{{1,5}}))?")
+_SPEC = re.compile(rf"({NAME_PATTERN})(?:@([0-9]{{1,5}}))?")
 
 
 def _paths() -> dict[str, Path]:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+Target = dict[str, str | int | list[str]]
+# What LLVM and the linker's name are made of: a profile may name neither a file nor a second option.
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+_VALUE = re.compile(r"[A-Za-z0-9_.,+=:-]*", re.ASCII)
+# Options of LLVM's own command line: some of them write files.
+_REFUSED = "cl-opt"
 
 _TRIPLES = {
     "aarch64": "aarch64-linux-gnu",
@@ -27,7 +35,20 @@ _ARM_CORES = {
 }
 
 
-def tvm_target(inventory: Mapping[str, Any]) -> dict[str, str | int | list[str]] | None:
+def check_target(target: Target) -> Target:
+    """The target, if nothing in it is more than a name. Raises ValueError."""
+    example = "{kind: llvm, mtriple: aarch64-linux-gnu, mcpu: cortex-a72}"
+    for key, value in target.items():
+        if _KEY.fullmatch(key) is None or key == _REFUSED:
+            raise ValueError(f"{key!r} is no option of a target; expected e.g. {example}")
+        words = value if isinstance(value, list) else [str(value)]
+        named = all(_VALUE.fullmatch(word) for word in words)
+        if not named or (isinstance(value, str) and value.startswith("-")):
+            raise ValueError(f"{value!r} is no {key} of a target; expected e.g. {example}")
+    return target
+
+
+def tvm_target(inventory: Mapping[str, Any]) -> Target | None:
     """TVM's target for a board with this inventory; None for a machine that is not known here.
 
     A CPU with several kinds of cores, or with one that is not known, is compiled for as any of its family.

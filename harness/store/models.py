@@ -72,6 +72,16 @@ class ImportedTable(Base):
     entries: Mapped[dict[str, float]] = mapped_column(JSON)
 
 
+class TableRemoval(Base):
+    """An import that was taken back: its row in `tables` stays, but nothing reads it any more."""
+
+    __tablename__ = "table_removals"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    table_id: Mapped[int] = mapped_column(Integer, index=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class Evaluation(Base):
     """One architecture trained and tested on a task, once or several times.
 

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import create_engine, event, func, inspect, select, text
+from sqlalchemy import ColumnElement, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -16,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from harness.errors import ModnasHwError, UsageError
 from harness.home import store_url
-from harness.store.models import Base, Evaluation, ImportedTable, Measurement
+from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
 
 
 class StoreError(ModnasHwError):
@@ -36,6 +37,11 @@ def _set_sqlite_options(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _in_force() -> ColumnElement[bool]:
+    """The imported tables that were not removed."""
+    return ImportedTable.id.not_in(select(TableRemoval.table_id))
 
 
 class Store:
@@ -63,7 +69,7 @@ class Store:
         """Release all connections."""
         self._engine.dispose()
 
-    def add(self, *rows: Measurement | Evaluation | ImportedTable) -> None:
+    def add(self, *rows: Measurement | Evaluation | ImportedTable | TableRemoval) -> None:
         """Append rows, all or none; they are on disk when this returns."""
         try:
             with Session(self._engine, expire_on_commit=False) as session:
@@ -105,8 +111,9 @@ class Store:
             return list(session.scalars(query))
 
     def tables(self, device: str, space: str | None = None, metric: str | None = None) -> list[ImportedTable]:
-        """Imported tables of a device, of all spaces and metrics or of one, oldest first."""
-        query = select(ImportedTable).where(ImportedTable.device == device).order_by(ImportedTable.id)
+        """Imported tables of a device in force, of all spaces and metrics or of one, oldest first."""
+        query = select(ImportedTable).where(ImportedTable.device == device, _in_force())
+        query = query.order_by(ImportedTable.id)
         if space is not None:
             query = query.where(ImportedTable.space == space)
         if metric is not None:
@@ -115,12 +122,17 @@ class Store:
             return list(session.scalars(query))
 
     def table_devices(self, space: str | None = None, variant: str | None = None) -> list[str]:
-        """Devices with an imported table, of any space or of one at one network size, sorted."""
-        query = select(ImportedTable.device).distinct().order_by(ImportedTable.device)
+        """Devices with an imported table in force, of any space or of one at one network size, sorted."""
+        query = select(ImportedTable.device).where(_in_force()).distinct().order_by(ImportedTable.device)
         if space is not None:
             query = query.where(ImportedTable.space == space, ImportedTable.variant == variant)
         with self._reading() as session:
             return list(session.scalars(query))
+
+    def remove_tables(self, *tables: ImportedTable) -> None:
+        """Put imports out of force, all or none. Their rows stay; importing the same again starts anew."""
+        now = datetime.now(timezone.utc)
+        self.add(*(TableRemoval(table_id=table.id, created_at=now) for table in tables))
 
     def counts(self) -> dict[str, int]:
         """Number of rows of each table."""

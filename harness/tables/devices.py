@@ -39,8 +39,8 @@ class StoredTable:
 def find_device(spec: str, store: Store) -> DeviceProfile | TableDevice:
     """The device for a name: an imported table, else a profile.
 
-    A table hides a shipped profile of the same name. Raises UsageError for an unknown name, and for one that
-    is both a table and a profile of the user's own, or of this machine.
+    A table hides a shipped profile of the same name: whoever imported it said so. Raises UsageError for an
+    unknown name, and for one that is both a table and a profile of the user's own, or of this machine.
     """
     if spec not in store.table_devices():
         return get_profile(spec)
@@ -53,8 +53,52 @@ def check_free(name: str) -> None:
     base = name.partition("@")[0]
     if base in device_names() and (is_user_profile(base) or get_profile(base).transport == "local"):
         raise UsageError(
-            f"device {name!r} is ambiguous: it names the profile {base} and a table; give one another name"
+            f"device {name!r} is ambiguous: it names the profile {base} and a table; give one another name, "
+            f"or remove the table with: modnas-hw dataset remove --device {name}"
         )
+
+
+def check_hides_none(name: str, store: Store) -> None:
+    """Raise UsageError when a new table of this name would hide a shipped profile that is seen now."""
+    base = name.partition("@")[0]
+    if base in device_names() and name not in store.table_devices():
+        raise UsageError(
+            f"device {name!r} is a shipped profile, which a table of that name would hide; give the table "
+            "another name, or let it hide the profile with --replace"
+        )
+
+
+def check_no_table(name: str, store: Store) -> None:
+    """Raise UsageError when a profile of this name would be ambiguous, because a table has it."""
+    tables = [table for table in store.table_devices() if table.partition("@")[0] == name]
+    if tables:
+        raise UsageError(
+            f"{tables[0]} is an imported table; give the profile another name, or remove the table with: "
+            f"modnas-hw dataset remove --device {tables[0]}"
+        )
+
+
+def remove_tables(
+    store: Store, device: str, space: str | None, metric: str | None, variant: str | None
+) -> list[dict[str, Any]]:
+    """Put a device's tables out of force, all or those of a space, a metric and a network size.
+
+    Returns:
+        What they held, one entry a space, network size and metric.
+
+    Raises:
+        UsageError: there are none.
+    """
+    rows = [row for row in store.tables(device, space, metric) if variant in (None, row.variant)]
+    if not rows:
+        wanted = " ".join(part for part in (metric, space, variant) if part)
+        there = [
+            f"{entry['metric']} {entry['space']} {entry['variant']}" for entry in table_details(store, device)
+        ]
+        have = f"it has: {', '.join(there)}" if there else "modnas-hw devices list has the tables there are"
+        raise UsageError(f"device {device!r} has no imported table{wanted and f' of {wanted}'}; {have}")
+    store.remove_tables(*rows)
+    return _details(rows)
 
 
 def measurable(spec: str, store: Store) -> DeviceProfile:
@@ -121,8 +165,12 @@ def table_note(device: str, origin: dict[str, Any], space: Space) -> str:
 
 def table_details(store: Store, device: str) -> list[dict[str, Any]]:
     """What the tables of a device hold, one entry a space, network size and metric."""
+    return _details(store.tables(device))
+
+
+def _details(tables: Iterable[ImportedTable]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, str, str], list[ImportedTable]] = {}
-    for row in store.tables(device):
+    for row in tables:
         groups.setdefault((row.space, row.variant, row.metric, row.unit), []).append(row)
     details = []
     for (space, variant, metric, unit), rows in groups.items():

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import getpass
 import re
-import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.devices.profile import SshSettings
 from harness.errors import UsageError
 from harness.transport.ssh_config import HostConfig, look_up
+from harness.transport.ssh_names import MAX_JUMPS, is_plain_word, jump_hops, split_destination
 
 DEFAULT_PORT = 22
-# OpenSSH has no limit; more hops than this are a circle.
-MAX_JUMPS = 8
-_DESTINATION = re.compile(
-    r"(?:(?P<user>[^@\s-][^@\s]*)@)?(?:\[(?P<bracketed>[^\]\s]+)\]|(?P<host>[^:@\s-][^:@\s]*))(?::(?P<port>\d{1,5}))?"
-)
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,11 @@ class Address:
 
 def parse_destination(text: str) -> SshSettings:
     """`[user@]host[:port]`, an IPv6 address in brackets, as settings. Raises UsageError."""
-    match = _DESTINATION.fullmatch(text)
-    if match is None or not 0 < int(match["port"] or DEFAULT_PORT) < 65536:
-        raise UsageError(f"{text!r} is no SSH destination; expected user@host or user@host:port")
     try:
-        return SshSettings(
-            host=match["bracketed"] or match["host"],
-            user=match["user"],
-            port=int(match["port"]) if match["port"] else None,
-        )
+        user, host, port = split_destination(text)
+        return SshSettings(host=host, user=user, port=port)
     except ValueError as error:
-        raise UsageError(f"{text!r} is no SSH destination: the host's name is malformed") from error
+        raise UsageError(str(error)) from error
 
 
 def resolve(name: str, settings: SshSettings, config_file: Path | None = None) -> Address:
@@ -79,12 +69,14 @@ def _resolve(name: str, settings: SshSettings, config_file: Path, depth: int = 0
     if depth > MAX_JUMPS:
         raise UsageError(f"{alias} is a jump host of itself in {config_file}; correct its ProxyJump there")
     found = look_up(alias, config_file)
-    jump = settings.jump or found.jump or "none"
-    hops = [] if jump == "none" else [hop.strip() for hop in jump.split(",")]
+    hops = jump_hops(settings.jump or found.jump or "none")
     host = found.host or alias
     port = settings.port or found.port or DEFAULT_PORT
     user = settings.user or found.user or getpass.getuser()
     command = None if settings.jump else found.command
+    if command is not None:
+        tokens = {"h": host, "k": found.key_alias or alias, "n": alias, "p": str(port), "r": user}
+        command = _replace_tokens(command, tokens, f"the ProxyCommand to {alias} in {config_file}")
     return Address(
         host=host,
         port=port,
@@ -93,7 +85,7 @@ def _resolve(name: str, settings: SshSettings, config_file: Path, depth: int = 0
         known_hosts=_known_hosts(settings, found),
         jumps=_jumps(hops, settings, config_file, depth),
         identities_only=found.identities_only,
-        command=command and _replace_tokens(command, {"h": host, "p": str(port), "r": user, "n": alias}),
+        command=command,
     )
 
 
@@ -111,14 +103,28 @@ def _jumps(hops: list[str], target: SshSettings, config_file: Path, depth: int) 
     return tuple(found)
 
 
-def _replace_tokens(command: str, values: dict[str, str]) -> str:
-    """The command with OpenSSH's tokens `%h`, `%p`, `%r`, `%n` and `%%` replaced, for a shell.
+def _replace_tokens(command: str, values: Mapping[str, str], where: str) -> str:
+    """The command for a shell with OpenSSH's tokens replaced, those that it replaces there.
 
-    A host's name may come from the profile: names with a meaning for a shell do not get there (HOST_PATTERN);
-    a user's is quoted.
+    Whoever wrote the command may have quoted a token in any way, so no quoting of ours would hold: a value
+    that a shell could read as anything else than itself is refused. Raises UsageError.
     """
-    quoted = {"%": "%", **{key: shlex.quote(value) for key, value in values.items()}}
-    return re.sub(r"%([hprn%])", lambda match: quoted[match[1]], command)
+
+    def value(match: re.Match[str]) -> str:
+        token = match[1]
+        if token == "%":
+            return "%"
+        if token not in values:
+            known = ", ".join(f"%{key}" for key in values)
+            raise UsageError(f"{where} has the unknown token {match[0]!r}; known: %%, {known}")
+        if not is_plain_word(values[token]):
+            raise UsageError(
+                f"{where} cannot be given {values[token]!r} for {match[0]}: a shell reads it, so "
+                "only letters, digits and @%+=:,./_- may be in it"
+            )
+        return values[token]
+
+    return re.sub(r"%(.?)", value, command, flags=re.DOTALL)
 
 
 def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...]:

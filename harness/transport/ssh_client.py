@@ -222,9 +222,10 @@ def explain(address: Address, error: Exception) -> DeviceUnavailableError:
     elif isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
         keys = ", ".join(str(path) for path in address.identity_files) or "the SSH agent and ~/.ssh"
         port = "" if address.port == 22 else f"-p {address.port} "
+        target = shlex.quote(f"{address.user}@{address.host}")
         text = (
             f"{address} refuses the key(s) from {keys}; check the user's name, or bring a key there with: "
-            f"ssh-copy-id {port}{address.user}@{address.host}"
+            f"ssh-copy-id {port}{target}"
         )
     elif isinstance(error, socket.gaierror):
         text = (
@@ -243,5 +244,5 @@ def explain(address: Address, error: Exception) -> DeviceUnavailableError:
         text = f"port {address.port} of {address.host} is open, but no SSH server answers there"
     else:
         said = clean_text(str(error)) or "the other side closed it"
-        text = f"no connection to {address}: {said}; see: ssh {address.host}"
+        text = f"no connection to {address}: {said}; see: ssh {shlex.quote(address.host)}"
     return DeviceUnavailableError(text)

@@ -28,6 +28,7 @@ class HostConfig:
     """The options that count here; None or empty where the file says nothing.
 
     `jump`: servers on the way, as in `a,b`. `command`: the ProxyCommand, its tokens (`%h`) not replaced.
+    `key_alias`: the name that such a command is given for the host's key.
     """
 
     host: str | None = None
@@ -38,6 +39,7 @@ class HostConfig:
     identities_only: bool = False
     jump: str | None = None
     command: str | None = None
+    key_alias: str | None = None
 
 
 def look_up(alias: str, path: Path) -> HostConfig:
@@ -106,4 +108,5 @@ def _as_config(values: Values, defaults: Values) -> HostConfig:
         identities_only=one_of("identitiesonly") == "yes",
         jump=one_of("proxyjump"),
         command=one_of("proxycommand"),
+        key_alias=one_of("hostkeyalias"),
     )

@@ -137,6 +137,11 @@ class Space(ABC):
         had, differentiable in `onehot`: (n, width) -> (n, features). The predictor's unless overridden."""
         return self.predictor_features(onehot)
 
+    def multiply_adds(self, architectures: Sequence[Architecture]) -> Tensor | None:
+        """Multiply-adds of one use of each network, batch 1, float64 of shape (n,); those of convolutions and
+        matrix products, to about a tenth. None where the space does not tell."""
+        return None
+
     @abstractmethod
     def network(self, architecture: Architecture) -> nn.Module:
         """The standalone network, freshly initialised."""

@@ -229,6 +229,12 @@ class MobileNetV3(Space):
         """`chosen_features`."""
         return self.chosen_features(onehot)
 
+    def multiply_adds(self, architectures: Sequence[Architecture]) -> Tensor:
+        """See `Space.multiply_adds`: of the blocks, which are nearly all."""
+        decisions = Decisions.of(self.encode(architectures).double())
+        pointwise, depthwise, _ = self._work.amounts(decisions)
+        return pointwise.sum(1) + depthwise.sum(1)
+
     def network(self, architecture: Architecture) -> nn.Module:
         return Network(self.skeleton, self.stages(architecture))
 

