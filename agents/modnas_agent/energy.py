@@ -9,18 +9,16 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping
 
+from modnas_agent.plausibility import EnergyError
 from modnas_agent.recorder import Recorder
 from modnas_agent.request import EnergyRequest, WindowPlan
 from modnas_agent.sensors import Sensor, SensorError, find_sensor
-from modnas_agent.trace import MIN_UPDATES, EnergyError, Trace, Window, energy_per_inference
+from modnas_agent.trace import MIN_UPDATES, Trace, Window, energy_per_inference
 
 #: Updates of the sensor before and after the window while the load is on.
 LEAD_UPDATES = 2
 MIN_LEAD_S = 0.1
 MIN_IDLE_S = 1.0
-#: A log may be written in blocks: how long to wait for its last rows, in the meter's periods and at least.
-PATIENCE_PERIODS = 5
-MIN_PATIENCE_S = 3.0
 #: Sensors run a little slower than they say.
 MARGIN = 1.1
 
@@ -30,11 +28,20 @@ def plan_window(sensor: Sensor, request: EnergyRequest) -> WindowPlan:
     needed_s = MARGIN * MIN_UPDATES * sensor.period_s
     if needed_s > request.max_window_s:
         raise EnergyError(
-            f"window too short: {sensor.name} is updated every {sensor.period_s:.3g} s, "
-            f"{MIN_UPDATES} updates take {needed_s:.3g} s, max_window_s is {request.max_window_s:g}"
+            with_doubt(
+                f"window too short: {sensor.name} is updated every {sensor.period_s:.3g} s, "
+                f"{MIN_UPDATES} updates take {needed_s:.3g} s, max_window_s is {request.max_window_s:g}",
+                sensor,
+            )
         )
     lead_s = max(MIN_LEAD_S, LEAD_UPDATES * MARGIN * sensor.period_s, sensor.lag_s)
     return WindowPlan(lead_s, max(request.window_s, needed_s))
+
+
+def with_doubt(reason: str, sensor: Sensor) -> str:
+    """A reason for having no energy, and what is wrong with the times of the readings, if anything."""
+    doubt = sensor.doubt()
+    return f"{reason}; {doubt}" if doubt else reason
 
 
 def uses_gpu(options: Mapping[str, Any]) -> bool:
@@ -70,8 +77,13 @@ class EnergyMeasurement:
         return self._idle.end_s + LEAD_UPDATES * sensor.period_s - time.monotonic()
 
     def end_idle(self) -> None:
-        """Stop recording while the latency is measured. A sensor that failed spares the worker its window."""
+        """Stop recording while the latency is measured.
+
+        A sensor that failed, or whose readings cannot be true, spares the worker its window.
+        """
         self.stop()
+        if self.failure is None and self._recorder is not None:
+            self._failure = implausible(self._recorder)
         if self.failure is not None:
             self.plan = None
 
@@ -91,9 +103,10 @@ class EnergyMeasurement:
         """Whether nothing more will come: readings reach past the window, reading failed, or time is up."""
         if self._recorder is None or self.failure is not None:
             return True
-        patience_s = max(MIN_PATIENCE_S, PATIENCE_PERIODS * self._recorder.sensor.period_s)
         samples, end_s = self._recorder.samples, float(window["end_s"])
-        return (bool(samples) and samples[-1].time_s >= end_s) or time.monotonic() > end_s + patience_s
+        if samples and samples[-1].time_s >= end_s:
+            return True
+        return time.monotonic() > end_s + self._recorder.sensor.patience_s
 
     def stop(self) -> None:
         """Read no more for now."""
@@ -109,13 +122,29 @@ class EnergyMeasurement:
             found = {"sensor": sensor.name, "quantity": sensor.quantity}
         reason = self.failure
         if reason is None and self._recorder is not None and window is not None and self._idle is not None:
-            trace = Trace(self._recorder.samples, self._recorder.sensor.quantity)
+            sensor = self._recorder.sensor
+            trace = Trace(self._recorder.samples, sensor.quantity, sensor.bounds)
             load = Window(window["begin_s"], window["end_s"])
             try:
-                return {**found, **energy_per_inference(trace, self._idle, load, window["n"])}
+                figures = energy_per_inference(
+                    trace, self._idle, load, window["n"], foreign_clock=sensor.foreign_clock
+                )
+                reason = sensor.doubt()
+                if reason is None:
+                    return {**found, **figures}
             except EnergyError as error:
-                reason = str(error)
+                reason = with_doubt(str(error), sensor)
         return {**found, "reason": reason or "the measurement ended before its energy window"}
+
+
+def implausible(recorder: Recorder) -> str | None:
+    """Why the readings so far cannot be true; None when they can, or are too few to say."""
+    trace = Trace(recorder.samples, recorder.sensor.quantity, recorder.sensor.bounds)
+    try:
+        trace.check_all()
+    except EnergyError as error:
+        return str(error)
+    return None
 
 
 def describe(request: EnergyRequest, on_gpu: bool) -> dict[str, Any]:

@@ -39,3 +39,18 @@ def update_period_s(chip: Path) -> float:
     """Time between two conversions of a hardware monitor, as its driver tells; never below 20 ms."""
     interval_ms = read_number(chip / "update_interval")
     return max(MIN_PERIOD_S, (interval_ms or 0) / 1000.0)
+
+
+def shunt_limit_a(resistor: Path, full_scale_mv: float) -> float | None:
+    """The current at which a monitor's range over its shunt ends; None when the resistor (µΩ) is not told."""
+    micro_ohms = read_number(resistor)
+    return full_scale_mv / micro_ohms * 1e3 if micro_ohms and micro_ohms > 0 else None
+
+
+def within_range(current_a: float, limit_a: float | None, what: str) -> float:
+    """`current_a`, unless it lies at the end of its range: what flows beyond that is not seen."""
+    if limit_a is not None and abs(current_a) >= 0.995 * limit_a:
+        raise SensorError(
+            f"{what} is at the end of its range, {limit_a:.3g} A: more may flow; a smaller shunt is needed"
+        )
+    return current_a
