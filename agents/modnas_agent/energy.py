@@ -34,8 +34,12 @@ def plan_window(sensor: Sensor, request: EnergyRequest) -> WindowPlan:
                 sensor,
             )
         )
-    lead_s = max(MIN_LEAD_S, LEAD_UPDATES * MARGIN * sensor.period_s, sensor.lag_s)
-    return WindowPlan(lead_s, max(request.window_s, needed_s))
+    return WindowPlan(max(MIN_LEAD_S, MARGIN * lead_s(sensor)), max(request.window_s, needed_s))
+
+
+def lead_s(sensor: Sensor) -> float:
+    """How long power must be steady before a window, and after it, for the sensor to show it so."""
+    return max(LEAD_UPDATES * sensor.period_s, sensor.lag_s)
 
 
 def with_doubt(reason: str, sensor: Sensor) -> str:
@@ -72,9 +76,9 @@ class EnergyMeasurement:
         self._recorder.start()
         sensor = self._recorder.sensor
         length_s = max(MIN_IDLE_S, MARGIN * MIN_UPDATES * sensor.period_s)
-        begin_s = time.monotonic() + max(sensor.lag_s, LEAD_UPDATES * sensor.period_s)
+        begin_s = time.monotonic() + lead_s(sensor)
         self._idle = Window(begin_s, begin_s + length_s)
-        return self._idle.end_s + LEAD_UPDATES * sensor.period_s - time.monotonic()
+        return self._idle.end_s + lead_s(sensor) - time.monotonic()
 
     def end_idle(self) -> None:
         """Stop recording while the latency is measured.

@@ -19,6 +19,8 @@ MAX_HALF_WIDTH = 0.03
 EDGE = 0.1
 MIN_EDGE = 0.5
 NORMAL_95 = 1.96
+#: No sensor tells the same power twice more exactly than this, whatever its readings look like; relative.
+REPEATABILITY = 5e-4
 
 
 class Window(NamedTuple):
@@ -172,14 +174,15 @@ def energy_per_inference(
     gross_j = trace.energy_j(load)
     net_j = gross_j - idle_w * load.length_s
     load_w = gross_j / load.length_s
+    clock = "; does its clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
     if net_j <= 0:
         still = trace.stands_still(idle, load)
         if still is not None:
             raise EnergyError(f"the sensor's readings stood still at {still:.4g} W, idle and under load")
         raise EnergyError(
-            f"the power under load ({load_w:.4g} W) is not above the idle power ({idle_w:.4g} W)"
+            f"the power under load ({load_w:.4g} W) is not above the idle power ({idle_w:.4g} W){clock}"
         )
-    error_w = math.hypot(trace.mean_error_w(idle), trace.mean_error_w(load))
+    error_w = math.hypot(trace.mean_error_w(idle), trace.mean_error_w(load), REPEATABILITY * load_w)
     half_width = NORMAL_95 * error_w * load.length_s / net_j
     if half_width >= 1.0:
         raise EnergyError(

@@ -36,6 +36,8 @@ class Meter(Sensor):
     """
 
     foreign_clock = True
+    # Two clocks that are kept by the network's time agree to this.
+    lag_s = 0.5
     bounds = Bounds(
         4e3,
         "a socket of 16 A gives 3.7 kW; is power_w in mW?",
@@ -197,7 +199,7 @@ def _seconds(text: str) -> float:
 def _span(seconds: float) -> str:
     """A length of time for people."""
     for length_s, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * length_s:
+        if seconds >= 1.5 * length_s:
             return f"{seconds / length_s:.3g} {unit}"
     return f"{seconds:.3g} seconds"
 
