@@ -75,6 +75,5 @@ def _check_counter(samples: Sequence[Sample], bounds: Bounds) -> None:
 
 
 def _at_most(bounds: Bounds) -> str:
-    return (
-        f"at most {bounds.max_w:.4g} W are plausible ({bounds.max_why}); max_w in power_sensor says otherwise"
-    )
+    mend = "max_w in power_sensor is for boards that take more"
+    return f"at most {bounds.max_w:.4g} W are plausible ({bounds.max_why}; {mend})"

@@ -11,7 +11,7 @@ from typing import Any, Callable, Mapping
 from modnas_agent.conditions import PROC, SYSFS
 from modnas_agent.errors import one_line
 from modnas_agent.sensors import nvml
-from modnas_agent.sensors.base import Sensor, SensorError, bounds_of_person
+from modnas_agent.sensors.base import Sensor, SensorError, bounds_with
 from modnas_agent.sensors.battery import Battery
 from modnas_agent.sensors.ina2xx import Ina2xx
 from modnas_agent.sensors.jetson import Jetson
@@ -80,5 +80,5 @@ def _open(name: str, options: Mapping[str, Any]) -> Sensor:
     except Exception as error:  # options that are none, or whatever a driver's library raises
         raise SensorError(f"sensor {name}: {one_line(error)}") from error
     if "max_w" in options:
-        sensor.bounds = bounds_of_person(options["max_w"])
+        sensor.bounds = bounds_with(sensor.bounds, options["max_w"])
     return sensor

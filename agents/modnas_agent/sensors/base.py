@@ -52,11 +52,11 @@ class Bounds(NamedTuple):
 ANY_BOARD = Bounds(1e5, "more than a rack of servers takes")
 
 
-def bounds_of_person(max_w: object) -> Bounds:
-    """The bounds for the `max_w` of a profile; raises `SensorError` when that is no power."""
+def bounds_with(bounds: Bounds, max_w: object) -> Bounds:
+    """`bounds` with the `max_w` of a profile; raises `SensorError` when that is no power."""
     if isinstance(max_w, bool) or not isinstance(max_w, (int, float)) or not 0 < max_w < math.inf:
         raise SensorError(f"max_w: a power in watts is needed, not {max_w!r}")
-    return Bounds(float(max_w), "max_w in power_sensor")
+    return bounds._replace(max_w=float(max_w), max_why="as given")
 
 
 class Sensor(ABC):

@@ -18,9 +18,9 @@ from modnas_agent.sensors.base import Bounds, CommandRunner, PolledSensor, Senso
 from modnas_agent.sensors.sysfs import required_number
 
 COMMAND = ("termux-battery-status",)
-DISCHARGING = "discharging"
+DISCHARGING, CHARGING = "Discharging", "Charging"
 #: What a battery that nothing flows through says of itself.
-RESTING = ("full", "not charging")
+RESTING = ("Full", "Not charging")
 #: Amperes in the gauge's unit. Android asks for µA; some phones tell mA.
 CURRENT_UNITS = {"uA": 1e-6, "mA": 1e-3}
 
@@ -96,8 +96,8 @@ class _Gauge:
         self._signs: dict[str, int] = {}
 
     def status(self) -> str:
-        """In lower case, as `discharging`."""
-        return (read_text(self._folder / "status") or "gone").lower()
+        """What it says of itself, such as `Discharging`."""
+        return read_text(self._folder / "status") or "gone"
 
     def power_w(self) -> float:
         """https://docs.kernel.org/power/power_supply_class.html: µW, or µA and µV.
@@ -120,7 +120,7 @@ def _sysfs_power_w(sysfs_root: Path, gauges: list[_Gauge]) -> float:
     """Sum over the batteries that discharge; raises `SensorError` where another may give or take as well."""
     _check_unplugged(sysfs_root)
     states = {gauge.name: gauge.status() for gauge in gauges}
-    if DISCHARGING not in states.values() or "charging" in states.values():
+    if DISCHARGING not in states.values() or CHARGING in states.values():
         told = ", ".join(states.values() if len(states) == 1 else map(" ".join, states.items()))
         raise SensorError(f"the battery is not discharging ({told}): unplug the device")
     power_w = 0.0
@@ -152,7 +152,7 @@ def termux_power_w(output: str, ampere: float) -> float:
         current, millivolts = status.get("current"), status.get("voltage")
     except (ValueError, AttributeError) as error:
         raise SensorError(f"{COMMAND[0]} did not answer with a JSON object") from error
-    if str(status.get("status")).lower() != DISCHARGING:
+    if str(status.get("status")).lower() != DISCHARGING.lower():
         raise SensorError(f"the battery is not discharging ({status.get('status')}): unplug the device")
     if str(status.get("plugged", "")).startswith("PLUGGED"):
         raise SensorError(f"the device is plugged in ({status['plugged']}): unplug it")

@@ -29,11 +29,11 @@ def cuda_gpu(index: int, gpus: Sequence[Gpu], environment: Mapping[str, str]) ->
     """
     listed = environment.get(VARIABLE)
     if listed is None:
-        if index >= len(gpus):
+        if not 0 <= index < len(gpus):
             raise SensorError(f"there is no GPU {index}: NVML knows {len(gpus)}")
         return _by_position(index, gpus, environment)
     visible = _visible(listed, gpus, environment)
-    if index >= len(visible):
+    if not 0 <= index < len(visible):
         raise SensorError(
             f"CUDA sees {len(visible)} of {len(gpus)} GPUs ({VARIABLE}={listed}) and no GPU {index}"
         )

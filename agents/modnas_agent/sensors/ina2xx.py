@@ -29,7 +29,7 @@ RANGES = {
 INTERNAL = {"ina260": (36.0, 15.0)}
 REVERSED = "the monitor's shunt is reversed: swap its two sides"
 #: Without a shunt that tells the range: 36 V and 30 A.
-FALLBACK = Bounds(1e3, "36 V and 30 A", negative_why=REVERSED)
+FALLBACK = Bounds(1e3, "for a shunt that is not told, 36 V and 30 A", negative_why=REVERSED)
 #: Power and the product of voltage and current, read one after the other, agree within this factor.
 UNITS_FACTOR = 30.0
 MIN_COMPARED_W = 0.05
@@ -71,7 +71,7 @@ class Ina2xx(PolledSensor):
 
     def _current_a(self) -> float:
         current_a = required_number(self._folder / "curr1_input") / 1e3
-        return within_range(current_a, self._limit_a, self.name)
+        return within_range(current_a, self._limit_a, "the current")
 
     def _check_units(self) -> None:
         """`power1_input` against voltage times current, where the chip tells all three."""

@@ -74,7 +74,7 @@ def _product(chip: Path, channel: int) -> Callable[[], float]:
     limit_a = shunt_limit_a(chip / f"shunt{channel}_resistor", FULL_SCALE_MV)
 
     def power_w() -> float:
-        current_a = within_range(required_number(amperes) / 1e3, limit_a, f"channel {channel} of the INA3221")
+        current_a = within_range(required_number(amperes) / 1e3, limit_a, f"the current of channel {channel}")
         return required_number(volts) / 1e3 * current_a
 
     return power_w

@@ -171,7 +171,8 @@ class Meter(Sensor):
                 power_w = float(volts) * float(amperes)
         except (ValueError, IndexError) as error:
             shown = line[:80].decode("utf-8", "replace").strip()
-            raise SensorError(f"{self._path}: not a reading: {shown!r} ({error})") from error
+            why = "too few cells" if isinstance(error, IndexError) else error
+            raise SensorError(f"{self._path}: not a reading: {shown!r} ({why})") from error
         if not (math.isfinite(stamp_s) and math.isfinite(power_w)):
             raise SensorError(f"{self._path}: not finite: {line[:80].decode('utf-8', 'replace')!r}")
         return stamp_s, power_w
@@ -210,4 +211,6 @@ def _mend(seconds: float) -> str:
     by_zone = (
         quarter_s / 2 < seconds < 15 * 3600 and abs(seconds - quarter_s * round(seconds / quarter_s)) < 10
     )
-    return "set them alike, or clock_offset_s" + (" (a time zone, or summer time?)" if by_zone else "")
+    return "set the two clocks alike, or clock_offset_s" + (
+        " (a time zone, or summer time?)" if by_zone else ""
+    )

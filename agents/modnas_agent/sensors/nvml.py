@@ -75,8 +75,9 @@ class Nvml(PolledSensor):
     def _choose(self, index: int, environment: Mapping[str, str]) -> tuple[Any, Gpu]:
         """Handle and description of CUDA's GPU `index`."""
         handles: list[Any] = []
+        count = self._told("nvmlDeviceGetCount")
         try:
-            while len(handles) < MAX_GPUS:
+            while len(handles) < (MAX_GPUS if count is None else max(count, index + 1)):
                 handles.append(self._nvml.nvmlDeviceGetHandleByIndex(len(handles)))
         except self._nvml.NVMLError as error:
             if not handles or (VARIABLE not in environment and index >= len(handles)):
@@ -98,10 +99,10 @@ class Nvml(PolledSensor):
             return FALLBACK
         return Bounds(LIMIT_FACTOR * limit_mw / 1e3, f"{LIMIT_FACTOR:g} times the GPU's power limit")
 
-    def _told(self, function: str, gpu: Any) -> Any:
+    def _told(self, function: str, *gpu: Any) -> Any:
         """What the driver answers; None where it, or an old library, does not know the question."""
         try:
-            return getattr(self._nvml, function)(gpu)
+            return getattr(self._nvml, function)(*gpu)
         except (self._nvml.NVMLError, AttributeError):
             return None
 
