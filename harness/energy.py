@@ -9,6 +9,10 @@ from harness.devices.session import DeviceSession
 from harness.errors import UsageError
 from harness.store import Measurement
 
+#: From a microcontroller to several accelerators in one package; nan is in no range.
+MIN_TDP_W = 0.001
+MAX_TDP_W = 5000.0
+
 
 @dataclass(frozen=True)
 class EnergySource:
@@ -45,7 +49,10 @@ class EnergyModel:
 
     @classmethod
     def named(cls, name: str, profile: DeviceProfile, tdp_w: float | None) -> EnergyModel:
-        """The model for a device. Raises UsageError for another name, and without a thermal design power."""
+        """The model for a device.
+
+        Raises UsageError for another name, and without a thermal design power or with one no chip has.
+        """
         if name != "tdp":
             raise UsageError(f"no energy model {name!r}; there is tdp")
         watts = tdp_w if tdp_w is not None else profile.tdp_w
@@ -53,6 +60,11 @@ class EnergyModel:
             raise UsageError(
                 f"energy model tdp: the thermal design power of {profile.name} is not known; "
                 "give --tdp-w WATTS or tdp_w in its profile"
+            )
+        if not MIN_TDP_W <= watts <= MAX_TDP_W:
+            raise UsageError(
+                f"energy model tdp: {watts:g} W is no thermal design power of a chip "
+                f"({MIN_TDP_W:g} to {MAX_TDP_W:g} W); correct --tdp-w, or tdp_w of {profile.name}"
             )
         return cls(watts)
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping
 
+from modnas_agent.plausibility import EnergyError
 from modnas_agent.recorder import Recorder
 from modnas_agent.request import EnergyRequest, WindowPlan
 from modnas_agent.sensors import Sensor, SensorError, find_sensor
-from modnas_agent.trace import MIN_UPDATES, EnergyError, Trace, Window, energy_per_inference
+from modnas_agent.trace import MIN_UPDATES, Trace, Window, energy_per_inference
 
 #: Updates of the sensor before and after the window while the load is on.
 LEAD_UPDATES = 2
 MIN_LEAD_S = 0.1
 MIN_IDLE_S = 1.0
-#: A log may be written in blocks: how long to wait for its last rows, in the meter's periods and at least.
-PATIENCE_PERIODS = 5
-MIN_PATIENCE_S = 3.0
 #: Sensors run a little slower than they say.
 MARGIN = 1.1
 
@@ -30,11 +28,24 @@ def plan_window(sensor: Sensor, request: EnergyRequest) -> WindowPlan:
     needed_s = MARGIN * MIN_UPDATES * sensor.period_s
     if needed_s > request.max_window_s:
         raise EnergyError(
-            f"window too short: {sensor.name} is updated every {sensor.period_s:.3g} s, "
-            f"{MIN_UPDATES} updates take {needed_s:.3g} s, max_window_s is {request.max_window_s:g}"
+            with_doubt(
+                f"window too short: {sensor.name} is updated every {sensor.period_s:.3g} s, "
+                f"{MIN_UPDATES} updates take {needed_s:.3g} s, max_window_s is {request.max_window_s:g}",
+                sensor,
+            )
         )
-    lead_s = max(MIN_LEAD_S, LEAD_UPDATES * MARGIN * sensor.period_s, sensor.lag_s)
-    return WindowPlan(lead_s, max(request.window_s, needed_s))
+    return WindowPlan(max(MIN_LEAD_S, MARGIN * lead_s(sensor)), max(request.window_s, needed_s))
+
+
+def lead_s(sensor: Sensor) -> float:
+    """How long power must be steady before a window, and after it, for the sensor to show it so."""
+    return max(LEAD_UPDATES * sensor.period_s, sensor.lag_s)
+
+
+def with_doubt(reason: str, sensor: Sensor) -> str:
+    """A reason for having no energy, and what is wrong with the times of the readings, if anything."""
+    doubt = sensor.doubt()
+    return f"{reason}; {doubt}" if doubt else reason
 
 
 def uses_gpu(options: Mapping[str, Any]) -> bool:
@@ -65,13 +76,20 @@ class EnergyMeasurement:
         self._recorder.start()
         sensor = self._recorder.sensor
         length_s = max(MIN_IDLE_S, MARGIN * MIN_UPDATES * sensor.period_s)
-        begin_s = time.monotonic() + max(sensor.lag_s, LEAD_UPDATES * sensor.period_s)
+        begin_s = time.monotonic() + lead_s(sensor)
         self._idle = Window(begin_s, begin_s + length_s)
-        return self._idle.end_s + LEAD_UPDATES * sensor.period_s - time.monotonic()
+        return self._idle.end_s + lead_s(sensor) - time.monotonic()
 
     def end_idle(self) -> None:
-        """Stop recording while the latency is measured."""
+        """Stop recording while the latency is measured.
+
+        A sensor that failed, or whose readings cannot be true, spares the worker its window.
+        """
         self.stop()
+        if self.failure is None and self._recorder is not None:
+            self._failure = implausible(self._recorder)
+        if self.failure is not None:
+            self.plan = None
 
     def begin_load(self, cpus: list[int] | None) -> None:
         """The worker is about to start its window on `cpus`."""
@@ -87,16 +105,17 @@ class EnergyMeasurement:
 
     @property
     def lost(self) -> str | None:
-        """How a sensor that could be read before came to fail, or None."""
-        return self._recorder.failure if self._recorder is not None else None
+        """How a sensor that could be read before ceased to answer, or None."""
+        return self._recorder.failure if self._recorder is not None and self._recorder.lost else None
 
     def complete(self, window: Mapping[str, Any]) -> bool:
         """Whether nothing more will come: readings reach past the window, reading failed, or time is up."""
         if self._recorder is None or self.failure is not None:
             return True
-        patience_s = max(MIN_PATIENCE_S, PATIENCE_PERIODS * self._recorder.sensor.period_s)
         samples, end_s = self._recorder.samples, float(window["end_s"])
-        return (bool(samples) and samples[-1].time_s >= end_s) or time.monotonic() > end_s + patience_s
+        if samples and samples[-1].time_s >= end_s:
+            return True
+        return time.monotonic() > end_s + self._recorder.sensor.patience_s
 
     def stop(self) -> None:
         """Read no more for now."""
@@ -112,13 +131,29 @@ class EnergyMeasurement:
             found = {"sensor": sensor.name, "quantity": sensor.quantity}
         reason = self.failure
         if reason is None and self._recorder is not None and window is not None and self._idle is not None:
-            trace = Trace(self._recorder.samples, self._recorder.sensor.quantity)
+            sensor = self._recorder.sensor
+            trace = Trace(self._recorder.samples, sensor.quantity, sensor.bounds)
             load = Window(window["begin_s"], window["end_s"])
             try:
-                return {**found, **energy_per_inference(trace, self._idle, load, window["n"])}
+                figures = energy_per_inference(
+                    trace, self._idle, load, window["n"], foreign_clock=sensor.foreign_clock
+                )
+                reason = sensor.doubt()
+                if reason is None:
+                    return {**found, **figures}
             except EnergyError as error:
-                reason = str(error)
+                reason = with_doubt(str(error), sensor)
         return {**found, "reason": reason or "the measurement ended before its energy window"}
+
+
+def implausible(recorder: Recorder) -> str | None:
+    """Why the readings so far cannot be true; None when they can, or are too few to say."""
+    trace = Trace(recorder.samples, recorder.sensor.quantity, recorder.sensor.bounds)
+    try:
+        trace.check_all()
+    except EnergyError as error:
+        return str(error)
+    return None
 
 
 def describe(request: EnergyRequest, on_gpu: bool) -> dict[str, Any]:

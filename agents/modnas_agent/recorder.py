@@ -10,7 +10,7 @@ from typing import Sequence
 
 from modnas_agent.errors import one_line
 from modnas_agent.placement import allowed_cpus
-from modnas_agent.sensors.base import Sample, Sensor
+from modnas_agent.sensors.base import LostSensorError, Sample, Sensor
 
 
 class Recorder:
@@ -20,6 +20,8 @@ class Recorder:
         self.sensor = sensor
         #: Why reading ended by itself, or None.
         self.failure: str | None = None
+        #: Whether it ended because the sensor answers no more.
+        self.lost = False
         self._samples: list[Sample] = []
         self._polling = threading.Lock()
         self._stop: threading.Event | None = None
@@ -49,6 +51,7 @@ class Recorder:
                 with self._polling:
                     found = self.sensor.poll()
             except Exception as error:  # whatever a sensor raises: energy is absent, the latency stays
+                self.lost = isinstance(error, (LostSensorError, OSError))
                 self.failure = one_line(f"{self.sensor.name}: {error}")
                 return
             if not stop.is_set():

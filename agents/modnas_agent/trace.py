@@ -6,7 +6,8 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Any, Mapping, NamedTuple, Sequence
 
-from modnas_agent.sensors.base import COUNTER, Sample
+from modnas_agent.plausibility import EnergyError, check_plausible
+from modnas_agent.sensors.base import ANY_BOARD, COUNTER, Bounds, Sample
 
 #: Updates of the sensor that a window must hold: with fewer, chance decides what the sensor saw.
 MIN_UPDATES = 20
@@ -14,11 +15,12 @@ MIN_UPDATES = 20
 MAX_GAP = 0.25
 #: Half-width of the 95 % interval of the net energy, relative, beyond which a result warns about itself.
 MAX_HALF_WIDTH = 0.03
+#: The first and the last share of a window, whose net power must be at least this part of the whole window's.
+EDGE = 0.1
+MIN_EDGE = 0.5
 NORMAL_95 = 1.96
-
-
-class EnergyError(Exception):
-    """There is no trustworthy energy; the message says why."""
+#: No sensor tells the same power twice more exactly than this, whatever its readings look like; relative.
+REPEATABILITY = 5e-4
 
 
 class Window(NamedTuple):
@@ -38,20 +40,36 @@ class Trace:
 
     Power is integrated by trapezoids, the value at an edge of a window lying on the line between its two
     neighbours. A counter is followed from update to update: its value is exact when it has just moved and
-    stale in between, so repeated values are dropped, and the first, of unknown age, too.
+    stale in between, so repeated values are dropped, and the first, of unknown age, too. A window with
+    readings beyond `bounds` has no energy.
     """
 
-    def __init__(self, samples: Sequence[Sample], quantity: str) -> None:
+    def __init__(self, samples: Sequence[Sample], quantity: str, bounds: Bounds = ANY_BOARD) -> None:
         ordered = sorted(samples)
+        self._read_times = [sample.time_s for sample in ordered]
         if quantity == COUNTER:
             ordered = [now for before, now in zip(ordered, ordered[1:]) if now.value != before.value]
+        self._samples = ordered
         self._times = [sample.time_s for sample in ordered]
         self._values = [sample.value for sample in ordered]
         self._quantity = quantity
+        self._bounds = bounds
 
     def energy_j(self, window: Window) -> float:
         """Energy in `window` in joules; raises `EnergyError` when the samples do not tell it."""
         self._check(window)
+        return self._integral_j(window)
+
+    def check_all(self) -> None:
+        """Raises `EnergyError` where the readings, whatever their window, cannot be true."""
+        if len(self._samples) > 1:
+            check_plausible(self._samples, self._quantity, self._bounds)
+
+    def mean_w(self, window: Window) -> float:
+        """Mean power in a part of a window whose energy was told."""
+        return self._integral_j(window) / window.length_s
+
+    def _integral_j(self, window: Window) -> float:
         if self._quantity == COUNTER:
             return self._at(window.end_s) - self._at(window.begin_s)
         first, last = bisect_right(self._times, window.begin_s), bisect_left(self._times, window.end_s)
@@ -72,17 +90,34 @@ class Trace:
         inside = self._times[self._inside(window)]
         return (len(inside) - 1) / (inside[-1] - inside[0])
 
-    def mean_error_w(self, window: Window) -> float | None:
-        """Standard error of the mean power in `window` by the readings' noise; None for a counter.
+    def mean_error_w(self, window: Window) -> float:
+        """Standard error of the mean power in `window` by the readings' noise.
 
-        The noise is told from successive differences (von Neumann, 1941), which a drift does not enter. A
-        quick ripple does, though trapezoids follow it: the error is then told too large, not too small.
+        That of power readings is told from successive differences (von Neumann, 1941), which a drift does not
+        enter. A quick ripple does, though trapezoids follow it: the error is then told too large, not too
+        small. That of a counter is how far each value lies off the line between its neighbours: it stands for
+        the unknown age of a value, and enters at the window's two ends.
         """
         if self._quantity == COUNTER:
-            return None
+            return math.sqrt(2.0) * self._value_error(window) / window.length_s
         watts = self._values[self._inside(window)]
         squares = [(later - earlier) ** 2 for earlier, later in zip(watts, watts[1:])]
         return math.sqrt(sum(squares) / (2 * len(squares)) / len(watts))
+
+    def _value_error(self, window: Window) -> float:
+        """Standard error of a counter's value in joules."""
+        inside = self._samples[self._inside(window)]
+        squares = []
+        for before, now, after in zip(inside, inside[1:], inside[2:]):
+            share = (now.time_s - before.time_s) / (after.time_s - before.time_s)
+            off_j = now.value - before.value - share * (after.value - before.value)
+            squares.append(off_j**2 / (1.0 + share**2 + (1.0 - share) ** 2))
+        return math.sqrt(sum(squares) / len(squares))
+
+    def stands_still(self, *windows: Window) -> float | None:
+        """The value that all readings in all `windows` have; None when they differ."""
+        values = {value for window in windows for value in self._values[self._inside(window)]}
+        return values.pop() if len(values) == 1 else None
 
     def _inside(self, window: Window) -> slice:
         return slice(bisect_left(self._times, window.begin_s), bisect_right(self._times, window.end_s))
@@ -90,17 +125,24 @@ class Trace:
     def _check(self, window: Window) -> None:
         count = self.updates(window)
         if count < MIN_UPDATES:
-            raise EnergyError(
-                f"window too short: {count} updates of the sensor in {window.length_s:.2f} s, "
-                f"{MIN_UPDATES} are needed"
-            )
+            raise EnergyError(self._too_few(window, count))
         if self._times[0] > window.begin_s or self._times[-1] < window.end_s:
             raise EnergyError("the sensor's readings do not reach over the whole window")
         first, last = bisect_right(self._times, window.begin_s) - 1, bisect_left(self._times, window.end_s)
-        covering = self._times[first : last + 1]
-        gap_s = max(later - earlier for earlier, later in zip(covering, covering[1:]))
+        covering = self._samples[first : last + 1]
+        gap_s = max(later.time_s - earlier.time_s for earlier, later in zip(covering, covering[1:]))
         if gap_s > MAX_GAP * window.length_s:
             raise EnergyError(f"the sensor was silent for {gap_s:.2f} of {window.length_s:.2f} s")
+        check_plausible(covering, self._quantity, self._bounds)
+
+    def _too_few(self, window: Window, count: int) -> str:
+        reads = bisect_right(self._read_times, window.end_s) - bisect_left(self._read_times, window.begin_s)
+        if count == 0 and reads >= MIN_UPDATES:
+            return f"the counter stood still: 0 updates in {reads} readings over {window.length_s:.2f} s"
+        return (
+            f"window too short: {count} updates of the sensor in {window.length_s:.2f} s, "
+            f"{MIN_UPDATES} are needed"
+        )
 
     def _at(self, time_s: float) -> float:
         """The value at a moment within the trace, linear between updates."""
@@ -112,13 +154,18 @@ class Trace:
         return self._values[after - 1] + share * (self._values[after] - self._values[after - 1])
 
 
-def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: int) -> dict[str, Any]:
+def energy_per_inference(
+    trace: Trace, idle: Window, load: Window, inferences: int, *, foreign_clock: bool = False
+) -> dict[str, Any]:
     """Gross and net energy in mJ an inference; net is gross less what the idle board takes in the same time.
 
-    `net_half_width` is half the 95 % interval of the net energy by the readings' noise, relative to it; None
-    for counters.
+    `net_half_width` is half the 95 % interval of the net energy by the readings' noise, relative to it.
 
-    Raises `EnergyError` when a window cannot be told, or when the load does not stand out of the idle power.
+    Args:
+        foreign_clock: whether the readings carry the times of another clock, which may not agree with ours.
+
+    Raises `EnergyError` when a window cannot be told, its readings cannot be true, or the load does not stand
+    out of the idle power.
     """
     try:
         idle_w = trace.energy_j(idle) / idle.length_s
@@ -126,27 +173,52 @@ def energy_per_inference(trace: Trace, idle: Window, load: Window, inferences: i
         raise EnergyError(f"idle power: {error}") from error
     gross_j = trace.energy_j(load)
     net_j = gross_j - idle_w * load.length_s
+    load_w = gross_j / load.length_s
+    clock = "; does its clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
     if net_j <= 0:
+        still = trace.stands_still(idle, load)
+        if still is not None:
+            raise EnergyError(f"the sensor's readings stood still at {still:.4g} W, idle and under load")
         raise EnergyError(
-            f"the power under load ({gross_j / load.length_s:.4g} W) is not above "
-            f"the idle power ({idle_w:.4g} W)"
+            f"the power under load ({load_w:.4g} W) is not above the idle power ({idle_w:.4g} W){clock}"
         )
-    idle_error_w, load_error_w = trace.mean_error_w(idle), trace.mean_error_w(load)
-    half_width = None
-    if idle_error_w is not None and load_error_w is not None:
-        half_width = NORMAL_95 * math.hypot(idle_error_w, load_error_w) * load.length_s / net_j
+    error_w = math.hypot(trace.mean_error_w(idle), trace.mean_error_w(load), REPEATABILITY * load_w)
+    half_width = NORMAL_95 * error_w * load.length_s / net_j
+    if half_width >= 1.0:
+        raise EnergyError(
+            f"too small to tell: {load_w:.4g} W under load, {idle_w:.4g} W idle, and the readings' noise "
+            f"leaves the difference uncertain by {NORMAL_95 * error_w:.2g} W"
+        )
+    _check_edges(trace, load, idle_w, foreign_clock)
     return {
         "net_mj": 1e3 * net_j / inferences,
         "net_half_width": half_width,
         "gross_mj": 1e3 * gross_j / inferences,
         "idle_w": idle_w,
-        "load_w": gross_j / load.length_s,
+        "load_w": load_w,
         "window_s": load.length_s,
         "idle_s": idle.length_s,
         "n": inferences,
         "updates": trace.updates(load),
         "rate_hz": trace.rate_hz(load),
     }
+
+
+def _check_edges(trace: Trace, load: Window, idle_w: float, foreign_clock: bool) -> None:
+    """The board computes before the window and beyond it. Readings that show its beginning idle are late, and
+    an idle end is one that another clock puts into the window; by our own clock the load itself fell.
+    """
+    edge_s, net_w = EDGE * load.length_s, trace.mean_w(load) - idle_w
+    begin_w = trace.mean_w(Window(load.begin_s, load.begin_s + edge_s))
+    end_w = trace.mean_w(Window(load.end_s - edge_s, load.end_s))
+    noise_w = NORMAL_95 * trace.mean_error_w(load) / math.sqrt(EDGE)
+    for what, edge_w, matters in (("begins", begin_w, True), ("ends", end_w, foreign_clock)):
+        if matters and edge_w - idle_w < MIN_EDGE * net_w - noise_w:
+            clock = "; does its clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
+            raise EnergyError(
+                f"the window under load {what} at {edge_w:.4g} W, close to the idle power of {idle_w:.4g} W: "
+                f"the sensor's readings do not belong to it{clock}"
+            )
 
 
 def energy_warnings(energy: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ class PowerSensor(BaseModel):
     """A power sensor, by name, with what that sensor needs to know; `docs/energy.md` has the list.
 
     `window_s`: shortest time under load. `max_window_s`: longest; a sensor that needs more gives no energy.
+    `max_w`: the most that is held for plausible, in watts, instead of the sensor's own limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -24,12 +25,14 @@ class PowerSensor(BaseModel):
     name: SensorName = "auto"
     window_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     max_window_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    max_w: Annotated[float, Field(gt=0)] | None = None
     path: Annotated[str, AfterValidator(check_path)] | None = None
     clock_offset_s: float | None = None
     domain: str | None = None
     rail: str | None = None
     chip: str | None = None
     index: Annotated[int, Field(ge=0)] | None = None
+    supply: str | None = None
     current_unit: Literal["uA", "mA"] | None = None
     sysfs_root: Annotated[str, AfterValidator(check_path)] | None = None
 

@@ -76,6 +76,68 @@ def test_unreadable_values_are_null(tmp_path: Path) -> None:
     assert conditions.temperature_c(tmp_path) is None
 
 
+CPU = "devices/system/cpu/cpu0"
+FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
+
+
+@pytest.mark.parametrize(
+    ("key", "file", "content", "value"),
+    [
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "41850", 41.85),
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "-12000", -12.0),
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "-273150", None),
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "1000000000", None),
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "45", None),  # in degrees
+        ("temperature_c", "class/thermal/thermal_zone0/temp", "0", None),  # switched off
+        ("frequency_mhz", f"{CPU}/cpufreq/scaling_cur_freq", "1800000", 1800.0),
+        ("frequency_mhz", f"{CPU}/cpufreq/scaling_cur_freq", "0", None),
+        ("frequency_mhz", f"{CPU}/cpufreq/scaling_cur_freq", "-1", None),
+        ("frequency_mhz", f"{CPU}/cpufreq/scaling_cur_freq", "1800", None),  # in MHz
+        ("frequency_mhz", f"{CPU}/cpufreq/scaling_cur_freq", "1800000000", None),  # in Hz
+        ("max_frequency_mhz", f"{CPU}/cpufreq/scaling_max_freq", "4294967295", None),
+        ("throttle_count", f"{CPU}/thermal_throttle/core_throttle_count", "-3", None),
+        ("throttle_flags", FIRMWARE, "0", []),
+        ("throttle_flags", FIRMWARE, "-1", None),
+        ("throttle_flags", FIRMWARE, "ffffffff", None),
+    ],
+)
+def test_what_cannot_be_true_is_absent(
+    tmp_path: Path, key: str, file: str, content: str, value: object
+) -> None:
+    found = conditions.snapshot([0], build(tmp_path, {file: content + "\n"}), tmp_path)
+    assert found[key] == value
+    assert all(other is None for name, other in found.items() if name != key)
+
+
+@pytest.mark.parametrize("text", ["nan 0 0", "-0.5 0 0", "inf 0 0", " ", "1,5 0 0"])
+def test_a_load_that_is_none(tmp_path: Path, text: str) -> None:
+    assert conditions.load_average(build(tmp_path, {"loadavg": f"{text} 1/180 900\n"})) is None
+
+
+def test_a_zone_that_is_absurd_hides_no_other(tmp_path: Path) -> None:
+    zones = {
+        f"class/thermal/thermal_zone{n}/temp": text for n, text in enumerate(("199999000", "52000", "0"))
+    }
+    assert conditions.temperature_c(build(tmp_path, zones)) == 52.0
+
+
+@pytest.mark.parametrize(
+    ("before_s", "after_s", "own_s"),
+    [
+        (12.0, 10.0, 0.0),
+        (10.0, 1e9, 1.0),
+        (10.0, 13.0, 0.0),
+    ],  # went back; far too much; more than the CPU has
+)
+def test_a_competing_load_that_cannot_be_is_none(before_s: float, after_s: float, own_s: float) -> None:
+    assert conditions.competing_load(before_s, after_s, own_s, 2.0, 1) is None
+
+
+def test_busy_time_that_is_no_time_is_none(tmp_path: Path) -> None:
+    build(tmp_path, {"stat": "cpu0 100 0 x 900 5 1 2 3 0 0\n"})
+    assert conditions.busy_seconds([0], tmp_path) is None
+
+
 def test_x86_throttle_events_are_summed(tmp_path: Path) -> None:
     file = "devices/system/cpu/cpu{}/thermal_throttle/core_throttle_count"
     build(tmp_path, {file.format(0): "3", file.format(1): "4", file.format(2): "100"})

@@ -121,12 +121,15 @@ def test_profile_files_name_sensors_with_their_options(tmp_path: Path) -> None:
     asked = load_profile(path).power_sensor.request()
     options = {"path": "/logs/meter.csv", "clock_offset_s": 0.25}
     assert asked == {"sensor": "csv", "options": options, "window_s": 2.0, "max_window_s": 60.0}
+    path.write_text("name: board\npower_sensor: {name: battery, supply: BAT1, max_w: 90.0}\n")
+    assert load_profile(path).power_sensor.request()["options"] == {"supply": "BAT1", "max_w": 90.0}
     path.write_text("name: board\npower_sensor: none\n")
     assert load_profile(path).power_sensor.name == "none"
     for wrong, field in [
         ("power_sensor: abacus", "power_sensor.name"),
         ("power_sensor: {name: abacus}", "power_sensor.name"),
         ("power_sensor: {volts: 5}", "power_sensor.volts"),
+        ("power_sensor: {name: rapl, max_w: 0.0}", "power_sensor.max_w"),
         ("tdp_w: 0.0", "tdp_w"),
     ]:
         path.write_text(f"name: board\n{wrong}\n")
@@ -196,6 +199,30 @@ def test_the_model_takes_the_profiles_design_power(make_row: MakeRow) -> None:
     assert EnergyModel.named("tdp", device, None).energy_mj(make_row(status="error", latency_ms=None)) is None
     with pytest.raises(UsageError, match="thermal design power of cpu is not known"):
         EnergyModel.named("tdp", PROFILE, None)
+
+
+@pytest.mark.parametrize("watts", [float("nan"), float("inf"), -5.0, 0.0, 1e6])
+def test_a_power_no_chip_has_is_no_model(watts: float) -> None:
+    with pytest.raises(UsageError, match=r"is no thermal design power of a chip .*tdp_w of cpu"):
+        EnergyModel.named("tdp", PROFILE, watts)
+
+
+@pytest.mark.usefixtures("agents")
+def test_the_command_line_refuses_such_a_power(capsys: pytest.CaptureFixture[str]) -> None:
+    for watts, says in [
+        ("nan", "--tdp-w"),
+        ("inf", "is no thermal design power"),
+        ("1e9", "(0.001 to 5000 W)"),
+    ]:
+        _, said = run(capsys, *COMMAND, "--energy-model", "tdp", "--tdp-w", watts, code=2)
+        assert says in said and "Traceback" not in said
+
+
+def test_the_sensors_reason_reaches_the_person(agents: Agents, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "the counter was reset: it went back, and a wrap of its range would mean about 5.2e+06 W"
+    agents.energy = {"sensor": "rapl:package-0", "quantity": "counter", "reason": reason}
+    _, said = run(capsys, *COMMAND, "--metrics", "latency,energy")
+    assert f"cpu: energy is absent: {reason}" in said.splitlines()
 
 
 def test_features_and_training_sets_of_energy(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from modnas_agent.conditions import PROC, SYSFS
+from modnas_agent.errors import one_line
 from modnas_agent.sensors import nvml
-from modnas_agent.sensors.base import Sensor, SensorError
+from modnas_agent.sensors.base import Sensor, SensorError, bounds_with
 from modnas_agent.sensors.battery import Battery
 from modnas_agent.sensors.ina2xx import Ina2xx
 from modnas_agent.sensors.jetson import Jetson
@@ -42,7 +43,8 @@ def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
     """The sensor `name`, or with `auto` the first that is there; raises `SensorError` with every reason.
 
     Args:
-        options: of the sensor; `sysfs_root` is where sysfs is mounted, `/sys` when absent.
+        options: of the sensor; `sysfs_root` is where sysfs is mounted, `/sys` when absent, and `max_w` the
+            most the person holds for plausible, instead of the sensor's own bounds.
         on_gpu: whether the network that is measured runs on a GPU.
     """
     if name != "auto":
@@ -70,8 +72,13 @@ def found_sensors(sysfs_root: Path = SYSFS) -> list[str]:
 def _open(name: str, options: Mapping[str, Any]) -> Sensor:
     if name not in SENSORS:
         raise SensorError(f"no sensor {name!r}; there are auto, {', '.join(sorted(SENSORS))}")
-    own = {key: value for key, value in options.items() if key != "sysfs_root"}
+    own = {key: value for key, value in options.items() if key not in ("sysfs_root", "max_w")}
     try:
-        return SENSORS[name](Path(options.get("sysfs_root", SYSFS)), **own)
-    except TypeError as error:
-        raise SensorError(f"sensor {name}: {error}") from error
+        sensor = SENSORS[name](Path(options.get("sysfs_root", SYSFS)), **own)
+    except SensorError:
+        raise
+    except Exception as error:  # options that are none, or whatever a driver's library raises
+        raise SensorError(f"sensor {name}: {one_line(error)}") from error
+    if "max_w" in options:
+        sensor.bounds = bounds_with(sensor.bounds, options["max_w"])
+    return sensor

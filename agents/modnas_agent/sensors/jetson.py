@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Callable, Dict
 
 from modnas_agent.files import read_text
-from modnas_agent.sensors.base import PolledSensor, SensorError
-from modnas_agent.sensors.sysfs import MIN_PERIOD_S, hwmon_chips, required_number, update_period_s
+from modnas_agent.sensors.base import Bounds, PolledSensor, SensorError
+from modnas_agent.sensors.sysfs import (
+    MIN_PERIOD_S,
+    hwmon_chips,
+    required_number,
+    shunt_limit_a,
+    update_period_s,
+    within_range,
+)
 
 TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")
 CHANNELS = (1, 2, 3)
+#: Voltage over a shunt that the INA3221 converts (its data sheet).
+FULL_SCALE_MV = 163.8
 
 Rails = Dict[str, "tuple[Callable[[], float], float]"]
 
@@ -25,6 +34,12 @@ class Jetson(PolledSensor):
     Args:
         rail: another than the total input, for boards that do not measure it; results then carry its name.
     """
+
+    bounds = Bounds(
+        200.0,
+        "a Jetson takes 130 W at most, with its carrier board less than this",
+        negative_why="the rail's shunt is reversed",
+    )
 
     def __init__(self, sysfs_root: Path, rail: str | None = None) -> None:
         rails = {**_iio_rails(sysfs_root), **_hwmon_rails(sysfs_root)}
@@ -56,7 +71,13 @@ def _hwmon_rails(sysfs_root: Path) -> Rails:
 
 def _product(chip: Path, channel: int) -> Callable[[], float]:
     volts, amperes = chip / f"in{channel}_input", chip / f"curr{channel}_input"
-    return lambda: required_number(volts) * required_number(amperes) / 1e6
+    limit_a = shunt_limit_a(chip / f"shunt{channel}_resistor", FULL_SCALE_MV)
+
+    def power_w() -> float:
+        current_a = within_range(required_number(amperes) / 1e3, limit_a, f"the current of channel {channel}")
+        return required_number(volts) / 1e3 * current_a
+
+    return power_w
 
 
 def _iio_rails(sysfs_root: Path) -> Rails:
