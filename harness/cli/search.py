@@ -239,7 +239,7 @@ def front(
     json_output: JsonOption = False,
 ) -> None:
     """The front of any device with a feature vector, without another search."""
-    run = _open(run_name)
+    run = Run.open(run_name)
     if preferences is not None and preferences < len(run.config.objectives):
         raise UsageError(f"run {run.name} has {len(run.config.objectives)} objectives: as many --preferences")
     with Store() as store:
@@ -249,7 +249,7 @@ def front(
             entries, table = written, run.read_json("front.json").get("tables", {}).get(name)
             say(f"run {run.name}: its data are gone from {run.config.data_dir}; the front is as it was found")
         else:
-            state = open_search(run, store)
+            state = _open_search(run, store)
             entries = state.front(store, name, preferences)
             table = _say_table(store, name, state.space, run)
             if networks is not None:
@@ -261,12 +261,12 @@ def front(
         _print_entries(entries)
 
 
-def _open(name: str) -> Run:
-    """A run to read, with a word where it is not known what data it began with."""
-    run = Run.open(name)
+def _open_search(run: Run, store: Store) -> SearchRun:
+    """A search to read, with a word where it is not known what data it began with."""
+    state = open_search(run, store)
     if not is_recorded(run.config):
-        say(f"run {run.name}: whether its data are still those it began with cannot be told, it is older")
-    return run
+        say(f"run {run.name} is older than records of data: whether they are still the same cannot be told")
+    return state
 
 
 def _write_networks(state: SearchRun, entries: list[dict[str, Any]], store: Store, folder: Path) -> None:
@@ -279,9 +279,9 @@ def _write_networks(state: SearchRun, entries: list[dict[str, Any]], store: Stor
 
 def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
     """Train and measure a device's front, beside as many random architectures."""
-    run = _open(run_name)
+    run = Run.open(run_name)
     with Store() as store, run.held():
-        document = _verify(run, open_search(run, store), find_device(device, store).id, store)
+        document = _verify(run, _open_search(run, store), find_device(device, store).id, store)
     if json_output:
         print_json(document)
 
