@@ -113,7 +113,7 @@ def fingerprint(root: Path, names: Iterable[str], reading: str = "", tell: Tell 
         UsageError: a file cannot be read, or is being written at this moment.
     """
     folder = root.absolute()
-    paths = {name: str(folder / name) for name in names}
+    paths = {name: f"{folder}/{name}" for name in names}
     try:
         stats = {name: os.stat(path) for name, path in paths.items()}  # noqa: PTH116 - as in _hash
     except OSError as error:

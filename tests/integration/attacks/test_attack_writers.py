@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from attack_identity import Lab, search
 
-from harness.lock import locked
-
 COMMAND = search("digits", None)
 # A search that says that it has begun, and does not go on before it is told to.
 HELD = """
@@ -109,6 +107,8 @@ def test_two_searches_that_begin_the_same_run_at_once(lab: Lab, processes: list[
 
 def test_only_the_kernel_says_who_holds_a_folder(tmp_path: Path) -> None:
     """A run that was copied while it was searched brings along what its holder wrote."""
+    from harness.lock import locked
+
     (tmp_path / "lock.json").write_text(json.dumps({"pid": os.getpid(), "since": "long ago"}))
     with locked(tmp_path, "the copy"):
         assert json.loads((tmp_path / "lock.json").read_text())["since"] != "long ago"
