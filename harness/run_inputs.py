@@ -7,6 +7,7 @@ and another content under the same path is not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -71,6 +72,32 @@ def _begun(config: RunConfig, name: str | None) -> Run | None:
     stored = run.stored_config() if run is not None and run.has_learned else None
     same = stored is not None and (stored.task, stored.space) == (config.task, config.space)
     return Run(run.path, stored) if run is not None and stored is not None and same else None
+
+
+def forerunner(run: Run, data: Fingerprint) -> str | None:
+    """Why a run begins though there is one with the same settings, in one line: its data or tables were others.
+
+    None where there is none. `data`: the new run's.
+    """
+    config = run.config
+    for path in sorted(run.path.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(UsageError, NotADirectoryError):  # damaged ones are no reason for anything
+            there = Run(path, config).stored_config()
+            if there is None or path == run.path or there.data_dir != config.data_dir:
+                continue
+            inputs = {"data_sha256": config.data_sha256, "tables": config.tables}
+            if there.model_copy(update=inputs).identity == config.identity:
+                return (
+                    f"it does not go on with run {path.name}: {_what_differs(Run(path, there), config, data)}"
+                )
+    return None
+
+
+def _what_differs(other: Run, config: RunConfig, data: Fingerprint) -> str:
+    if other.config.data_sha256 == config.data_sha256:
+        return "the tables of its devices have changed since"
+    before = other.stored_data()
+    return f"the data have changed since ({data.changes_since(before) if before else _UNKNOWN})"
 
 
 def opened(run: Run) -> Run:

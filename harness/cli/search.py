@@ -18,7 +18,7 @@ from harness.errors import UsageError
 from harness.presets import get_preset
 from harness.profiling import ProfileReport
 from harness.report import write_report
-from harness.run_inputs import complete, is_recorded, is_there
+from harness.run_inputs import complete, forerunner, is_recorded, is_there
 from harness.runs import Run, RunConfig
 from harness.search_options import SearchOptions
 from harness.search_run import (
@@ -119,6 +119,8 @@ def search(
                     pass
         with Run.claim(config, name, data) as run:
             say(f"run {run.name}")
+            if name is None and not run.has_learned and (why := forerunner(run, data)):
+                say(why)
             _prepare(run, store)
             state = open_search(run, store, weights)
             _search(state)

@@ -163,6 +163,7 @@ def test_changed_content_is_refused_or_another_run(case: str, lab: Lab, begun: N
     _, _, errors = lab.command(*search(task, data))
     if "that is enough" in errors:  # some changes leave no data to search on
         assert len(lab.runs()) == len(before) + 1
+        assert "does not go on with run" in errors and said in errors
 
 
 def touched(data: Path) -> Path:
@@ -401,7 +402,8 @@ def test_imports_after_a_search(case: str, lab: Lab, begun: None) -> None:
     else:
         line = lab.refusal(*search("image-folder", data, "--run", "mine"))
         assert said in line and "table of latency on tab" in line
-        assert "that is enough" in lab.command(*search("image-folder", data))[2]
+        _, _, errors = lab.command(*search("image-folder", data))
+        assert "that is enough" in errors and "the tables of its devices have changed" in errors
         assert len(lab.runs()) == len(before) + 1
 
 
