@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from harness.errors import UsageError
 from harness.home import subfolder
+from harness.run_inputs import content_at_first, require_content
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
 from harness.tensors import load_tensors, save_tensors
@@ -53,15 +54,21 @@ def evaluate_architectures(
 
     Raises:
         TrainingError: a training diverged.
+        UsageError: the task's data are no longer those of the run, or changed during a training.
     """
     config = state.run.config
-    weights = _weights_id(state)
-    keys = {a: _key(config, state.space, a, judged_on, weights) for a in dict.fromkeys(architectures)}
+    content = content_at_first(config)
+    require_content(config, content)
+    identity = {"content": content, "weights": _weights_id(state)}
+    keys = {a: _key(config, state.space, a, judged_on, identity) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
         trained = key not in stored or (weights_wanted and not _weights_file(key).is_file())
         if trained:
-            stored[key] = _evaluate(state, architecture, judged_on, key)
+            stored[key], network = _evaluate(state, architecture, judged_on, key)
+            require_content(config, content)
+            if network is not None:
+                _keep_weights(network, architecture, key)
             store.add(stored[key])
         if on_row:
             on_row(stored[key], trained)
@@ -105,19 +112,24 @@ def _shared(state: Trainable) -> Supernetwork:
 
 
 def _key(
-    config: RunConfig, space: Space, architecture: Architecture, judged_on: JudgedOn, weights: str | None
+    config: RunConfig,
+    space: Space,
+    architecture: Architecture,
+    judged_on: JudgedOn,
+    identity: Mapping[str, str | None],
 ) -> str:
+    """What must be equal for a stored evaluation to answer; `identity`: also what no setting says."""
     return content_key(
         {
             **_unusual(config, judged_on),
             "arch": architecture.id,
             "variant": space.variant,
             "task": config.task,
-            "data_dir": config.data_dir,
+            "data_dir": None,  # rows from before contents were recorded may have one here
             "limit": config.settings.task_limit,
             "recipe": config.settings.recipe.model_dump(exclude={"inherit"}),
             "seed": config.seed,
-            **({"weights": weights} if weights else {}),
+            **{name: value for name, value in identity.items() if value is not None},
         }
     )
 
@@ -139,7 +151,10 @@ def _initial(state: Trainable, architecture: Architecture, task: AnyTask, seed: 
     return network
 
 
-def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn, key: str) -> Evaluation:
+def _evaluate(
+    state: Trainable, architecture: Architecture, judged_on: JudgedOn, key: str
+) -> tuple[Evaluation, nn.Module | None]:
+    """A new row, and the network whose weights are kept."""
     config, space, task = state.run.config, state.space, state.task
     recipe = config.settings.recipe
     shape = space.input_shape_of(architecture)
@@ -148,7 +163,7 @@ def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn,
     splits: tuple[str, ...] = ("train", "valid")
     if judged_on == "valid":
         task, splits = task.judged_on_valid(), ("train",)
-    results = []
+    results, kept = [], None
     for seed in range(config.seed, config.seed + recipe.repeats):
         network = _initial(state, architecture, task, seed)
         results.append(
@@ -167,8 +182,8 @@ def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn,
             )
         )
         if judged_on == "test" and seed == config.seed:
-            _keep_weights(network, architecture, key)
-    return Evaluation(
+            kept = network
+    evaluation = Evaluation(
         key=key,
         space=space.name,
         variant=space.variant,
@@ -185,3 +200,4 @@ def _evaluate(state: Trainable, architecture: Architecture, judged_on: JudgedOn,
         },
         losses=[fmean(epoch) for epoch in zip(*(result.losses for result in results), strict=True)],
     )
+    return evaluation, kept

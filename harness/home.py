@@ -5,6 +5,7 @@ store.sqlite  measurements and evaluations, unless MODNAS_STORE names another da
 artifacts/    exported networks, content-addressed
 weights/      trained networks, by the evaluation they belong to
 agent/        the local agent's root: its archive, journal and lock
+hashes.sqlite what files that were looked at contain, so that a second look is short
 runs/<name>/  one folder a search
 """
 

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.datasets import UNITS, device_features, device_table, device_values
+from harness.datasets import UNITS, Features, device_features, device_table, device_values
 from harness.errors import ModnasHwError
-from harness.runs import Run, RunConfig
+from harness.run_inputs import content_at_first, opened, require_content, require_tables
+from harness.runs import REFERENCES, Run
 from harness.starting_weights import start_from
 from harness.store import Store
 from harness.surrogate_run import load_run_surrogate
@@ -52,11 +53,8 @@ class SearchRun:
         """The front of a device: as the search wrote it down, or read now for one that it did not search, or
         for another number of preferences.
         """
-        if preferences in (None, self.run.config.settings.front_size) and self.run.has("front.json"):
-            written: dict[str, list[dict[str, Any]]] = self.run.read_json("front.json")["devices"]
-            if device in written:
-                return written[device]
-        return self.read_front(store, device, preferences)
+        written = written_front(self.run, device, preferences)
+        return self.read_front(store, device, preferences) if written is None else written
 
     def read_front(self, store: Store, device: str, preferences: int | None = None) -> list[dict[str, Any]]:
         """The front of any device whose reference architectures are measured, searched or not.
@@ -65,7 +63,7 @@ class SearchRun:
         by the supernetwork or the accuracy surrogate) and one value a hardware metric. Every architecture
         occurs once, so there may be fewer than the `preferences` asked for (else the preset's `front_size`).
         """
-        target = _search_device(self.space, self.predictors, store, device, self.run.config)
+        target = _search_device(self.run, self.space, self.predictors, store, device)
         points = self.search.front(target.features, preferences)
 
         def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
@@ -106,6 +104,14 @@ class SearchRun:
         return np.concatenate([losses, target.predict(samples).double().cpu().numpy()], axis=1)
 
 
+def written_front(run: Run, device: str, preferences: int | None = None) -> list[dict[str, Any]] | None:
+    """The front of a device as the search wrote it down; None if it did not, or not with `preferences`."""
+    if preferences not in (None, run.config.settings.front_size) or not run.has("front.json"):
+        return None
+    found: list[dict[str, Any]] | None = run.read_json("front.json")["devices"].get(device)
+    return found
+
+
 def hardware_metrics(run: Run) -> list[str]:
     """The objectives that devices are measured for."""
     return [objective for objective in run.config.objectives if objective != "error"]
@@ -124,6 +130,7 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     The predictor that is kept is fitted on everything, the figures come from one fitted without a holdout.
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
+    references: dict[str, dict[str, list[float]]] = {}
     sample, from_table = profile_sample(run, space), store.table_devices()
     for metric in hardware_metrics(run):
         tables = [
@@ -132,12 +139,25 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
             else device_table(store, device, space, metric)
             for device in run.config.devices
         ]
+        references[metric] = {table.name: np.asarray(table.features).tolist() for table in tables}
         with _belonging_to(run):
             report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
         tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
         run.save_state(f"predictor-{metric}", tensors, meta)
+    run.write_json(REFERENCES, references)
     run.write_json("predictor.json", report)
     return report
+
+
+def _reference_values(run: Run, store: Store, device: str, space: Space, metric: str) -> tuple[float, ...]:
+    """What a device took for the reference architectures when the run's predictor was fitted; now, if it was
+    not among the run's.
+    """
+    if run.has(REFERENCES):
+        recorded: list[float] | None = run.read_json(REFERENCES).get(metric, {}).get(device)
+        if recorded is not None:
+            return tuple(recorded)
+    return device_features(store, device, space, metric).values
 
 
 def _part_of_table(
@@ -167,21 +187,24 @@ def open_search(run: Run, store: Store, weights: Path | None = None) -> SearchRu
     `weights`: the file that the run starts from, if it starts from one; from the first checkpoint on that
     holds the weights.
 
-    Raises ModnasHwError when the run is not that far, or a file of it is damaged.
+    Raises ModnasHwError when the run is not that far, or a file of it is damaged, and UsageError when its
+    data or a table are no longer those that it began with.
     """
     if not run.has("predictor.json"):
         raise ModnasHwError(f"run {run.name} has no predictor yet; run modnas-hw search to continue it")
+    run = opened(run)
     config, settings = run.config, run.config.settings
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     task = config.make_task()
     space = config.make_space(task)
+    require_tables(run, store, space)
     with _belonging_to(run):
         predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
     place = config.accelerator
     task, predictors = task.to(place), {metric: one.to(place) for metric, one in predictors.items()}
     loss, supernetwork = _task_loss(run, space, task, weights)
-    devices = [_search_device(space, predictors, store, name, config) for name in config.devices]
+    devices = [_search_device(run, space, predictors, store, name) for name in config.devices]
     search = Search(
         space,
         supernetwork,
@@ -196,7 +219,7 @@ def open_search(run: Run, store: Store, weights: Path | None = None) -> SearchRu
             front_size=settings.front_size,
             seed=config.seed,
         ),
-        predict=_predict_all(space, predictors, store, config),
+        predict=_predict_all(run, space, predictors, store),
     )
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
@@ -243,12 +266,18 @@ def run_search(
     from torch.utils.tensorboard import SummaryWriter
 
     run, search = state.run, state.search
+    content = content_at_first(run.config)
+
+    def save_checkpoint() -> None:
+        require_content(run.config, content)
+        run.save_state("checkpoint", *search.checkpoint())
+
     record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
     record = record[: search.epoch]
     with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
         while not search.warm:
             search.run_warmup_epoch()
-            run.save_state("checkpoint", *search.checkpoint())
+            save_checkpoint()
             if on_warmup:
                 on_warmup(search.warmed)
         while not search.finished:
@@ -258,7 +287,7 @@ def run_search(
             record.append({**asdict(stats), "hypervolume": validation and validation.hypervolume})
             # The record first: on resuming, epochs beyond the checkpoint are cut off again.
             run.write_json("epochs.json", record)
-            run.save_state("checkpoint", *search.checkpoint())
+            save_checkpoint()
             _write_events(writer, stats, validation)
             if on_epoch:
                 on_epoch(stats, validation)
@@ -292,13 +321,13 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
 
 
 def _predict_all(
-    space: Space, predictors: dict[str, MetaPredictor], store: Store, config: RunConfig
+    run: Run, space: Space, predictors: dict[str, MetaPredictor], store: Store
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Metrics of samples (n, width) on the devices with these indices (n,), in one call a predictor."""
     references = {
         metric: torch.tensor(
-            [device_features(store, name, space, metric).values for name in config.devices],
-            device=config.accelerator,
+            [_reference_values(run, store, name, space, metric) for name in run.config.devices],
+            device=run.config.accelerator,
         )
         for metric in predictors
     }
@@ -311,10 +340,14 @@ def _predict_all(
 
 
 def _search_device(
-    space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str, config: RunConfig
+    run: Run, space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str
 ) -> SearchDevice:
     """A device as the search sees it: vectors of all metrics concatenated, predictors bound to its own."""
-    vectors = {metric: device_features(store, device, space, metric) for metric in predictors}
+    config = run.config
+    vectors = {
+        metric: Features(device, metric, _reference_values(run, store, device, space, metric))
+        for metric in predictors
+    }
     references = {
         metric: torch.tensor(features.values, device=config.accelerator)
         for metric, features in vectors.items()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from harness.export import ArtifactCache
 from harness.export.ahead import Ahead
 from harness.export.exporters import TvmExporter, tuning_folder
 from harness.home import write_atomically
+from harness.lock import locked
 from modnas.spaces import Architecture, Space
 
 # Operators are collected until this many architectures in a row bring none that is new.
@@ -87,6 +88,7 @@ def tune(
 
     Raises:
         UsageError: the profile's backend is not tvm.
+        InUseError: another process is tuning into the same database.
         CompilerMissingError: this machine has no TVM.
         DeviceUnavailableError: the device is or goes away; what was tuned before is kept.
     """
@@ -97,6 +99,7 @@ def tune(
         DeviceSession(profile) as session,
         closing(TvmExporter(cache, profile)) as exporter,
         Ahead(exporter, space, profile.batch, [], parallel=False) as files,
+        ExitStack() as held,
     ):
         # Before tuning: while it goes on, the compiler answers nothing else.
         control = Control(session, files)
@@ -104,6 +107,7 @@ def tune(
         target = exporter.target
         folder = tuning_folder(profile, space, target)
         folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(folder, f"tuning database {folder.name}"))
         report = TuningReport(profile.id, folder, target)
         done = _Progress(folder / "tasks.json")
         collector = _Collector(exporter, cache, space, profile.batch)

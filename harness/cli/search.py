@@ -18,6 +18,7 @@ from harness.errors import UsageError
 from harness.presets import get_preset
 from harness.profiling import ProfileReport
 from harness.report import write_report
+from harness.run_inputs import complete, forerunner, is_recorded, is_there
 from harness.runs import Run, RunConfig
 from harness.search_options import SearchOptions
 from harness.search_run import (
@@ -28,12 +29,14 @@ from harness.search_run import (
     profile_sample,
     run_search,
     write_fronts,
+    written_front,
 )
 from harness.starting_weights import check_weights
 from harness.store import Evaluation, Store
 from harness.surrogate_run import fit_run_surrogate
 from harness.tables.devices import TableDevice, find_device, measurable, table_note, table_origin
 from harness.tables.lookup import check_searchable, look_up
+from harness.task_content import absolute
 from harness.verify import OnEvaluation, verify_device
 from modnas.search_stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, space_names
@@ -102,7 +105,9 @@ def search(
         bfloat16,
     )
     with Store() as store:
-        config = _config(devices, space, task, data_dir, preset, seed, options, store)
+        asked = _config(devices, space, task, data_dir, preset, seed, options, store)
+        config, data = complete(asked, store, name, say)
+        Run.at(config, name).check_free()
         if weights is not None:
             check_weights(config, weights)
         for spec in config.devices:  # before anything is measured anywhere
@@ -112,14 +117,16 @@ def search(
             else:
                 with DeviceSession(target):
                     pass
-        run = Run.start(config, name)
-        say(f"run {run.name}")
-        _prepare(run, store)
-        state = open_search(run, store, weights)
-        _search(state)
-        fronts = write_fronts(state, store)["devices"]
-        results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}
-        report_path = write_report(run, store)
+        with Run.claim(config, name, data) as run:
+            say(f"run {run.name}")
+            if name is None and not run.has_learned and (why := forerunner(run, data)):
+                say(why)
+            _prepare(run, store)
+            state = open_search(run, store, weights)
+            _search(state)
+            fronts = write_fronts(state, store)["devices"]
+            results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}
+            report_path = write_report(run, store)
     if json_output:
         print_json({"run": run.name, "report": str(report_path), "fronts": fronts, "verification": results})
     else:
@@ -148,7 +155,7 @@ def _config(
         **options.resolve(),
         space=space,
         task=task,
-        data_dir=str(data_dir) if data_dir else None,
+        data_dir=absolute(task, data_dir),
         devices=tuple(names),
         preset=preset,
         settings=settings.model_copy(update={"search": {**settings.search, **options.settings()}}),
@@ -238,16 +245,30 @@ def front(
     if preferences is not None and preferences < len(run.config.objectives):
         raise UsageError(f"run {run.name} has {len(run.config.objectives)} objectives: as many --preferences")
     with Store() as store:
-        name, state = find_device(device, store).id, open_search(run, store)
-        entries = state.front(store, name, preferences)
-        table = _say_table(store, name, state.space, run)
-        if networks is not None:
-            _write_networks(state, entries, store, networks)
+        name = find_device(device, store).id
+        written = written_front(run, name, preferences)
+        if written is not None and networks is None and not is_there(run.config):
+            entries, table = written, run.read_json("front.json").get("tables", {}).get(name)
+            say(f"run {run.name}: its data are gone from {run.config.data_dir}; the front is as it was found")
+        else:
+            state = _open_search(run, store)
+            entries = state.front(store, name, preferences)
+            table = _say_table(store, name, state.space, run)
+            if networks is not None:
+                _write_networks(state, entries, store, networks)
     if json_output:
         document = {"run": run.name, "device": name, "architectures": entries}
         print_json({**document, "table": table} if table else document)
     else:
         _print_entries(entries)
+
+
+def _open_search(run: Run, store: Store) -> SearchRun:
+    """A search to read, with a word where it is not known what data it began with."""
+    state = open_search(run, store)
+    if not is_recorded(run.config):
+        say(f"run {run.name} is older than records of data: whether they are still the same cannot be told")
+    return state
 
 
 def _write_networks(state: SearchRun, entries: list[dict[str, Any]], store: Store, folder: Path) -> None:
@@ -261,8 +282,8 @@ def _write_networks(state: SearchRun, entries: list[dict[str, Any]], store: Stor
 def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
     """Train and measure a device's front, beside as many random architectures."""
     run = Run.open(run_name)
-    with Store() as store:
-        document = _verify(run, open_search(run, store), find_device(device, store).id, store)
+    with Store() as store, run.held():
+        document = _verify(run, _open_search(run, store), find_device(device, store).id, store)
     if json_output:
         print_json(document)
 

@@ -212,7 +212,7 @@ class ArtifactCache:
         if found is not None:
             return found
         start = time.perf_counter()
-        partial = self.folder / f".{key}.{os.getpid()}.{suffix}"
+        partial = self.folder / f".{key}.{os.getpid()}-{threading.get_native_id()}.{suffix}"
         try:
             details = dict(make(source.path, partial))
             data = partial.read_bytes()

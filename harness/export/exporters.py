@@ -12,7 +12,7 @@ from harness.compile.errors import CompilerKilledError
 from harness.devices.profile import DeviceProfile
 from harness.errors import UsageError
 from harness.export.artifact import Artifact, ArtifactCache
-from harness.export.quantize import CALIBRATION, quantize
+from harness.export.quantize import calibration, quantize
 from harness.home import subfolder
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
@@ -71,7 +71,7 @@ class Int8Exporter:
         self._cache = cache
 
     def key(self, space: Space) -> dict[str, Any]:
-        return {"quantize": "int8", "calibration": CALIBRATION}
+        return {"quantize": "int8", "calibration": calibration()}
 
     def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
         source = self._cache.get(space, architecture, batch)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.errors import UsageError
-from harness.store import ImportedTable, Store
+from harness.store import ImportedTable, Store, content_key
 from modnas.spaces import Space
 
 
@@ -34,6 +35,24 @@ class StoredTable:
     variant: str
     sources: tuple[str, ...]
     values: dict[str, float]
+
+    @cached_property
+    def sha256(self) -> str:
+        """What identifies the values, whatever files and imports they came from."""
+        return content_key({"variant": self.variant, "values": self.values})
+
+    def changes_since(self, before: StoredTable) -> str:
+        """What is different from an earlier state, in words."""
+        if self.variant != before.variant:
+            return f"its values are of networks of size {self.variant}, not {before.variant}"
+        changed = [arch for arch, value in before.values.items() if self.values.get(arch, value) != value]
+        new = len(self.values.keys() - before.values.keys())
+        parts = []
+        if changed:
+            parts.append(f"{len(changed):,} of {len(before.values):,} values changed: {changed[0]}")
+        if new:
+            parts.append(f"{new:,} values are new")
+        return "; ".join(parts)
 
 
 def find_device(spec: str, store: Store) -> DeviceProfile | TableDevice:
@@ -122,6 +141,17 @@ def stored_table(store: Store, device: str, space: Space, metric: str) -> Stored
     if not rows:
         known = device in store.table_devices()
         return StoredTable(device, space.variant, (), {}) if known else None
+    return _in_force(rows, device, space, metric)
+
+
+def earlier_table(store: Store, device: str, space: Space, metric: str, sha256: str) -> StoredTable | None:
+    """The state of a table with this identity, as one of its imports left it; None if there was none."""
+    rows = store.tables(device, space.name, metric)
+    states = (_in_force(rows[:count], device, space, metric) for count in range(len(rows), 0, -1))
+    return next((state for state in states if state.sha256 == sha256), None)
+
+
+def _in_force(rows: list[ImportedTable], device: str, space: Space, metric: str) -> StoredTable:
     variants = list(dict.fromkeys(row.variant for row in rows))
     variant = space.variant if space.variant in variants else variants[0]
     if variant != space.variant and len(variants) > 1:

@@ -105,17 +105,23 @@ def read_folder(folder: Path) -> dict[str, list[Pair]]:
     Raises:
         TaskError: files are missing, or a pair of files differs in length.
     """
-    languages = sorted({path.suffix[1:] for path in folder.glob("train*.*")})
-    if len(languages) != 2:
+    found = languages(folder)
+    if len(found) != 2:
         raise TaskError(
-            f"translation: {folder} needs train.XX and train.YY for two languages, has {', '.join(languages)}"
+            f"translation: {folder} needs train.XX and train.YY for two languages, has {', '.join(found)}"
         )
-    if re.search(rf"{languages[1]}[-_]{languages[0]}(?![a-z])", folder.name):
-        languages.reverse()
-    splits = {name: _read_split(folder, name, languages) for name in SPLITS}
+    splits = {name: _read_split(folder, name, found) for name in SPLITS}
     held = {_key(pair.source) for name in ("valid", "test") for pair in splits[name]}
     splits["train"] = [pair for pair in splits["train"] if _key(pair.source) not in held]
     return splits
+
+
+def languages(folder: Path) -> list[str]:
+    """The languages of a folder's training files, the source first where there are two."""
+    found = sorted({path.suffix[1:] for path in folder.glob("train*.*")})
+    if len(found) == 2 and re.search(rf"{found[1]}[-_]{found[0]}(?![a-z])", folder.name):
+        found.reverse()
+    return found
 
 
 def _read_split(folder: Path, name: str, languages: list[str]) -> list[Pair]:
