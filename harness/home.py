@@ -4,6 +4,7 @@ devices/      the user's device profiles (YAML); they shadow the shipped ones
 store.sqlite  measurements and evaluations, unless MODNAS_STORE names another database
 artifacts/    exported networks, content-addressed
 weights/      trained networks, by the evaluation they belong to
+looked-at/    which files of data sets were found whole, so that they are not looked at again
 agent/        the local agent's root: its archive, journal and lock
 runs/<name>/  one folder a search
 """

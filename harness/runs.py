@@ -1,6 +1,7 @@
 """Run directories: `runs/<name>/` with the resolved configuration and everything a search leaves behind.
 
 config.json          what was asked, with all defaults filled in
+data.json            what of the data is used and what is not, in words
 predictor.*          the MetaPredictor (safetensors and JSON)
 surrogate.*          the accuracy surrogate, if the run has one in place of a supernetwork
 checkpoint.*         the search's state after its last finished epoch (safetensors and JSON)

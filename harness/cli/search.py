@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.data_check import check_data
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.cli.profile import run_profile
@@ -112,8 +113,10 @@ def search(
             else:
                 with DeviceSession(target):
                     pass
+        notes = check_data(config)
         run = Run.start(config, name)
-        say(f"run {run.name}")
+        say("\n".join([f"run {run.name}", *notes]))
+        run.write_json("data.json", {"notes": notes})
         _prepare(run, store)
         state = open_search(run, store, weights)
         _search(state)
@@ -121,7 +124,8 @@ def search(
         results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}
         report_path = write_report(run, store)
     if json_output:
-        print_json({"run": run.name, "report": str(report_path), "fronts": fronts, "verification": results})
+        document = {"run": run.name, "data": notes, "report": str(report_path), "fronts": fronts}
+        print_json({**document, "verification": results})
     else:
         say(f"report: {report_path}")
 
@@ -238,7 +242,10 @@ def front(
     if preferences is not None and preferences < len(run.config.objectives):
         raise UsageError(f"run {run.name} has {len(run.config.objectives)} objectives: as many --preferences")
     with Store() as store:
-        name, state = find_device(device, store).id, open_search(run, store)
+        name = find_device(device, store).id
+        if networks is not None:
+            check_data(run.config)
+        state = open_search(run, store)
         entries = state.front(store, name, preferences)
         table = _say_table(store, name, state.space, run)
         if networks is not None:
@@ -262,7 +269,9 @@ def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = 
     """Train and measure a device's front, beside as many random architectures."""
     run = Run.open(run_name)
     with Store() as store:
-        document = _verify(run, open_search(run, store), find_device(device, store).id, store)
+        name = find_device(device, store).id
+        check_data(run.config)
+        document = _verify(run, open_search(run, store), name, store)
     if json_output:
         print_json(document)
 
