@@ -104,7 +104,7 @@ def _count_others(directory: Path, used: list[str], left_out: LeftOut) -> None:
         if name in used:
             continue
         if name.casefold() in (*_TRAIN, *_TEST) and path.is_dir():
-            left_out.add(f"images in {name}", path, sum(1 for _ in walk(path, LeftOut(path))))
+            left_out.add(f"images in {name}", path, sum(1 for _ in walk(path, LeftOut(directory))))
         elif path.is_dir() and not name.startswith(".") and not is_clutter(name):
             left_out.add("other folders", path)
         else:

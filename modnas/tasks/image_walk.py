@@ -84,19 +84,21 @@ def names_in(folder: Path) -> list[str]:
 def walk(top: Path, left_out: LeftOut) -> Iterator[str]:
     """Paths of all that is called as an image, of a folder by name, then of the folders in it.
 
-    Links are followed, but not back up. Hidden files and folders are not read.
+    Links are followed, but not back up: neither in `top` nor to the folder of `left_out` or that of `top`.
+    Hidden files and folders are not read.
     """
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(str(top), frozenset())]
+    outside = frozenset(map(_identity, [left_out.root, top.parent]))
+    waiting = [(str(top), outside)]
     while waiting:
         folder, above = waiting.pop()
         try:
-            status = Path(folder).stat()
+            own = _identity(Path(folder))
             with os.scandir(folder) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
             left_out.unlisted.append(f"{shown(folder)} ({error.strerror})")
             continue
-        if (status.st_dev, status.st_ino) in above:
+        if own in above:
             left_out.add("links to a folder above", folder)
             continue
         folders = []
@@ -104,14 +106,19 @@ def walk(top: Path, left_out: LeftOut) -> Iterator[str]:
             if entry.name.startswith(".") or is_clutter(entry.name):
                 left_out.add_named(Path(entry.path))
             elif _is_folder(entry):
-                folders.append((entry.path, above | {(status.st_dev, status.st_ino)}))
+                folders.append((entry.path, above | {own}))
             elif suffix_of(entry.name) in SUFFIXES:
                 yield entry.path
             else:
                 left_out.add_named(Path(entry.path))
-        if not entries and above:
+        if not entries and folder != str(top):
             left_out.add("empty folders", folder)
         waiting += reversed(folders)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
