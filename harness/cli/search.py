@@ -104,8 +104,7 @@ def search(
     )
     with Store() as store:
         config = _config(devices, space, task, data_dir, preset, seed, options, store)
-        if weights is not None:
-            check_weights(config, weights)
+        notes = check_weights(config, weights) if weights is not None else ()
         for spec in config.devices:  # before anything is measured anywhere
             target = find_device(spec, store)
             if isinstance(target, TableDevice):
@@ -113,7 +112,7 @@ def search(
             else:
                 with DeviceSession(target):
                     pass
-        notes = check_data(config)
+        notes = (*check_data(config), *notes)
         run = Run.start(config, name)
         say("\n".join([f"run {run.name}", *notes]))
         run.write_json("data.json", {"notes": notes})
