@@ -52,13 +52,15 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
             expected = math.prod(shape)
+            if expected > _LARGEST:
+                raise TaskError(f"{shown(path)} is too large: its header says {expected:,} bytes of data")
             # One more than there should be: where there are more, and to have the checksum at the end read.
-            data = file.read(min(expected, _LARGEST) + 1)
+            data = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise TaskError(f"cannot read {shown(path)} ({error})") from error
     if len(data) != expected:
-        more = "more" if len(data) > min(expected, _LARGEST) else f"{len(data):,}"
-        raise TaskError(f"{shown(path)} has {more} bytes of data where its header says {expected:,}")
+        found = "more" if len(data) > expected else f"{len(data):,}"
+        raise TaskError(f"{shown(path)} has {found} bytes of data where its header says {expected:,}")
     return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
 
 

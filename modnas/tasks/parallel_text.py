@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,8 +124,6 @@ def read_folder(folder: Path, notes: list[str] | None = None) -> dict[str, list[
         files = _split_files(folder, split, languages, names, problems)
         read |= {path.name for path in files}
         splits[split] = _read_split(split, files, problems, left_out) if files else []
-        if files and not splits[split] and not problems:
-            problems.append(f"the files of {split} in {shown(folder)} have no pair of sentences")
     if problems:
         raise DamagedDataError("translation:", problems, "mend the files; line n of both says the same")
     held = {_key(pair.source) for name in ("valid", "test") for pair in splits[name]}
@@ -136,12 +134,19 @@ def read_folder(folder: Path, notes: list[str] | None = None) -> dict[str, list[
         )
     if count := len(splits["train"]) - len(kept):
         left_out.append(f"{count:,} of train whose source is in valid or test")
-    unused = [name for name in names if name not in read]
-    if notes is not None and left_out:
-        notes.append(f"translation: pairs not used: {', '.join(left_out)}")
-    if notes is not None and unused:
-        notes.append(f"translation: files not used: {len(unused):,} (such as {shown(unused[0])})")
+    if notes is not None:
+        notes += _notes(splits, left_out, [name for name in names if name not in read])
     return {**splits, "train": kept}
+
+
+def _notes(splits: dict[str, list[Pair]], left_out: list[str], unused: list[str]) -> Iterator[str]:
+    if left_out:
+        yield f"translation: pairs not used: {', '.join(left_out)}"
+    tested = {_key(pair.source) for pair in splits["test"]}
+    if both := sum(_key(pair.source) in tested for pair in splits["valid"]):
+        yield f"translation: pairs of valid whose source is in test as well: {both:,}"
+    if unused:
+        yield f"translation: files not used: {len(unused):,} (such as {shown(unused[0])})"
 
 
 def _languages(folder: Path, names: list[str]) -> list[str]:
@@ -188,7 +193,12 @@ def _read_split(split: str, files: list[Path], problems: list[str], left_out: li
         both = " and ".join(f"{shown(path)} {count:,}" for path, count in zip(files, lengths, strict=True))
         problems.append(f"{both} lines, as many are needed")
         return []
+    both = " and ".join(path.name for path in files)
     pairs = [Pair(*pair) for pair in zip(*sides, strict=True) if all(side.strip() for side in pair)]
     if count := lengths[0] - len(pairs):
         left_out.append(f"{count:,} of {split} with an empty side")
+    if not pairs:
+        problems.append(f"{shown(files[0].parent)}: {shown(both)} have no pair of sentences")
+    elif all(pair.source == pair.target for pair in pairs):
+        problems.append(f"{shown(files[0].parent)}: {shown(both)} are the same")
     return pairs
