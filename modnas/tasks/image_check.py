@@ -41,7 +41,7 @@ def flaws(
             fresh = [(p, s) for p, s in zip(part, stamps, strict=True) if s is None or s not in known]
             for (path, stamp), reason in zip(fresh, pool.map(flaw, [p for p, _ in fresh]), strict=True):
                 if reason is not None:
-                    found.append(f"{shown(path)} ({reason})")
+                    found.append(f"{shown(path)}: {reason}")
                 elif stamp is not None:
                     known.add(stamp)
             if on_progress is not None:

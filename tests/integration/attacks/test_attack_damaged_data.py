@@ -82,7 +82,7 @@ DAMAGES = {
         "image-folder",
         images,
         lambda f: cut(f / "val/cat/3.jpg", *(f / "train/dog" / f"{n}.jpg" for n in range(20))),
-        ("21 of 52 images", "and 11 more", "val/cat/3.jpg (", *(f"train/dog/{n}.jpg (" for n in range(20))),
+        ("21 of 52 images", "and 11 more", "val/cat/3.jpg: ", *(f"train/dog/{n}.jpg: " for n in range(20))),
     ),
     "texts": Damage(
         "translation",

@@ -82,7 +82,7 @@ def test_all_damaged_batches_are_named(cifar: Path, name: str) -> None:
         assert part in str(caught.value)
 
 
-#: What is done to the files, how many images are there to train with then, and what is told besides the counts.
+#: What is done to the files, how many images are to train with then, and what is told besides.
 OTHER: dict[str, tuple[Callable[[Path], object], int, list[str]]] = {
     "as they are": (lambda f: None, 100, ["other than 10,000 images in data_batch_1.bin (20)"]),
     "batches missing": (

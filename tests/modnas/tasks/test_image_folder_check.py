@@ -54,7 +54,7 @@ def bad_files(place: Path) -> dict[str, str]:
         get_task("image-folder", place).check()
     except DamagedDataError as error:
         assert "\n" not in str(error)
-        found = [re.fullmatch(r"(.*?) \((.*)\)", line) for line in error.problems]
+        found = [re.fullmatch(r"(.*?): (.*)", line) for line in error.problems]
         return {match[1].removeprefix(f"{place}/"): match[2] for match in found}
     return {}
 
