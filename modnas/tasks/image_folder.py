@@ -234,6 +234,12 @@ def _notes(task: ImageFolderTask, listing: Listing) -> tuple[str, ...]:
     """What is used and what is not, a line each."""
     counts = ", ".join(f"{task.count((split,)):,} {split}" for split in SPLITS)
     notes = [f"image-folder: {task.classes} classes; images: {counts} ({listing.origin})"]
+    images = [*listing.pool.paths, *listing.test.paths]
+    flat = len(listing.left_out.root.parts) + 2  # separators in DIR/train/<class>/<image>
+    if deeper := sum(path.count(os.sep) > flat for path in images):
+        notes.append(
+            f"image-folder: images in folders below those of the classes: {deeper:,} of {len(images):,}"
+        )
     left_out = listing.left_out.kinds()
     if task.unused:
         left_out.insert(0, f"{len(task.unused):,} images to train with beyond the limit")

@@ -242,7 +242,7 @@ def test_all_is_read_counted_or_named(folder: Path, name: str) -> None:
     state.make(folder)
     task = get_task("image-folder", folder)
     assert (task.count(("train", "valid")), task.count(("test",))) == state.images
-    used, *others = task.notes
+    used, *others = [note for note in task.notes if "below those of the classes" not in note]
     assert used.startswith("image-folder: 2 classes; images: ") and f"{state.images[1]} test" in used
     assert bool(others) == bool(state.counted)
     for part in state.counted:
@@ -252,6 +252,16 @@ def test_all_is_read_counted_or_named(folder: Path, name: str) -> None:
     assert bad.keys() == (state.bad or {}).keys()
     for file, reason in (state.bad or {}).items():
         assert reason in bad[file]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_images_further_down_are_told(folder: Path, relative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    place = Path() if relative else folder
+    assert len(get_task("image-folder", place).notes) == 1
+    put(folder / "train" / "cat" / "more" / "a.png")
+    put(folder / "val" / "dog" / "more" / "still more" / "a.png")
+    assert get_task("image-folder", place).notes[1].endswith("below those of the classes: 2 of 16")
 
 
 def test_a_split_taken_from_train_is_told(folder: Path) -> None:
