@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import UsageError
 from harness.home import home
@@ -110,14 +110,11 @@ def fingerprint(root: Path, names: Iterable[str], reading: str = "", tell: Tell 
         tell: told in one line when so much has to be read that it takes a while.
 
     Raises:
-        UsageError: a file cannot be read, or is being written at this moment.
+        UsageError: files cannot be read, all of which are counted, or one is being written at this moment.
     """
     folder = root.absolute()
     paths = {name: f"{folder}/{name}" for name in names}
-    try:
-        stats = {name: os.stat(path) for name, path in paths.items()}  # noqa: PTH116 - as in _hash
-    except OSError as error:
-        raise _unreadable(error) from error
+    stats = _all_of({name: _stat(path) for name, path in paths.items()})
     cache = _Cache(home() / "hashes.sqlite")
     known = cache.read(folder)
     found = {
@@ -130,10 +127,13 @@ def fingerprint(root: Path, names: Iterable[str], reading: str = "", tell: Tell 
     if tell and much >= _MUCH_BYTES:
         tell(f"reading {len(left):,} files ({much / 1e9:.1f} GB) of {folder} once, to know them again")
     with ThreadPoolExecutor(_THREADS) as pool:
-        hashed = dict(zip(left, pool.map(_hash, [paths[name] for name in left]), strict=True))
+        hashed = _all_of(dict(zip(left, pool.map(_hash, [paths[name] for name in left]), strict=True)))
     cache.write({paths[name]: (one.mark, one.content.sha256) for name, one in hashed.items() if one.settled})
     found |= {name: one.content for name, one in hashed.items()}
     return Fingerprint({name: found[name] for name in paths}, reading)
+
+
+Found = TypeVar("Found")
 
 
 class _Hashed(NamedTuple):
@@ -149,7 +149,14 @@ def _mark(stat: os.stat_result) -> str:
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
-def _hash(path: str) -> _Hashed:
+def _stat(path: str) -> os.stat_result | OSError:
+    try:
+        return os.stat(path)  # noqa: PTH116 - as in _hash
+    except OSError as error:
+        return error
+
+
+def _hash(path: str) -> _Hashed | OSError:
     digest, now = hashlib.sha256(), time.time_ns()
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a Path of each of a million files takes seconds
@@ -158,17 +165,21 @@ def _hash(path: str) -> _Hashed:
                 digest.update(chunk)
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise _unreadable(error) from error
+        return error
     if _mark(before) != _mark(after):
         raise UsageError(f"{path} is being written at this moment; try again when that is done")
     settled = now - max(after.st_mtime_ns, after.st_ctime_ns) > _SETTLED_NS
     return _Hashed(FileContent(after.st_size, digest.hexdigest()), _mark(after), settled)
 
 
-def _unreadable(error: OSError) -> UsageError:
-    return UsageError(
-        f"{error.filename} cannot be read ({error.strerror or error}); mend or replace the file"
-    )
+def _all_of(found: Mapping[str, Found | OSError]) -> dict[str, Found]:
+    """What was found, by name. Raises UsageError that names the files of which nothing was."""
+    errors = [one for one in found.values() if isinstance(one, OSError)]
+    if not errors:
+        return {name: one for name, one in found.items() if not isinstance(one, OSError)}
+    told = [f"{error.filename} cannot be read ({error.strerror or error})" for error in errors[:_SHOWN]]
+    more = f", and {len(errors) - len(told):,} more" if len(errors) > len(told) else ""
+    raise UsageError(f"{', '.join(told)}{more}; mend or replace them")
 
 
 class _Cache:

@@ -4,6 +4,7 @@ devices/      the user's device profiles (YAML); they shadow the shipped ones
 store.sqlite  measurements and evaluations, unless MODNAS_STORE names another database
 artifacts/    exported networks, content-addressed
 weights/      trained networks, by the evaluation they belong to
+looked-at/    which files of data sets were found whole, so that they are not looked at again
 agent/        the local agent's root: its archive, journal and lock
 hashes.sqlite what files that were looked at contain, so that a second look is short
 runs/<name>/  one folder a search

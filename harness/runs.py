@@ -2,6 +2,7 @@
 
 config.json          what was asked, with all defaults filled in
 data.json.gz         the files of the task's data when the run began: names, sizes, hashes
+notes.json           what of the data is used and what is not, in words
 lock.json            who is writing here now (see `harness.lock`)
 predictor.*          the MetaPredictor (safetensors and JSON)
 references.json      what its devices took for the reference architectures when it was fitted

@@ -17,7 +17,7 @@ from harness.cli import agent, baselines, benchmark, data, devices, doctor, prof
 from harness.cli.output import say
 from harness.errors import ModnasHwError
 from modnas.spaces import ArchitectureError
-from modnas.tasks import TaskError
+from modnas.tasks import NAMED, DamagedDataError, TaskError
 from modnas.training import TrainingError
 
 # What Typer makes of Ctrl-C.
@@ -82,6 +82,9 @@ def _fail(error: Exception) -> int:
         code, message = 2, f"{error.format_message()} (see modnas-hw --help)"
     else:
         code, message = 1, f"{type(error).__name__}: {error} (run with --debug for the traceback)"
+    if isinstance(error, DamagedDataError) and len(error.problems) > NAMED:
+        for problem in error.problems:  # the message names the first alone
+            say(problem)
     say(f"error: {' '.join(message.split())}")
     return code
 

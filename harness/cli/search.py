@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.data_check import check_data
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.cli.profile import run_profile
@@ -108,8 +109,7 @@ def search(
         asked = _config(devices, space, task, data_dir, preset, seed, options, store)
         config, data = complete(asked, store, name, say)
         Run.at(config, name).check_free()
-        if weights is not None:
-            check_weights(config, weights)
+        notes = check_weights(config, weights) if weights is not None else ()
         for spec in config.devices:  # before anything is measured anywhere
             target = find_device(spec, store)
             if isinstance(target, TableDevice):
@@ -117,8 +117,10 @@ def search(
             else:
                 with DeviceSession(target):
                     pass
+        notes = (*check_data(config), *notes)
         with Run.claim(config, name, data) as run:
-            say(f"run {run.name}")
+            say("\n".join([f"run {run.name}", *notes]))
+            run.write_json("notes.json", {"notes": notes})
             if name is None and not run.has_learned and (why := forerunner(run, data)):
                 say(why)
             _prepare(run, store)
@@ -128,7 +130,8 @@ def search(
             results = {d: _verify(run, state, d, store) for d in config.devices} if verification else {}
             report_path = write_report(run, store)
     if json_output:
-        print_json({"run": run.name, "report": str(report_path), "fronts": fronts, "verification": results})
+        document = {"run": run.name, "data": notes, "report": str(report_path), "fronts": fronts}
+        print_json({**document, "verification": results})
     else:
         say(f"report: {report_path}")
 
@@ -251,6 +254,8 @@ def front(
             entries, table = written, run.read_json("front.json").get("tables", {}).get(name)
             say(f"run {run.name}: its data are gone from {run.config.data_dir}; the front is as it was found")
         else:
+            if networks is not None:
+                check_data(run.config)
             state = _open_search(run, store)
             entries = state.front(store, name, preferences)
             table = _say_table(store, name, state.space, run)
@@ -283,7 +288,9 @@ def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = 
     """Train and measure a device's front, beside as many random architectures."""
     run = Run.open(run_name)
     with Store() as store, run.held():
-        document = _verify(run, _open_search(run, store), find_device(device, store).id, store)
+        name = find_device(device, store).id
+        check_data(run.config)
+        document = _verify(run, _open_search(run, store), name, store)
     if json_output:
         print_json(document)
 

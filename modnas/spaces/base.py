@@ -157,15 +157,19 @@ class Space(ABC):
     def supernetwork(self) -> Supernetwork:
         """A freshly initialised supernetwork over the whole space."""
 
-    def load_weights(self, supernetwork: Supernetwork, path: Path) -> None:
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """Give a supernetwork of this space the weights in a file, before anything is trained.
+
+        Returns how much else the file has, which is not used: a checkpoint's other tensors.
 
         The file is a safetensors file of its state dict, or the checkpoint of a search that has trained one.
 
         Raises:
-            ValueError: the file cannot be read, or its weights are of another network.
+            ValueError: the file cannot be read, its weights are of another network, or some are no numbers.
         """
-        set_weights(supernetwork, read_weights(path))
+        state, others = read_weights(path)
+        set_weights(supernetwork, state)
+        return others
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""

@@ -243,14 +243,13 @@ class MobileNetV3(Space):
 
         return ElasticNetwork(self)
 
-    def load_weights(self, supernetwork: Supernetwork, path: Path) -> None:
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """As in every space from a `.safetensors` file; any other is read as once-for-all publishes it."""
         from modnas.spaces.mobilenetv3_checkpoint import load_published_file
 
         if path.suffix == ".safetensors":
-            super().load_weights(supernetwork, path)
-        else:
-            load_published_file(supernetwork, path)
+            return super().load_weights(supernetwork, path)
+        return load_published_file(supernetwork, path)
 
 
 def _blocks(choices: Sequence[int]) -> list[list[Block]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from modnas.spaces.base import Supernetwork
-from modnas.spaces.weights import set_weights
+from modnas.spaces.weights import named, set_weights
 
 _PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")
@@ -67,11 +67,31 @@ def load_published(supernetwork: Supernetwork, state: Mapping[str, Tensor]) -> N
     """
     # How many batches were counted decides nothing, and the oldest files do not say it.
     counts = {n: t for n, t in supernetwork.state_dict().items() if n.endswith("num_batches_tracked")}
-    set_weights(supernetwork, counts | {own_name(name): tensor for name, tensor in state.items()})
+    set_weights(supernetwork, counts | _placed(state))
 
 
-def load_published_file(supernetwork: Supernetwork, path: Path) -> None:
+def _placed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by their own names. Raises ValueError for all that have none, or share one."""
+    placed: dict[str, Tensor] = {}
+    without: list[str] = []
+    for published, tensor in state.items():
+        try:
+            name = own_name(published)
+        except ValueError:
+            without.append(repr(published))
+            continue
+        if name in placed:
+            without.append(f"another {published!r}")
+        placed[name] = tensor
+    if without:
+        raise ValueError(f"no place for {named(without)}")
+    return placed
+
+
+def load_published_file(supernetwork: Supernetwork, path: Path) -> int:
     """`load_published` from a file. Nothing but tensors is unpickled.
+
+    Returns how many entries beside the weights the file has.
 
     Raises:
         ValueError: the file cannot be read, or is of another network.
@@ -84,3 +104,4 @@ def load_published_file(supernetwork: Supernetwork, path: Path) -> None:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"no published supernetwork that can be read: {reason}") from error
     load_published(supernetwork, tensors)
+    return len(state) - len(tensors) + (len(content) - 1 if state is not content else 0)

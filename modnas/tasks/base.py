@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSet, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from modnas.objectives import SupernetworkLoss, TaskLoss
 from modnas.spaces import Supernetwork
+from modnas.tasks.errors import TaskError
+from modnas.tasks.image_arrays import notes_of_arrays
+from modnas.tasks.protocol import Progress
 
 SPLITS = ("train", "valid", "test")
 
@@ -30,10 +33,6 @@ def split_names(split: str | Sequence[str]) -> tuple[str, ...]:
         if name not in SPLITS:
             raise ValueError(f"no split {name!r}: it is one of {', '.join(SPLITS)}")
     return names
-
-
-class TaskError(Exception):
-    """A data set that is not there or cannot be read. One line: what, where and the mend."""
 
 
 class Split(NamedTuple):
@@ -52,6 +51,10 @@ class Classification(ABC):
     @abstractmethod
     def validation(self) -> Sequence[tuple[Tensor, Tensor]]:
         """Fixed batches of `valid` on which architectures are compared."""
+
+    def check(self, on_progress: Progress | None = None, known: MutableSet[bytes] | None = None) -> None:
+        """Nothing is left to look at where everything was read when the task was made."""
+        return
 
     @property
     def chance_error(self) -> float:
@@ -82,6 +85,7 @@ class Task(Classification):
         classes: number of labels.
         scored: how many images of `valid` architectures are compared on; None: all.
         augmentation: maps a batch of images and a CPU generator to images of the same shape.
+        notes: what of the data is used and what is not, for a person, a line each.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Task(Classification):
     test: Split
     augmentation: Augmentation | None = None
     scored: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -206,6 +211,7 @@ def image_task(
     seed: int,
     limit: int | None,
     augmentation: Augmentation | None = None,
+    notes: Sequence[str] = (),
 ) -> Task:
     """Divide training images into train and valid and normalise all three splits.
 
@@ -214,8 +220,9 @@ def image_task(
             class in its share, before it is divided. Divided by `seed`.
         test: test images and labels in the same form, never cut.
         valid_share: part of the pool that becomes `valid`.
+        notes: of where the images are from; what is used of them is added.
 
-    Mean and standard deviation a channel are those of `train`.
+    Mean and standard deviation a channel are those of `train`. Raises TaskError where there is no deviation.
     """
     if limit is not None and limit < 2 * classes:
         raise TaskError(f"{name}: limit {limit} is too small, give at least {2 * classes} (two a class)")
@@ -226,6 +233,9 @@ def image_task(
     pixels = pool.inputs[chosen].float()
     mean = pixels.mean(dim=(0, 2, 3), keepdim=True)
     std = pixels.std(dim=(0, 2, 3), keepdim=True)
+    if not bool((std > 0).all()):
+        raise TaskError(f"{name}: all pixels to train with are the same in a channel: give other images")
+    used = {"train": pool.targets[chosen], "valid": pool.targets[held_out], "test": test.targets}
     return Task(
         name,
         classes,
@@ -233,4 +243,5 @@ def image_task(
         valid=Split((pool.inputs[held_out].float() - mean) / std, pool.targets[held_out]),
         test=Split((test.inputs.float() - mean) / std, test.targets),
         augmentation=augmentation,
+        notes=(*notes_of_arrays(name, classes, pool, test, used), *notes),
     )

@@ -6,13 +6,15 @@ A file that is missing is left out: saying so is up to the task itself, and to w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from modnas.tasks import cifar10, fashion_mnist, image_listing, parallel_text
-from modnas.tasks.base import TaskError
+from modnas.tasks import cifar10, fashion_mnist, parallel_text
+from modnas.tasks.errors import TaskError
+from modnas.tasks.image_listing import SPLIT_FOLDERS
+from modnas.tasks.image_walk import LeftOut, names_in, walk
 
 
 class DataFiles(NamedTuple):
@@ -65,28 +67,12 @@ def _cifar10(data_dir: Path | None) -> DataFiles:
 
 def _image_folder(data_dir: Path | None) -> DataFiles:
     """All splits that there are, also one that the task does without: a folder is one data set."""
-    if data_dir is None:
-        return DataFiles(Path(), [])
-    names = []
-    for split in ("test", "train", "val", "valid", "validation"):
-        for label in _visible(data_dir / split):
-            if label.is_dir():
-                images = (entry.name for entry in _visible(label) if _is_image(entry))
-                names += [f"{split}/{label.name}/{image}" for image in images]
-    return DataFiles(data_dir, sorted(names))
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(image_listing.SUFFIXES) and entry.is_file()
-
-
-def _visible(place: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = os.scandir(place)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    with entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+    if data_dir is None or not data_dir.is_dir():
+        return DataFiles(data_dir or Path(), [])
+    folders = [name for name in names_in(data_dir) if name.casefold() in SPLIT_FOLDERS]
+    places = [data_dir / name for name in folders if (data_dir / name).is_dir()]
+    images = [image for place in places for image in walk(place, LeftOut(data_dir)) if os.path.isfile(image)]
+    return DataFiles(data_dir, sorted(os.path.relpath(image, data_dir) for image in images))
 
 
 def _translation(data_dir: Path | None) -> DataFiles:
@@ -94,9 +80,13 @@ def _translation(data_dir: Path | None) -> DataFiles:
     place = data_dir or parallel_text.DICTIONARY
     if not place.is_dir():
         return DataFiles(place.parent, [place.name] if place.is_file() else [])
-    languages = parallel_text.languages(place)
-    names = [path.name for path in place.iterdir() if path.suffix[1:] in languages and path.is_file()]
-    return DataFiles(place, sorted(names), " to ".join(languages))
+    names = sorted(path.name for path in place.iterdir())
+    try:
+        languages = parallel_text.languages_of(place, names)
+    except TaskError:  # the task says what is missing
+        return DataFiles(place, [])
+    texts = [name for name in names if Path(name).suffix[1:] in languages and (place / name).is_file()]
+    return DataFiles(place, texts, " to ".join(languages))
 
 
 _FILES: dict[str, Callable[[Path | None], DataFiles]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from modnas.tasks.base import TaskError
+from modnas.tasks.errors import TaskError, shown
 
 # Mean and standard deviation of ImageNet's colours in [0, 1], which published networks are trained with.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -59,19 +61,46 @@ def decode(path: str, side: int, draws: Sequence[float] | None = None) -> NDArra
         TaskError: the file cannot be read as an image of 8 or 16 bits a channel.
     """
     try:
-        with Image.open(path) as opened:
-            # A photo much larger than what is cut out of it is decoded at a half, quarter or eighth.
-            opened.draft(None, (4 * side, 4 * side))
-            image = _as_rgb(ImageOps.exif_transpose(opened))
-        box = central_box(*image.size) if draws is None else random_box(*image.size, draws)
-        image = image.resize((side, side), Image.Resampling.BILINEAR, box)
+        image = _read(path, side, draws)
     except Exception as error:  # Pillow's readers raise whatever they come across in a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TaskError(f"cannot read the image {path} ({reason}): replace the file") from error
-    if draws is not None and draws[4] < 0.5:
-        image = ImageOps.mirror(image)
+        raise TaskError(
+            f"cannot read the image {shown(path)} ({_reason(error)}): replace the file"
+        ) from error
     pixels = np.asarray(image, np.float32) / np.float32(255)
     return ((pixels - MEAN) / SD).transpose(2, 0, 1)
+
+
+def flaw(path: str) -> str | None:
+    """Why `decode` cannot read a file; None where it can.
+
+    The file is decoded like for a batch, but to one pixel. A JPEG is thereby scaled to an eighth while it is
+    decoded, for which all of it is read: where it ends too early that is noticed as well.
+    """
+    try:
+        _read(path, 1, None)
+    except Exception as error:
+        return _reason(error)
+    return None
+
+
+def _read(path: str, side: int, draws: Sequence[float] | None) -> Image.Image:
+    if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait for its other end
+        raise ValueError("no file")
+    with Image.open(path) as opened:
+        # A photo much larger than what is cut out of it is decoded at a half, quarter or eighth.
+        opened.draft(None, (4 * side, 4 * side))
+        image = _as_rgb(ImageOps.exif_transpose(opened))
+    box = central_box(*image.size) if draws is None else random_box(*image.size, draws)
+    image = image.resize((side, side), Image.Resampling.BILINEAR, box)
+    return ImageOps.mirror(image) if draws is not None and draws[4] < 0.5 else image
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its text is the path once more
+        return "no image that can be read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,19 +22,23 @@ from modnas.tasks.base import (
     SPLITS,
     Classification,
     Split,
-    TaskError,
     seeded_generator,
     split_names,
     stratified_order,
 )
+from modnas.tasks.errors import DamagedDataError, TaskError, shown
+from modnas.tasks.image_check import flaws
 from modnas.tasks.image_decoding import DRAWS, decode
-from modnas.tasks.image_listing import MEND, Files, divided, read_folder
+from modnas.tasks.image_listing import MEND, Files, Listing, divided, read_folder, written_alike
+from modnas.tasks.protocol import Progress
 
 SIDE = 224
 VALID_SHARE = 0.2
 # Validation images on which architectures are compared unless told: they stay in memory, decoded.
 _SCORED = 1000
 _BATCH = 128
+# So many images beyond a limit are looked at nevertheless: it takes seconds. More are left alone.
+_UNUSED = 5000
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class ImageFolderTask(Classification):
         workers: threads that decode; what comes out does not depend on it. (Pillow decodes and scales without
             the interpreter's lock.)
         device: where batches are put.
+        notes: what of the folder is used and what is not.
+        unused: images that a limit leaves out; `check` looks at them as well, for another limit, or a file
+            less in the folder, chooses others.
     """
 
     name: str
@@ -61,6 +68,8 @@ class ImageFolderTask(Classification):
     scored: int = _SCORED
     workers: int = os.cpu_count() or 1
     device: str | torch.device = "cpu"
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -114,6 +123,18 @@ class ImageFolderTask(Classification):
         order = torch.randperm(len(files.paths), generator=generator)
         draws = torch.rand(len(order), DRAWS, generator=generator) if augment else None
         yield from self._decoded(files, _chunks(order, batch_size), draws)
+
+    def check(self, on_progress: Progress | None = None, known: MutableSet[bytes] | None = None) -> None:
+        """Decode every image once. Raises DamagedDataError, which names all that cannot be.
+
+        `known`: see `image_check.flaws`.
+        """
+        paths = {*self.train.paths, *self.valid.paths, *self.test.paths}
+        if len(self.unused) <= _UNUSED:
+            paths |= {*self.unused}
+        if found := flaws(sorted(paths), self.workers, on_progress, known):
+            head = f"image-folder: cannot read {len(found):,} of {len(paths):,} images:"
+            raise DamagedDataError(head, found, "replace or remove these files")
 
     def _decoded(
         self, files: Files, chunks: tuple[Tensor, ...], draws: Tensor | None = None
@@ -186,19 +207,44 @@ def image_folder(directory: Path | None = None, seed: int = 0, limit: int | None
         limit: caps train and valid together, each class in its share.
 
     Raises:
-        TaskError: no such folder, fewer than two classes or too few images of one, classes of the test images
-            that are not those of train. Images are not opened here.
+        TaskError: no such folder, fewer than two classes or too few images of some, classes of the test
+            images that are not those of train. Images are opened by `ImageFolderTask.check` only.
     """
     if directory is None:
         raise TaskError(f"image-folder: no data folder: {MEND}")
     try:
-        names, pool, test = read_folder(directory)
+        listing = read_folder(directory)
     except OSError as error:
-        raise TaskError(f"image-folder: cannot list {error.filename} ({error.strerror}): {MEND}") from error
+        place = shown(error.filename or directory)
+        raise TaskError(f"image-folder: cannot list {place} ({error.strerror}): {MEND}") from error
+    classes, pool, test = len(listing.classes), listing.pool, listing.test
+    unused: tuple[str, ...] = ()
     if limit is not None:
-        least = 2 * len(names)
+        least = 2 * classes
         if limit < least:
             raise TaskError(f"image-folder: limit {limit} is too small, give at least {least} (two a class)")
-        pool = pool.pick(stratified_order(pool.targets, seed)[:limit])
+        order = stratified_order(pool.targets, seed)
+        pool, unused = pool.pick(order[:limit]), tuple(pool.pick(order[limit:]).paths)
     train, valid = divided(pool, VALID_SHARE, seed)
-    return ImageFolderTask("image-folder", len(names), train, valid, test)
+    task = ImageFolderTask("image-folder", classes, train, valid, test, unused=unused)
+    return replace(task, notes=_notes(task, listing))
+
+
+def _notes(task: ImageFolderTask, listing: Listing) -> tuple[str, ...]:
+    """What is used and what is not, a line each."""
+    counts = ", ".join(f"{task.count((split,)):,} {split}" for split in SPLITS)
+    notes = [f"image-folder: {task.classes} classes; images: {counts} ({listing.origin})"]
+    images = [*listing.pool.paths, *listing.test.paths]
+    flat = len(listing.left_out.root.parts) + 2  # separators in DIR/train/<class>/<image>
+    if deeper := sum(path.count(os.sep) > flat for path in images):
+        notes.append(
+            f"image-folder: images in folders below those of the classes: {deeper:,} of {len(images):,}"
+        )
+    left_out = listing.left_out.kinds()
+    if task.unused:
+        left_out.insert(0, f"{len(task.unused):,} images to train with beyond the limit")
+    if left_out:
+        notes.append(f"image-folder: not used: {', '.join(left_out)}")
+    if alike := written_alike(listing.classes):
+        notes.append(f"image-folder: classes that differ only in how they are written: {', '.join(alike)}")
+    return tuple(notes)

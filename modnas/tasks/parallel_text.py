@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from modnas.tasks.base import SPLITS, TaskError
+from modnas.tasks.base import SPLITS
+from modnas.tasks.errors import DamagedDataError, TaskError, shown
+from modnas.tasks.text_lines import read_lines
 
 DICTIONARY = Path("/usr/share/trans/de-en")
 _WORDS = range(3, 31)
@@ -21,6 +23,8 @@ _REMARK = re.compile(r"\s*(\{[^}]*\}|\[[^]]*\]|\([^)]*\)|<[^>]*>|/[^/]*/)")
 _HUNDREDTHS = {"test": range(2), "valid": range(2, 6)}
 # How the splits' files begin, the usual name and those of HAT's WMT'14 data.
 _STEMS = {"train": ("train",), "valid": ("valid", "dev", "newstest2013"), "test": ("test", "newstest2014")}
+
+_PACKED = {"gz", "bz2", "xz", "zst", "zip"}
 
 
 class Pair(NamedTuple):
@@ -79,64 +83,122 @@ def _hundredth(text: str) -> int:
 
 def read_dictionary(path: Path, seed: int) -> dict[str, list[Pair]]:
     """The splits of a dictionary file. Raises TaskError."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            pairs = dictionary_pairs(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(
-            f"translation: cannot read {path} ({error}); install trans-de-en or give --data-dir with "
-            "parallel text files"
-        ) from error
+    problems: list[str] = []
+    pairs = dictionary_pairs(read_lines(path, problems))
+    if problems:
+        mend = "install trans-de-en or give --data-dir with parallel text files"
+        raise DamagedDataError("translation:", problems, mend)
     if len(pairs) < 100:
         raise TaskError(
-            f"translation: {path} has only {len(pairs)} pairs of sentences; is it the dictionary?"
+            f"translation: {shown(path)} has only {len(pairs)} pairs of sentences; is it the dictionary?"
         )
     return divided(pairs, seed)
 
 
-def read_folder(folder: Path) -> dict[str, list[Pair]]:
+def read_folder(folder: Path, notes: list[str] | None = None) -> dict[str, list[Pair]]:
     """The splits of a folder with `train.XX`, `train.YY` and the same of valid and test, a sentence a line.
 
     XX and YY are languages; XX is the source where the folder's name has XX-YY or XX_YY in it, else the first
     by the alphabet. Names may be longer (train.tok.clean.bpe.32000.en); newstest2013 and newstest2014 do for
-    valid and test, as HAT prepares WMT'14. Byte pairs (`.bpe.` in the name) are joined again. Pairs of
-    `train` whose source is in valid or test are left out.
+    valid and test, as HAT prepares WMT'14. Of several pairs of files for a split the first is read. Byte
+    pairs (`.bpe.` in the name) are joined again. Pairs of `train` whose source is in valid or test are left
+    out, and pairs with an empty side.
+
+    Args:
+        notes: what is left out is added to these, a line each.
 
     Raises:
-        TaskError: files are missing, or a pair of files differs in length.
+        TaskError: files are missing.
+        DamagedDataError: files are no text in UTF-8, or those of a pair differ in length.
     """
-    found = languages(folder)
-    if len(found) != 2:
-        raise TaskError(
-            f"translation: {folder} needs train.XX and train.YY for two languages, has {', '.join(found)}"
-        )
-    splits = {name: _read_split(folder, name, found) for name in SPLITS}
+    try:
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise TaskError(f"translation: cannot list {shown(folder)} ({error.strerror})") from error
+    languages = languages_of(folder, names)
+    problems: list[str] = []
+    left_out: list[str] = []
+    splits = {}
+    read: set[str] = set()
+    for split in SPLITS:
+        files = _split_files(folder, split, languages, names, problems)
+        read |= {path.name for path in files}
+        splits[split] = _read_split(split, files, problems, left_out) if files else []
+    if problems:
+        raise DamagedDataError("translation:", problems, "mend the files; line n of both says the same")
     held = {_key(pair.source) for name in ("valid", "test") for pair in splits[name]}
-    splits["train"] = [pair for pair in splits["train"] if _key(pair.source) not in held]
-    return splits
-
-
-def languages(folder: Path) -> list[str]:
-    """The languages of a folder's training files, the source first where there are two."""
-    found = sorted({path.suffix[1:] for path in folder.glob("train*.*")})
-    if len(found) == 2 and re.search(rf"{found[1]}[-_]{found[0]}(?![a-z])", folder.name):
-        found.reverse()
-    return found
-
-
-def _read_split(folder: Path, name: str, languages: list[str]) -> list[Pair]:
-    sides = []
-    for language in languages:
-        paths = [path for stem in _STEMS[name] for path in sorted(folder.glob(f"{stem}*.{language}"))]
-        if not paths:
-            raise TaskError(f"translation: {folder} has no {name}.{language}")
-        try:
-            text = paths[0].read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaskError(f"translation: cannot read {paths[0]} ({error})") from error
-        sides.append((text.replace("@@ ", "") if ".bpe." in paths[0].name else text).splitlines())
-    if len(sides[0]) != len(sides[1]):
+    kept = [pair for pair in splits["train"] if _key(pair.source) not in held]
+    if not kept:
         raise TaskError(
-            f"translation: the {name} files of {folder} have {len(sides[0])} and {len(sides[1])} lines"
+            f"translation: all sources of train in {shown(folder)} are in valid or test as well: take others"
         )
-    return [Pair(*pair) for pair in zip(*sides, strict=True) if all(side.strip() for side in pair)]
+    if count := len(splits["train"]) - len(kept):
+        left_out.append(f"{count:,} of train whose source is in valid or test")
+    if notes is not None:
+        notes += _notes(splits, left_out, [name for name in names if name not in read])
+    return {**splits, "train": kept}
+
+
+def _notes(splits: dict[str, list[Pair]], left_out: list[str], unused: list[str]) -> Iterator[str]:
+    if left_out:
+        yield f"translation: pairs not used: {', '.join(left_out)}"
+    tested = {_key(pair.source) for pair in splits["test"]}
+    if both := sum(_key(pair.source) in tested for pair in splits["valid"]):
+        yield f"translation: pairs of valid whose source is in test as well: {both:,}"
+    if unused:
+        yield f"translation: files not used: {len(unused):,} (such as {shown(unused[0])})"
+
+
+def languages_of(folder: Path, names: list[str]) -> list[str]:
+    """Source and target. Raises TaskError unless there are two."""
+    found = {Path(name).suffix[1:] for name in names if name.startswith("train") and Path(name).suffix}
+    languages = sorted(found - _PACKED)
+    if len(languages) != 2:
+        packed = "; unpack what is packed" if found & _PACKED else ""
+        raise TaskError(
+            f"translation: {shown(folder)} needs train.XX and train.YY for two languages, has "
+            f"{', '.join(map(shown, sorted(found))) or 'none'}{packed}"
+        )
+    if re.search(rf"{re.escape(languages[1])}[-_]{re.escape(languages[0])}(?![a-z])", folder.name):
+        languages.reverse()
+    return languages
+
+
+def _split_files(
+    folder: Path, split: str, languages: list[str], names: list[str], problems: list[str]
+) -> list[Path]:
+    """The files of a split in both languages, which begin alike. Where there are none, that is a problem."""
+    alone: list[str] = []
+    for stem in _STEMS[split]:
+        for name in names:
+            for language, other in (languages, languages[::-1]):
+                beginning = name.removesuffix(f".{language}")
+                if not name.startswith(stem) or beginning == name:
+                    continue
+                if f"{beginning}.{other}" in names:
+                    return [folder / f"{beginning}.{either}" for either in languages]
+                alone.append(f"{beginning}.{other} beside {name}")
+    missing = alone or [f"{split}.{language}" for language in languages]
+    problems.append(f"{shown(folder)} has no {', no '.join(map(shown, missing))}")
+    return []
+
+
+def _read_split(split: str, files: list[Path], problems: list[str], left_out: list[str]) -> list[Pair]:
+    sides = []
+    for path in files:
+        lines = read_lines(path, problems)
+        sides.append([line.replace("@@ ", "") for line in lines] if ".bpe." in path.name else lines)
+    lengths = [len(side) for side in sides]
+    if lengths[0] != lengths[1]:
+        both = " and ".join(f"{shown(path)} {count:,}" for path, count in zip(files, lengths, strict=True))
+        problems.append(f"{both} lines, as many are needed")
+        return []
+    both = " and ".join(path.name for path in files)
+    pairs = [Pair(*pair) for pair in zip(*sides, strict=True) if all(side.strip() for side in pair)]
+    if count := lengths[0] - len(pairs):
+        left_out.append(f"{count:,} of {split} with an empty side")
+    if not pairs:
+        problems.append(f"{shown(files[0].parent)}: {shown(both)} have no pair of sentences")
+    elif all(pair.source == pair.target for pair in pairs):
+        problems.append(f"{shown(files[0].parent)}: {shown(both)} are the same")
+    return pairs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSet, Sequence
 from typing import Protocol
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from modnas.objectives import TaskLoss
 from modnas.spaces import Supernetwork
+
+# Told how many items of how many are done.
+Progress = Callable[[int, int], None]
 
 
 class AnyTask(Protocol):
@@ -38,6 +41,21 @@ class AnyTask(Protocol):
     @property
     def validation(self) -> Sequence[tuple[Tensor, Tensor]]:
         """Fixed batches of `valid` on which architectures are compared."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the data is used and what is not, for a person: a line each."""
+
+    def check(self, on_progress: Progress | None = None, known: MutableSet[bytes] | None = None) -> None:
+        """Look at all data that were not looked at when the task was made.
+
+        Args:
+            known: stamps of files that were found whole before, and need not be looked at again; those of
+                files found whole now are added.
+
+        Raises:
+            DamagedDataError: some data cannot be used; it names all of them.
+        """
 
     def count(self, splits: tuple[str, ...]) -> int:
         """Number of items in these splits together."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modnas.tasks.base import TaskError
 from modnas.tasks.cifar10 import cifar10
 from modnas.tasks.digits import digits
+from modnas.tasks.errors import TaskError
 from modnas.tasks.fashion_mnist import fashion_mnist
 from modnas.tasks.protocol import AnyTask
 

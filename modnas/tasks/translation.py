@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSet, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,10 @@ from modnas.spaces import Supernetwork
 from modnas.spaces.transformer_decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
 from modnas.spaces.transformer_network import PAD, TransformerNetwork
 from modnas.spaces.transformer_supernet import TransformerSupernetwork
-from modnas.tasks.base import SPLITS, TaskError, seeded_generator, split_names
+from modnas.tasks.base import SPLITS, seeded_generator, split_names
+from modnas.tasks.errors import TaskError, shown
 from modnas.tasks.parallel_text import DICTIONARY, Pair, read_dictionary, read_folder
+from modnas.tasks.protocol import Progress
 
 # Tokens of the sentence that is timed, as HAT's.
 TIMED_LENGTH = 30
@@ -53,6 +55,7 @@ class TranslationTask:
         name: the name in the registry.
         vocabulary: from text to pieces and back, for both languages.
         label_smoothing: of the loss that is trained, unless one is asked for.
+        notes: what of the text is used and what is not, for a person, a line each.
     """
 
     name: str
@@ -62,6 +65,7 @@ class TranslationTask:
     test: Sentences
     label_smoothing: float = 0.1
     device: str | torch.device = "cpu"
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -94,6 +98,9 @@ class TranslationTask:
     def count(self, splits: tuple[str, ...]) -> int:
         """Number of pairs that `batches` gives of these splits."""
         return sum(len(self._short(self.split(name))) for name in splits)
+
+    def check(self, on_progress: Progress | None = None, known: MutableSet[bytes] | None = None) -> None:
+        """Nothing is left to look at: all text was read when the task was made."""
 
     @staticmethod
     def _short(data: Sentences) -> list[int]:
@@ -265,11 +272,10 @@ def translation(data_dir: Path | None = None, seed: int = 0, limit: int | None =
         TaskError: files are missing or damaged.
     """
     place = data_dir or DICTIONARY
-    splits = read_folder(place) if place.is_dir() else read_dictionary(place, seed)
-    if limit is not None:
-        share = min(1.0, limit / len(splits["train"]))
-        for name in ("train", "valid"):
-            splits[name] = splits[name][: max(1, round(share * len(splits[name])))]
+    notes: list[str] = []
+    splits = read_folder(place, notes) if place.is_dir() else read_dictionary(place, seed)
+    if limit is not None and limit < len(splits["train"]):
+        notes.append(_limited(splits, limit))
     low, high = _PIECES
     size = min(max(len(splits["train"]) // _PAIRS_A_PIECE, low), high)
     try:
@@ -281,4 +287,29 @@ def translation(data_dir: Path | None = None, seed: int = 0, limit: int | None =
         return Sentences(pairs, *(vocabulary.encode([pair[side] for pair in pairs]) for side in (0, 1)))
 
     train, valid, test = (pieces(splits[name]) for name in SPLITS)
-    return TranslationTask("translation", vocabulary, train, valid, test)
+    counts = ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS)
+    notes.insert(0, f"translation: {counts} pairs of {shown(place)}")
+    task = TranslationTask("translation", vocabulary, train, valid, test)
+    return replace(task, notes=(*notes, *_notes_of_length(task)))
+
+
+def _limited(splits: dict[str, list[Pair]], limit: int) -> str:
+    """Cut train to `limit` and valid in proportion; how many are left out, in words."""
+    share, beyond = limit / len(splits["train"]), []
+    for name in ("train", "valid"):
+        count = max(1, round(share * len(splits[name])))
+        beyond.append(f"{len(splits[name]) - count:,} of {name}")
+        splits[name] = splits[name][:count]
+    return f"translation: pairs beyond the limit not used: {', '.join(beyond)}"
+
+
+def _notes_of_length(task: TranslationTask) -> Iterator[str]:
+    """How many pairs are too long, a line for what is done with them."""
+    longest = f"{MAX_PIECES - 1} pieces"
+    longer = {name: len(task.split(name).pairs) - task.count((name,)) for name in ("train", "valid")}
+    if any(longer.values()):
+        counts = ", ".join(f"{count:,} of {name}" for name, count in longer.items())
+        yield f"translation: pairs of more than {longest} not used: {counts}"
+    judged = [*task.valid.sources, *task.test.sources]
+    if cut := sum(len(source) >= MAX_PIECES for source in judged):
+        yield f"translation: sources of valid and test cut to {longest} to be translated: {cut:,}"
