@@ -75,9 +75,9 @@ def _begun(config: RunConfig, name: str | None) -> Run | None:
 
 
 def forerunner(run: Run, data: Fingerprint) -> str | None:
-    """Why a run begins though there is one with the same settings, in one line: its data or tables were others.
+    """Why a run begins though there is one with the same settings, in one line; None where there is none.
 
-    None where there is none. `data`: the new run's.
+    `data`: the new run's.
     """
     config = run.config
     for path in sorted(run.path.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):

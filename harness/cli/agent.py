@@ -17,7 +17,6 @@ from harness.devices.install import install, uninstall
 from harness.devices.registry import get_profile
 from harness.devices.runtimes import runtime_of
 from harness.errors import UsageError
-from harness.foreign import clean_text
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -14,7 +14,6 @@ from harness.devices.board import Board, Manifest
 from harness.devices.runtime_install import RuntimeInstaller, Say, facts, runtime_prefix
 from harness.devices.runtimes import Runtime, runtime_of
 from harness.errors import DeviceUnavailableError
-from harness.foreign import last_line
 from harness.store import content_key
 
 

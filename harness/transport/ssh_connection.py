@@ -154,8 +154,9 @@ class SshConnection:
                     channel.invoke_subsystem("sftp")
                     self._sftp = _Sftp(channel)
             except TransportClosedError as error:
+                said = clean_text(str(error.__cause__))
                 raise DeviceUnavailableError(
-                    f"{self.address} does not speak SFTP ({clean_text(str(error.__cause__))}); its sshd needs the line "
+                    f"{self.address} does not speak SFTP ({said}); its sshd needs the line "
                     "'Subsystem sftp internal-sftp', or its login shell prints something where no terminal is"
                 ) from error
         return self._sftp

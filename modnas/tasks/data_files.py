@@ -71,8 +71,9 @@ def _image_folder(data_dir: Path | None) -> DataFiles:
         return DataFiles(data_dir or Path(), [])
     folders = [name for name in names_in(data_dir) if name.casefold() in SPLIT_FOLDERS]
     places = [data_dir / name for name in folders if (data_dir / name).is_dir()]
-    images = [image for place in places for image in walk(place, LeftOut(data_dir)) if os.path.isfile(image)]
-    return DataFiles(data_dir, sorted(os.path.relpath(image, data_dir) for image in images))
+    images = (image for place in places for image in walk(place, LeftOut(data_dir)))
+    # No pipes: whatever is no image is for the task to name.
+    return DataFiles(data_dir, sorted(os.path.relpath(i, data_dir) for i in images if Path(i).is_file()))
 
 
 def _translation(data_dir: Path | None) -> DataFiles:
