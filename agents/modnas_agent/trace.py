@@ -15,9 +15,10 @@ MIN_UPDATES = 20
 MAX_GAP = 0.25
 #: Half-width of the 95 % interval of the net energy, relative, beyond which a result warns about itself.
 MAX_HALF_WIDTH = 0.03
-#: The first and the last share of a window, whose net power must be at least this part of the whole window's.
+#: The first and the last share of a window. Relative to the net power, the first must have this part of it
+#: under load; the last may differ from the mean by that where clocks may disagree.
 EDGE = 0.1
-MIN_EDGE = 0.5
+MIN_BEGIN, MAX_END = 0.5, 0.2
 NORMAL_95 = 1.96
 #: No sensor tells the same power twice more exactly than this, whatever its readings look like; relative.
 REPEATABILITY = 5e-4
@@ -68,6 +69,16 @@ class Trace:
     def mean_w(self, window: Window) -> float:
         """Mean power in a part of a window whose energy was told."""
         return self._integral_j(window) / window.length_s
+
+    def edge_w(self, window: Window, *, last: bool) -> float:
+        """Mean power in the first or the last share `EDGE` of such a window."""
+        edge_s = EDGE * window.length_s
+        begin_s = window.end_s - edge_s if last else window.begin_s
+        return self.mean_w(Window(begin_s, begin_s + edge_s))
+
+    def edge_error_w(self, window: Window) -> float:
+        """How far that may be off by the readings' noise."""
+        return NORMAL_95 * self.mean_error_w(window) / math.sqrt(EDGE)
 
     def _integral_j(self, window: Window) -> float:
         if self._quantity == COUNTER:
@@ -174,22 +185,24 @@ def energy_per_inference(
     gross_j = trace.energy_j(load)
     net_j = gross_j - idle_w * load.length_s
     load_w = gross_j / load.length_s
-    clock = "; does its clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
     if net_j <= 0:
         still = trace.stands_still(idle, load)
         if still is not None:
             raise EnergyError(f"the sensor's readings stood still at {still:.4g} W, idle and under load")
         raise EnergyError(
-            f"the power under load ({load_w:.4g} W) is not above the idle power ({idle_w:.4g} W){clock}"
+            f"the power under load ({load_w:.4g} W) is not above the idle power ({idle_w:.4g} W)"
+            + _clock_mend(foreign_clock)
         )
     error_w = math.hypot(trace.mean_error_w(idle), trace.mean_error_w(load), REPEATABILITY * load_w)
     half_width = NORMAL_95 * error_w * load.length_s / net_j
     if half_width >= 1.0:
         raise EnergyError(
             f"too small to tell: {load_w:.4g} W under load, {idle_w:.4g} W idle, and the readings' noise "
-            f"leaves the difference uncertain by {NORMAL_95 * error_w:.2g} W"
+            f"leaves the difference uncertain by {NORMAL_95 * error_w:.2g} W{_clock_mend(foreign_clock)}"
         )
-    _check_edges(trace, load, idle_w, foreign_clock)
+    _check_begin(trace, load, idle_w)
+    if foreign_clock:
+        _check_clock(trace, idle, load)
     return {
         "net_mj": 1e3 * net_j / inferences,
         "net_half_width": half_width,
@@ -204,21 +217,30 @@ def energy_per_inference(
     }
 
 
-def _check_edges(trace: Trace, load: Window, idle_w: float, foreign_clock: bool) -> None:
-    """The board computes before the window and beyond it. Readings that show its beginning idle are late, and
-    an idle end is one that another clock puts into the window; by our own clock the load itself fell.
-    """
-    edge_s, net_w = EDGE * load.length_s, trace.mean_w(load) - idle_w
-    begin_w = trace.mean_w(Window(load.begin_s, load.begin_s + edge_s))
-    end_w = trace.mean_w(Window(load.end_s - edge_s, load.end_s))
-    noise_w = NORMAL_95 * trace.mean_error_w(load) / math.sqrt(EDGE)
-    for what, edge_w, matters in (("begins", begin_w, True), ("ends", end_w, foreign_clock)):
-        if matters and edge_w - idle_w < MIN_EDGE * net_w - noise_w:
-            clock = "; does its clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
+def _check_begin(trace: Trace, load: Window, idle_w: float) -> None:
+    """The board has computed for a while when the window begins: readings that show it idle are late."""
+    begin_w, load_w = trace.edge_w(load, last=False), trace.mean_w(load)
+    if begin_w - idle_w < MIN_BEGIN * (load_w - idle_w) - trace.edge_error_w(load):
+        raise EnergyError(
+            f"the window under load begins at {begin_w:.4g} W (mean {load_w:.4g} W, idle {idle_w:.4g} W): "
+            "the readings follow too late"
+        )
+
+
+def _check_clock(trace: Trace, idle: Window, load: Window) -> None:
+    """Readings with the times of a clock that is behind end their windows with what came after these."""
+    idle_w, load_w = trace.mean_w(idle), trace.mean_w(load)
+    for what, window, mean_w in (("idle", idle, idle_w), ("under load", load, load_w)):
+        end_w = trace.edge_w(window, last=True)
+        if abs(end_w - mean_w) > MAX_END * (load_w - idle_w) + trace.edge_error_w(window):
             raise EnergyError(
-                f"the window under load {what} at {edge_w:.4g} W, close to the idle power of {idle_w:.4g} W: "
-                f"the sensor's readings do not belong to it{clock}"
+                f"the window {what} ends at {end_w:.4g} W (mean {mean_w:.4g} W): "
+                f"the readings do not belong to it{_clock_mend(True)}"
             )
+
+
+def _clock_mend(foreign_clock: bool) -> str:
+    return "; does the meter's clock agree with the board's (clock_offset_s)?" if foreign_clock else ""
 
 
 def energy_warnings(energy: Mapping[str, Any]) -> list[str]:

@@ -143,6 +143,7 @@ SITUATIONS = [
     meter("an offset that is told", behind_s=2 * HOUR_S, clock_offset_s=2 * HOUR_S),
     meter("an offset that is none", "clock_offset_s: seconds are needed", clock_offset_s=float("nan")),
     meter("a little behind", behind_s=0.45),
+    meter("a little more behind", "idle ends at .*clock_offset_s", behind_s=0.8),
     meter("a little ahead", behind_s=-0.45),
     meter("two seconds behind", "clock_offset_s", behind_s=2.0),
     meter(
@@ -172,3 +173,20 @@ def test_a_meter_tells_the_energy_or_why_not(
     situation: Situation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     situation.check(World(tmp_path), monkeypatch)
+
+
+@pytest.mark.parametrize("period_s", [0.1, 0.5])
+def test_clocks_that_differ_do_no_harm_or_are_noticed(
+    period_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = 0
+    for tenths in range(-30, 31, 3):
+        world = World(tmp_path / str(tenths))
+        found = meter("", period_s=period_s, behind_s=tenths / 10).measure(world, monkeypatch)
+        told += "net_mj" in found
+        if "net_mj" in found:
+            net_mj = 1e3 * (world.load_w - world.idle_w) * found["window_s"] / found["n"]
+            assert found["net_mj"] == pytest.approx(net_mj, rel=0.06), tenths
+        else:
+            assert "clock" in found["reason"], found["reason"]
+    assert told >= 3

@@ -171,7 +171,7 @@ SITUATIONS = [
     phone("a phone that tells mA", "current_unit", per_ampere=1e3),
     phone("a unit that is mistaken", "at most 300 W are plausible", options={"current_unit": "mA"}),
     phone("turns round", "changed its sign", later(SUPPLIES + "battery", current_now=100_000)),
-    phone("follows over a minute", "begins at .* close to the idle power", slow_s=60),
+    phone("follows over a minute", "window under load begins at .*idle 5 W", slow_s=60),
 ]
 
 

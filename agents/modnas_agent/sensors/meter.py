@@ -20,8 +20,8 @@ TAIL_BYTES = 1 << 16
 POLL_S = 0.5
 #: Unix seconds reach this in the year 5138; anything from here on is a finer unit, by its power of ten.
 FINER_UNITS = ((1e17, "nanoseconds"), (1e14, "microseconds"), (1e11, "milliseconds"))
-#: How far in the future a row may lie: clocks that tell whole seconds round up.
-MAX_AHEAD_S = 1.0
+#: How far in the future a row may lie: clocks that tell whole seconds round them.
+MAX_AHEAD_S = 0.5
 #: Between two readings the board's clock is slewed by less than this share, and set otherwise.
 SLEW = 1e-3
 MIN_STEP_S = 0.1
