@@ -63,17 +63,18 @@ def find_device(spec: str, store: Store) -> DeviceProfile | TableDevice:
     """
     if spec not in store.table_devices():
         return get_profile(spec)
-    check_free(spec)
+    check_free(spec, is_there=True)
     return TableDevice(spec)
 
 
-def check_free(name: str) -> None:
-    """Raise UsageError when a table device cannot have this name, because a profile has it."""
+def check_free(name: str, is_there: bool = False) -> None:
+    """Raise UsageError when a table device, new or there, cannot have this name, because a profile has it."""
     base = name.partition("@")[0]
     if base in device_names() and (is_user_profile(base) or get_profile(base).transport == "local"):
+        mend = f", or remove the table with: modnas-hw dataset remove --device {name}" if is_there else ""
         raise UsageError(
-            f"device {name!r} is ambiguous: it names the profile {base} and a table; give one another name, "
-            f"or remove the table with: modnas-hw dataset remove --device {name}"
+            f"device {name!r} is ambiguous: it names the profile {base} and a table; "
+            f"give one another name{mend}"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -269,7 +270,9 @@ def import_csv(
     rows = _read_rows(path, space)
     entries = {arch: value for arch, (_, value) in rows.items()}
     lines = {arch: line for arch, (line, _) in rows.items()}
-    table = Table(device, metric, UNITS[metric], str(path.resolve()), entries, lines)
+    # A file's name need not be text; the store keeps nothing else.
+    source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
+    table = Table(device, metric, UNITS[metric], source, entries, lines)
     plausibility = Plausibility(space, metric, _peers(store, space, table))
     return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,13 @@ def test_a_file_that_is_wrong_as_a_whole_is_stored_with_a_warning(
     done = document(capsys, "dataset", "import", "--device", "board", path)
     (warning,) = done["devices"][0]["warnings"]
     assert "times" in warning and "see whether they are in ms" in warning
+
+
+def test_the_name_of_a_file_need_not_be_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = Path(table(tmp_path / "t.csv", CELLS.references, plain(CELLS)))
+    odd = path.rename(os.fsdecode(os.fsencode(tmp_path) + b"/t\xff.csv"))
+    document(capsys, "dataset", "import", "--device", "board", str(odd))
+    assert document(capsys, "devices", "show", "board")["tables"][0]["files"] == [f"{tmp_path}/t\\xff.csv"]
 
 
 def test_two_units_wrong_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
