@@ -173,7 +173,7 @@ def test_a_sensor_that_disappears_ends_it_without_a_result(
     assert agent.measure(synthetic_request(tmp_path, "n", SPIN))["status"] == "ok"
 
 
-def test_a_sensor_that_fails_at_idle_spares_the_measurement(
+def test_a_sensor_that_talks_nonsense_at_idle_spares_the_window(
     agent: AgentProcess, board: Board, tmp_path: Path
 ) -> None:
     tree = RaplTree(tmp_path / "sys")
@@ -181,9 +181,21 @@ def test_a_sensor_that_fails_at_idle_spares_the_measurement(
     agent.send(**request)
     assert agent.wait_for("progress")["phase"] == "idle"
     (tree.folder / "energy_uj").write_text("nonsense")
+    result = agent.wait_for("result", timeout_s=10)
+    assert result["status"] == "ok" and "not a number" in result["energy"]["reason"]
+
+
+def test_a_sensor_that_is_gone_at_idle_spares_the_measurement(
+    agent: AgentProcess, board: Board, tmp_path: Path
+) -> None:
+    tree = RaplTree(tmp_path / "sys")
+    request = asking(tmp_path, "m", "rapl", sysfs_root=str(tmp_path / "sys"), window_s=20.0)
+    agent.send(**request)
+    assert agent.wait_for("progress")["phase"] == "idle"
+    (tree.folder / "energy_uj").unlink()
     answer = agent.wait_for("result", "error", timeout_s=10)
     assert (answer["event"], answer["reason"]) == ("error", "environment")
-    assert "not a number" in answer["message"]
+    assert "sensor was lost" in answer["message"]
 
 
 def test_without_a_sensor_there_is_a_reason_and_no_window(agent: AgentProcess, tmp_path: Path) -> None:
