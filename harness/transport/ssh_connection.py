@@ -124,8 +124,9 @@ class SshConnection:
                     self._sftp = paramiko.SFTPClient(channel)
             except TransportClosedError as error:
                 raise DeviceUnavailableError(
-                    f"{self.address} does not speak SFTP ({clean_text(str(error.__cause__))}); its sshd needs the line "
-                    "'Subsystem sftp internal-sftp', or its login shell prints something where no terminal is"
+                    f"{self.address} does not speak SFTP ({clean_text(str(error.__cause__))}); its sshd "
+                    "needs the line 'Subsystem sftp internal-sftp', or its login shell prints something "
+                    "where no terminal is"
                 ) from error
         return self._sftp
 
@@ -159,6 +160,10 @@ class SshConnection:
                 entries = sftp.listdir_attr(folder)
             except FileNotFoundError:
                 return {}
+            except UnicodeDecodeError as error:  # paramiko takes names for UTF-8
+                raise DeviceUnavailableError(
+                    f"a file in {folder} on {self.address} has a name that is not UTF-8; remove it there"
+                ) from error
         return {entry.filename: (entry.st_size or 0, entry.st_mtime or 0) for entry in entries}
 
     def remove(self, path: str) -> None:
