@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import fake_board
@@ -9,6 +11,7 @@ import pytest
 from attack_frames import PROFILE, Lab
 from boards_loopback import LoopbackBoard
 
+from harness import agent_client
 from harness.transport import ssh, ssh_connection
 
 #: What is asked of a board whose command is played.
@@ -22,8 +25,9 @@ ASKED = {
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch, short_limits: None, tmp_path: Path) -> None:
     """Boards on the loopback answer at once."""
+    monkeypatch.setattr(agent_client, "MARGIN_S", 1.0)
     monkeypatch.setattr(ssh_connection, "COMMAND_S", 8.0)
     for name, seconds in {"PROBE_AFTER_S": 0.3, "ANSWER_S": 3.0, "GREETING_S": 2.0}.items():
         monkeypatch.setattr(ssh, name, seconds)
@@ -55,3 +59,20 @@ def test_what_an_agent_says_there(
     ended = lab.run(*asked, "--json")
     assert ended.code == code, ended.errors
     assert [row["status"] for row in lab.rows()] == {0: ["ok"], 1: ["error"], 3: []}[code]
+
+
+def test_a_file_whose_name_is_no_text(lab: Lab, attacked_board: LoopbackBoard, tmp_path: Path) -> None:
+    fake_board.write_board(attacked_board, lab.home, tmp_path, "serve", ":")
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / os.fsdecode(b"\xff\xfe")).touch()
+    ended = lab.run("agent", "status", "--device", fake_board.NAME, "--json")
+    assert ended.code == 3 and "not UTF-8" in ended.said
+
+
+def test_names_of_files_there(lab: Lab, attacked_board: LoopbackBoard, tmp_path: Path) -> None:
+    fake_board.write_board(attacked_board, lab.home, tmp_path, "serve", ":")
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "modnas_agent-\x1b[31m\u202e.pyz").touch()
+    (tmp_path / "agent" / "install-onnxruntime.json").write_text('{"version": 5, "python": {}}')
+    ended = lab.run("agent", "status", "--device", fake_board.NAME, "--json")
+    assert ended.code == 0 and json.loads(ended.output)["installed"] is None
