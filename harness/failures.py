@@ -16,9 +16,14 @@ TOLD_CHARACTERS = 100
 TOLD_KINDS = 3
 
 
+def is_passing(row: Measurement) -> bool:
+    """Whether a row is a failure that may not occur again."""
+    return row.status != "ok" and row.reason not in LASTING
+
+
 def is_retried(row: Measurement, before: datetime | None) -> bool:
     """Whether a stored row is a failure, older than `before`, that is worth another try."""
-    if before is None or row.status == "ok" or row.reason in LASTING:
+    if before is None or not is_passing(row):
         return False
     made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=timezone.utc)  # SQLite
     return made < before
@@ -41,7 +46,7 @@ def describe_failures(rows: Sequence[Measurement], remembered: int = 0) -> str |
     failed = [row for row in rows if row.status != "ok"]
     if not failed:
         return None
-    mend = "" if all(row.reason in LASTING for row in failed) else f": {RETRY}"
+    mend = f": {RETRY}" if any(map(is_passing, failed)) else ""
     found = f" ({remembered} of them from the store{mend})" if remembered else ""
     return f"{len(failed)} of {len(rows)} failed{found}: {_reasons(failed)}"
 

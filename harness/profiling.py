@@ -24,7 +24,7 @@ from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.ahead import Ahead
 from harness.export.exporters import open_exporter
-from harness.failures import is_retried
+from harness.failures import failure_text, is_passing, is_retried
 from harness.store import Measurement, Store, content_key
 from harness.transport.base import Frame
 from modnas.spaces import Architecture, Space
@@ -155,14 +155,18 @@ def profile_device(
             on_start(len(missing), report.reused)
 
         def keep(row: Measurement) -> Measurement:
-            store.add(row)
+            known = stored.get(row.key)
             stored[row.key] = row
+            store.add(row)
+            if known is not None and known.status == "ok" and is_passing(row):
+                # It works, as was seen: what answers from now on is the success, with the failure told.
+                mark(known, f"measured again it failed: {failure_text(row)}")
             if on_row:
                 on_row(row, report)
             return row
 
-        def mark(architecture: Architecture, reason: str) -> None:
-            marked = _with_warning(stored[keys[architecture]], reason)
+        def mark(row: Measurement, reason: str) -> None:
+            marked = _with_warning(row, reason)
             store.add(marked)
             stored[marked.key] = marked
 
@@ -172,7 +176,7 @@ def profile_device(
                 missing,
                 lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
                 profiler.read_anchor,
-                mark,
+                lambda architecture, reason: mark(stored[keys[architecture]], reason),
                 size=profile.policy.anchor_every,
                 limit=profile.policy.drift_limit,
             )

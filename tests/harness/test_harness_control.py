@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from harness_helpers import TINY, FakeAgent, MakeRow
 
+from harness import tuning
 from harness.cli import main
 from harness.compile.errors import CompileError, CompilerKilledError
 from harness.control import control_network
@@ -155,6 +156,52 @@ def test_a_killed_compiler_is_asked_once_more(monkeypatch: pytest.MonkeyPatch, s
     kills[0] = 3
     with pytest.raises(CompileError, match="signal 9"):
         exporters.TvmExporter(ArtifactCache(), device).get(space, space.references[1], 1)
+
+
+@pytest.mark.parametrize(("reason", "answers"), [("timeout", "ok"), ("mismatch", "error")])
+def test_a_failure_does_not_hide_a_success(
+    space: Space, monkeypatch: pytest.MonkeyPatch, reason: str, answers: str
+) -> None:
+    cells = [space.architecture((op, 0, 0, 0, 1, 0)) for op in (1, 2, 3)]
+    monkeypatch.setattr(session, "open_transport", lambda _profile: FakeAgent())
+    first = profile(space, cells).rows
+    bad = ArtifactCache().get(space, cells[1], 1).sha256
+
+    class Disturbed(FakeAgent):
+        def receive(self, timeout_s: float) -> dict[str, Any]:
+            frame = super().receive(timeout_s)
+            return {**frame, "reason": reason} if frame.get("status") == "error" else frame
+
+    def disturbed(_profile: Any) -> FakeAgent:
+        agent = Disturbed()
+        agent.failing = {bad}
+        return agent
+
+    monkeypatch.setattr(session, "open_transport", disturbed)
+    with Store() as store:
+        again = profile_device(BOARD, space, cells, store, fresh=True).rows
+    assert [row.status for row in again] == ["ok", answers, "ok"]
+    if answers == "ok":
+        assert again[1].latency_ms == first[1].latency_ms
+        assert f"measured again it failed: {reason}: it crashed" in again[1].record["warnings"]
+    assert profile(space, cells).rows[1].status == answers, "so it is in the store"
+
+
+class Refusing:
+    """A session whose every kernel fails, and a control that does, too."""
+
+    def measure_kernel(self, *_: Any) -> dict[str, Any]:
+        return {"status": "error", "reason": "runtime", "message": "broken"}
+
+    def believe(self, failure: dict[str, Any]) -> None:
+        raise DeviceUnavailableError(f"not {failure['reason']}")
+
+
+def test_a_failed_candidate_of_tuning_is_checked_too() -> None:
+    broken: Any = Refusing()
+    asked = {"library": "x.so", "entry": "main", "shapes": [[1]], "dtypes": ["float32"]}
+    with pytest.raises(DeviceUnavailableError, match="not runtime"):
+        tuning._Bench(broken, broken).answer(asked)
 
 
 def test_a_sensor_that_is_not_found_again_ends_it(
