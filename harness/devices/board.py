@@ -46,7 +46,7 @@ _ABOUT = f'import sys; print("{_MARK}%d.%d.%d:%s" % (*sys.version_info[:3], sys.
 IDLE_S = 600
 # Also set by the agent for its workers; here it covers everything else that runs on the board.
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-# What a shell says then.
+# Exit status of a shell that does not find a command.
 NO_SUCH_COMMAND = 127
 # A service of the user's: it lives on when the session ends, and its slice may have limits.
 _SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modnas-agent.slice --"

@@ -96,7 +96,8 @@ def uninstall(board: Board) -> Left | None:
 
 def _undo(board: Board, was_there: bool) -> None:
     """Remove what an installation that failed has left in a folder that was empty, or not there."""
-    if board.folder.entries():
+    found = board.folder.entries()
+    if found or (found is not None and not was_there):
         board.in_folder("remove" if was_there else "take-away")
 
 

@@ -200,8 +200,8 @@ class SshConnection:
         if kind != FOLDER:
             what = "a file" if kind == FILE else "a link or something else that is no folder"
             raise DeviceUnavailableError(
-                f"{folder} on {self.address} is {what}: nothing was written there; name a folder of the "
-                "agent's own as `directory` in the profile"
+                f"{folder} on {self.address} is {what}: nothing was written there; move it away, or name a "
+                "folder of the agent's own as `directory` in the profile"
             )
         return {
             entry.filename: Entry(kind_of(entry.st_mode or 0), entry.st_size or 0, entry.st_mtime or 0)

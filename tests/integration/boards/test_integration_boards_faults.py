@@ -20,6 +20,8 @@ from modnas_agent.lock import utc_now
 
 from harness.agent_client import AgentClient
 from harness.cli import main
+from harness.devices.board import Board
+from harness.devices.install import install
 from harness.devices.profile import DeviceProfile
 from harness.devices.session import DeviceSession, open_transport
 from harness.errors import DeviceUnavailableError
@@ -204,6 +206,13 @@ def test_full_disk_is_named(board: NamespaceBoard) -> None:
         open_transport(DeviceProfile.model_validate(profile))
     assert "free some space there" in str(caught.value)
     assert board.shell("cd /home/board/small; find . -type f") == "./x\n", "no half file stays"
+    board.shell("rmdir /home/board/small/agent")
+    with (
+        Board(DeviceProfile.model_validate(profile)) as opened,
+        pytest.raises(DeviceUnavailableError, match="is full"),
+    ):
+        install(opened, offline=False, say=print)
+    assert board.shell("ls -A /home/board/small") == "x\n", "nor does the folder"
 
 
 def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_too_little_space_is_named(
     board.endpoint().write_profile(tmp_path / "home", "bare", directory="small/agent")
     read = run("agent install --device bare --offline", code=3)
     assert re.search(r"has \d+ MB free, the runtime needs \d+", read), read
+    assert board.shell("ls -A /home/board/small") == "", "nothing is left behind"
 
 
 def make_wheel(folder: Path, name: str, release: str, module: str | None = None) -> None:
@@ -164,6 +165,9 @@ def test_install_from_the_boards_own_index(tmp_path: Path, run: Run, can_make_lo
         assert "ONNX Runtime 1.99.0 installed" in run("agent install --device online")
         assert "1.99.0 (venv)" in run("agent status --device online")
         assert "was installed already" in run("agent install --device online")
+        (module,) = (board.directory / "agent").rglob("onnxruntime/__init__.py")
+        module.write_bytes(b"\0" * module.stat().st_size)
+        assert "1.99.0 installed" in run("agent install --device online"), "a damaged one is made again"
         (agent,) = (board.directory / "agent").glob("*.pyz")
         agent.rename(agent.with_name("modnas_agent-0123456789ab.pyz"))
         assert "1.99.0 installed" in run("agent install --device online"), "another version was there"
@@ -198,6 +202,12 @@ def test_tvm_from_the_boards_own_index(
         assert "nothing is installed" in run("agent status --device online"), "that is another backend"
         (brought,) = (board.directory / "agent").glob("runtime-tvm-*/files/*")
         assert brought.read_bytes() == library.read_bytes()
+        photo = brought.with_name("photo.jpg")
+        photo.write_bytes(b"photo")
+        told = f"left there, not the agent's: {photo.relative_to(board.directory / 'agent')}"
+        assert told in run("agent uninstall --device online")
+        left = {path.name for path in board.directory.rglob("*") if path.is_file()}
+        assert left == {"photo.jpg", ".modnas-files.json"}
     finally:
         board.stop()
 
