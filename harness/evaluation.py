@@ -197,6 +197,7 @@ def _evaluate(
             **recipe.model_dump(),
             "limit": config.settings.task_limit,
             "seed": config.seed,
+            **({"data_sha256": config.data_sha256} if config.data_sha256 else {}),
         },
         losses=[fmean(epoch) for epoch in zip(*(result.losses for result in results), strict=True)],
     )

@@ -75,7 +75,7 @@ def _begun(config: RunConfig, name: str | None) -> Run | None:
 
 
 def forerunner(run: Run, data: Fingerprint) -> str | None:
-    """Why a run begins though there is one with the same settings, in one line; None where there is none.
+    """Why a run begins though there is one with the same settings: its data or tables were others.
 
     `data`: the new run's.
     """
@@ -83,17 +83,18 @@ def forerunner(run: Run, data: Fingerprint) -> str | None:
     for path in sorted(run.path.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(UsageError, NotADirectoryError):  # damaged ones are no reason for anything
             there = Run(path, config).stored_config()
-            if there is None or path == run.path or there.data_dir != config.data_dir:
+            if there is None or there.data_dir != config.data_dir or there.identity == config.identity:
                 continue
             inputs = {"data_sha256": config.data_sha256, "tables": config.tables}
             if there.model_copy(update=inputs).identity == config.identity:
-                return (
-                    f"it does not go on with run {path.name}: {_what_differs(Run(path, there), config, data)}"
-                )
+                why = _what_differs(Run(path, there), config, data)
+                return f"it does not go on with run {path.name}: {why}"
     return None
 
 
 def _what_differs(other: Run, config: RunConfig, data: Fingerprint) -> str:
+    if not is_recorded(other.config):
+        return "what data that began with is not recorded"
     if other.config.data_sha256 == config.data_sha256:
         return "the tables of its devices have changed since"
     before = other.stored_data()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,10 +98,17 @@ class TvmExporter:
     tolerance = OUTPUT_TOLERANCE
 
     def __init__(
-        self, cache: ArtifactCache, profile: DeviceProfile, compiler: Compiler | None = None
+        self, cache: ArtifactCache, profile: DeviceProfile, sibling: TvmExporter | None = None
     ) -> None:
+        """`sibling`: an exporter whose compiler and tuning databases are used; it closes them."""
         self._cache, self._profile = cache, profile
-        self._compiler = compiler or Compiler()
+        self._compiler = sibling._compiler if sibling else Compiler()
+        self._databases: dict[Path, Path | None] = sibling._databases if sibling else {}
+        self._copies = (
+            sibling._copies
+            if sibling
+            else tempfile.TemporaryDirectory(prefix="modnas-tuning-", ignore_cleanup_errors=True)
+        )
         self._host: tuple[dict[str, Any], str] | None = None
 
     @property
@@ -124,28 +132,39 @@ class TvmExporter:
         return {
             "target": self.target,
             "compiler": self._known_host()[1],
-            "tuning": database_hash(tuning_folder(self._profile, space, self.target)),
+            "tuning": database_hash(database) if (database := self._database(space)) else None,
         }
 
     def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
         source = self._cache.get(space, architecture, batch)
-        parts, target = self.key(space), self.target
-        folder = tuning_folder(self._profile, space, target) if parts["tuning"] else None
+        parts, target, database = self.key(space), self.target, self._database(space)
 
         def build(path: Path, output: Path) -> Mapping[str, Any]:
             try:
-                built = self._compiler.compile(path, output, target, folder)
+                built = self._compiler.compile(path, output, target, database)
             except CompilerKilledError:  # once is bad luck, twice is the network's doing
-                built = self._compiler.compile(path, output, target, folder)
+                built = self._compiler.compile(path, output, target, database)
             return {**parts, **built}
 
         return self._cache.derived(source, "so", parts, build)
 
     def into(self, cache: ArtifactCache) -> TvmExporter:
-        return TvmExporter(cache, self._profile, self._compiler)
+        return TvmExporter(cache, self._profile, self)
 
     def close(self) -> None:
         self._compiler.close()
+        self._copies.cleanup()
+
+    def _database(self, space: Space) -> Path | None:
+        """The tuning database as it was when it was first asked for, None where there is none.
+
+        A copy: `modnas-hw tune` may add to it while networks are compiled, and they say with which it was.
+        """
+        folder = tuning_folder(self._profile, space, self.target)
+        if folder not in self._databases:
+            copy = Path(self._copies.name, folder.name)
+            self._databases[folder] = copy if copy_database(folder, copy) else None
+        return self._databases[folder]
 
     def _known_host(self) -> tuple[dict[str, Any], str]:
         if self._host is None:
@@ -172,9 +191,22 @@ def tuning_folder(profile: DeviceProfile, space: Space, target: Mapping[str, Any
     return subfolder("tuning") / name
 
 
-def database_hash(folder: Path) -> str | None:
-    """What identifies a tuning database's content; None without one."""
+# MetaSchedule's, in the order in which they are copied: a record names a workload that was written before it.
+_RECORDS, _WORKLOADS = "database_tuning_record.json", "database_workload.json"
+
+
+def copy_database(folder: Path, target: Path) -> bool:
+    """Copy the whole lines of a tuning database, which may be growing; whether there is one."""
     try:
-        return hashlib.sha256((folder / "database_tuning_record.json").read_bytes()).hexdigest()[:16]
+        contents = {name: (folder / name).read_bytes() for name in (_RECORDS, _WORKLOADS)}
     except OSError:
-        return None
+        return False
+    target.mkdir()
+    for name, content in contents.items():
+        (target / name).write_bytes(content[: content.rfind(b"\n") + 1])
+    return True
+
+
+def database_hash(folder: Path) -> str:
+    """What identifies a tuning database's content."""
+    return hashlib.sha256((folder / _RECORDS).read_bytes()).hexdigest()[:16]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from harness.compile.errors import CompileError
 from harness.devices.profile import DeviceProfile, MeasurementPolicy
 from harness.errors import UsageError
 from harness.export import Artifact, ArtifactCache
-from harness.export.exporters import TvmExporter
+from harness.export.exporters import TvmExporter, copy_database, tuning_folder
+from harness.lock import InUseError, locked
 from harness.profiling import profile_device
 from harness.store import Store
 from modnas.spaces import Space
@@ -151,6 +153,24 @@ def test_a_cell_is_measured_untuned_then_tuned(space: Space, monkeypatch: pytest
     assert tuned.max_abs_diff is not None and tuned.max_abs_diff < 1e-4
     assert tuned.key != plain.key and tuned.request["options"]["tuning"]
     assert tuned.request["options"]["target"]["mcpu"] == first.target["mcpu"]
+
+
+def test_one_process_tunes_into_a_database(space: Space) -> None:
+    with closing(TvmExporter(ArtifactCache(), BOARD)) as exporter:
+        folder = tuning_folder(BOARD, space, exporter.target)
+    folder.mkdir()
+    with locked(folder, "the test"), pytest.raises(InUseError, match=f"{folder.name} is in use by process"):
+        tuning.tune(BOARD, space, 1, limit_s=0)
+    assert [path.name for path in folder.iterdir()] == ["lock.json"]
+
+
+def test_a_database_that_grows_meanwhile_is_copied_in_whole_lines(tmp_path: Path) -> None:
+    assert not copy_database(tmp_path / "absent", tmp_path / "copy")
+    (tmp_path / "database_workload.json").write_text("[1]\n[2]\n")
+    (tmp_path / "database_tuning_record.json").write_text("[0, 1]\n[1, ")
+    assert copy_database(tmp_path, tmp_path / "copy")
+    assert (tmp_path / "copy" / "database_tuning_record.json").read_text() == "[0, 1]\n"
+    assert (tmp_path / "copy" / "database_workload.json").read_text() == "[1]\n[2]\n"
 
 
 def test_only_tvm_is_tuned(space: Space) -> None:

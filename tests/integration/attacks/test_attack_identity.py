@@ -239,12 +239,14 @@ def test_the_same_content_is_the_same_run(
     monkeypatch.chdir(lab.folder)  # is undone, also where the case goes elsewhere
     lab.import_table("tab", "3x8x8")
     data = image_data(lab.folder / "data")
-    for name in ((), ("--run", "mine")):
-        lab.command(*search("image-folder", data, *name))
+    for name in (("--run", "mine"), ()):
+        _, _, errors = lab.command(*search("image-folder", data, *name))
+        assert "does not go on" not in errors, "nothing is different from the other run but the name"
     before = lab.runs()
     now = change(data)
     for name in ((), ("--run", "mine")):
-        assert "that is enough" in lab.command(*search("image-folder", now, *name))[2]
+        _, _, errors = lab.command(*search("image-folder", now, *name))
+        assert "that is enough" in errors and "does not go on" not in errors
     assert lab.runs() == before
     assert Run.open("mine").config.data_dir == str(now.absolute()), "where they were found last"
 
@@ -365,6 +367,12 @@ def test_runs_and_evaluations_from_before_contents_were_recorded(
     assert code == 0 and "cannot be told" in errors
     lab.document("report", "--run", "mine")
     assert "began before" in lab.refusal(*search("image-folder", searched, "--run", "mine"))
+    old["data_dir"] = str(searched)
+    path.write_text(json.dumps(old))
+    _, _, errors = lab.command(*search("image-folder", searched))
+    assert "does not go on with run mine: what data that began with is not recorded" in errors
+    old["data_dir"] = searched.name
+    path.write_text(json.dumps(old))
     assert json.loads(path.read_text()) == old
     verified = lab.document("verify", *front[1:])
     assert verified["trained_now"] > 0 and verified["trainings_reused"] == 0
