@@ -76,7 +76,7 @@ def read_folder(directory: Path) -> Listing:
     pool = _read_classes(train, classes, 2 if apart else 3, left_out, problems)
     test = _read_classes(apart, classes, 1, left_out, problems) if apart else None
     if problems:
-        raise DamagedDataError("image-folder:", problems, "add images or remove the class")
+        raise DamagedDataError("image-folder:", problems, "let them be listed, add images or remove the class")
     if test is not None and apart is not None:
         return Listing(classes, pool, test, f"from {apart.name}", left_out)
     origin = "a tenth of every class, for there is no folder val"
