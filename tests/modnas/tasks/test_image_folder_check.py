@@ -271,6 +271,11 @@ def test_a_split_taken_from_train_is_told(folder: Path) -> None:
     assert "1 other folders (such as vall)" in others
 
 
+def test_a_folder_within_the_folder_is_pointed_at(folder: Path) -> None:
+    with pytest.raises(TaskError, match=r"no folder train in .* \(there is one in .*/images\)"):
+        get_task("image-folder", folder.parent)
+
+
 @pytest.mark.parametrize("pair", [("val", "VAL"), ("Train", "train"), ("valid", "Valid")])
 def test_folders_that_differ_in_case_are_refused(folder: Path, pair: tuple[str, str]) -> None:
     for name in pair:
