@@ -51,7 +51,7 @@ def cifar10(directory: Path | None = None, seed: int = 0, limit: int | None = No
 
     Raises:
         TaskError: no directory given, or files are missing.
-        DamagedDataError: files are damaged, or two are the same.
+        DamagedDataError: files are damaged.
     """
     mend = "give the folder of the CIFAR-10 binary version with --data-dir"
     if directory is None:

@@ -242,7 +242,8 @@ def _notes(task: ImageFolderTask, listing: Listing) -> tuple[str, ...]:
         )
     left_out = listing.left_out.kinds()
     if task.unused:
-        left_out.insert(0, f"{len(task.unused):,} images to train with beyond the limit")
+        unseen = ", and not looked at" if len(task.unused) > _UNUSED else ""
+        left_out.insert(0, f"{len(task.unused):,} images to train with beyond the limit{unseen}")
     if left_out:
         notes.append(f"image-folder: not used: {', '.join(left_out)}")
     if alike := written_alike(listing.classes):

@@ -66,7 +66,9 @@ def read_folder(directory: Path) -> Listing:
     places = _split_folders(directory)
     train = next((places[name] for name in _TRAIN if name in places), None)
     if train is None:
-        raise TaskError(f"image-folder: no folder train in {shown(directory)}: {MEND}")
+        below = next((path.parent for path in sorted(directory.glob("*/train"))), None)
+        other = f" (there is one in {shown(below)})" if below else ""
+        raise TaskError(f"image-folder: no folder train in {shown(directory)}{other}: {MEND}")
     apart = next((places[name] for name in _TEST if name in places), None)
     left_out = LeftOut(directory)
     _count_others(directory, [place.name for place in (train, apart) if place], left_out)
@@ -77,7 +79,9 @@ def read_folder(directory: Path) -> Listing:
     pool = _read_classes(train, classes, 2 if apart else 3, left_out, problems)
     test = _read_classes(apart, classes, 1, left_out, problems) if apart else None
     if problems:
-        raise DamagedDataError("image-folder:", problems, "add images or remove the class")
+        raise DamagedDataError(
+            "image-folder:", problems, "let them be listed, add images or remove the class"
+        )
     if test is not None and apart is not None:
         return Listing(classes, pool, test, f"from {apart.name}", left_out)
     origin = "a tenth of every class, for there is no folder val"

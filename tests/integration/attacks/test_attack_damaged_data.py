@@ -153,7 +153,8 @@ def test_what_is_not_used_is_told_and_kept_with_the_run_and_damage_ends_a_later_
     assert process.returncode == 0, errors
     notes = json.loads(output)["data"]
     assert "32 train, 8 valid, 12 test (from validation)" in notes[0]
-    assert "14 .txt (such as train/cat/0.txt)" in notes[1]
+    assert notes[1].endswith("below those of the classes: 1 of 52")
+    assert "14 .txt (such as train/cat/0.txt)" in notes[2]
     assert all(note in errors.splitlines() for note in notes)
     assert json.loads((home.folder / "runs" / "mine" / "notes.json").read_text()) == {"notes": notes}
 

@@ -271,6 +271,11 @@ def test_a_split_taken_from_train_is_told(folder: Path) -> None:
     assert "1 other folders (such as vall)" in others
 
 
+def test_a_folder_within_the_folder_is_pointed_at(folder: Path) -> None:
+    with pytest.raises(TaskError, match=r"no folder train in .* \(there is one in .*/images\)"):
+        get_task("image-folder", folder.parent)
+
+
 @pytest.mark.parametrize("pair", [("val", "VAL"), ("Train", "train"), ("valid", "Valid")])
 def test_folders_that_differ_in_case_are_refused(folder: Path, pair: tuple[str, str]) -> None:
     for name in pair:
@@ -337,13 +342,17 @@ def test_the_message_names_ten_and_the_error_has_all(folder: Path) -> None:
     assert str(caught.value).count(".png") == 10 and len(caught.value.problems) == 25
 
 
-def test_what_a_limit_leaves_out_is_counted_and_looked_at(folder: Path) -> None:
+def test_what_a_limit_leaves_out_is_counted_and_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for n in range(5):
         put(folder / "train" / "cat" / f"{n}.png", b"")
     task = get_task("image-folder", folder, limit=4)
     assert task.count(("train", "valid")) == 4 and "6 images to train with beyond the limit" in task.notes[1]
     with pytest.raises(DamagedDataError, match="cannot read 5 of 14"):
         task.check()
+    monkeypatch.setattr("modnas.tasks.image_folder._UNUSED", 5)
+    assert "beyond the limit, and not looked at" in get_task("image-folder", folder, limit=4).notes[1]
 
 
 def test_files_found_whole_are_not_opened_again_unless_they_change(
