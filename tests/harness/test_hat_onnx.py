@@ -20,6 +20,8 @@ from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer_decoding import BEGIN, END, NetworkDecoder, beam_search, greedy
 from modnas.spaces.transformer_network import PAD, TransformerNetwork
 
+pytestmark = pytest.mark.trains
+
 SPACES = [
     Transformer(classes=60, input_shape=(2, 9), embed=40, ffn=48, heads=4, inner=32, norm_first=first)
     for first in (0, 1)
