@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/.demo
 SEED ?= 0
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo test test-isa lint format clean
 
 install: $(VENV)/.installed
 
@@ -19,6 +19,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+
+# What trains, once more with other instructions than this machine's best: see CONTRIBUTING.md.
+test-isa: install
+	$(BIN)/python tests/other_instructions.py -m trains
 
 lint: install
 	$(BIN)/ruff check .

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from fetch_upstream import Upstream
 from harness_helpers import FakeAgent
 
@@ -16,12 +15,6 @@ from harness.devices import session
 from harness.presets import PRESETS, Preset, Recipe
 from harness.store import Measurement
 from modnas.spaces import Architecture, Space, get_space
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Threads that wait for each other on a busy machine cost more than they bring for tiny networks."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,7 @@ def test_the_exact_front_has_ratio_one_and_a_part_of_it_less(tables):
     assert quality.hypervolume_ratio([SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")]) == 0
 
 
+@pytest.mark.trains
 def test_rows_say_what_was_run(tables):
     seen = []
     report = run_baselines(tables, ["rs", "ls"], ["fpga", "pixel2"], budget=12, seeds=2, on_row=seen.append)
@@ -54,6 +55,7 @@ def test_rows_say_what_was_run(tables):
     assert [r.value for r in again.rows] == [r.value for r in seen]
 
 
+@pytest.mark.trains
 def test_help_is_meta_learned_once_for_all_devices(tables, monkeypatch):
     calls = []
 

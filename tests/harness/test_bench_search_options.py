@@ -76,6 +76,7 @@ def board(folder: Path, metric: str, factor: float) -> Path:
     return path
 
 
+@pytest.mark.trains
 @pytest.mark.usefixtures("fake_agents")
 def test_three_objectives_and_a_surrogate(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_preset: str

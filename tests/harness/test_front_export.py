@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.home import subfolder
 from modnas.tasks import get_task
 
-pytestmark = pytest.mark.usefixtures("fake_agents", "one_thread")
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("fake_agents")]
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

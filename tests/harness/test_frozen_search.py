@@ -54,6 +54,7 @@ def trained(command: list[str], home_folder: Path) -> Path:
     return home_folder / "runs" / "trained"
 
 
+@pytest.mark.trains
 def test_a_finished_runs_supernetwork_is_searched_on_frozen(
     command: list[str], trained: Path, home_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_finished_runs_supernetwork_is_searched_on_frozen(
     assert str(weights) in one_line(capsys)
 
 
+@pytest.mark.trains
 def test_without_freezing_training_goes_on_from_the_file(
     command: list[str], trained: Path, home_folder: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_preset_paper_makes_networks_of_the_published_size(tmp_path: Path) -> No
     assert all((parameter == 1).all() for parameter in supernetwork.parameters())
 
 
+@pytest.mark.trains
 def test_a_published_once_for_all_file_is_searched_on(
     home_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

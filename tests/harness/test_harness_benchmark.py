@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
-import torch
 
 from harness.benchmark import main_experiment, modnas_method, nasbench201
 from harness.benchmark.problem import Problem
@@ -15,14 +15,6 @@ from harness.cli import main
 from harness.errors import UsageError
 from harness.tables.nasbench201 import load
 from modnas.indicators import hypervolume
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +48,7 @@ def test_the_search_devices_and_the_unseen_ones_do_not_overlap(problem):
     assert not set(problem.search_devices) & set(problem.unseen_devices)
 
 
+@pytest.mark.trains
 def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeypatch):
     monkeypatch.setattr(problem, "search_devices", ["1080ti_1", "pixel3", "gold_6240"])
     monkeypatch.setattr(problem, "unseen_devices", ["raspi4"])
@@ -67,9 +60,12 @@ def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeyp
     monkeypatch.setattr(problem, "usable", problem.usable[::3])
     rows = list(main_experiment.run(problem, seed=0))
     ratio = {(r.method, r.device): r.value for r in rows if r.metric == "hypervolume_ratio"}
-    for weaker in ("modnas-readoff", "rs", "ls"):
-        assert ratio["modnas", "raspi4"] > ratio[weaker, "raspi4"]
-    assert ratio["modnas", "raspi4"] > 0.95
+    assert ratio["modnas", "raspi4"] > max(ratio["modnas-readoff", "raspi4"], 0.95)
+    # One run of these may be lucky.
+    runs = [main_experiment.baselines(problem, seed) for seed in range(6)]
+    for weaker in ("rs", "ls"):
+        fronts = [run[weaker].by_device["raspi4"] for run in runs]
+        assert ratio["modnas", "raspi4"] > fmean(problem.hypervolume_ratio("raspi4", f) for f in fronts)
     spent = {method: {r.evaluations for r in rows if r.method == method} for method, _ in ratio}
     assert all(900 <= count <= 924 for count in spent["modnas"])
     assert spent["best-evaluated"] == {900}, "its fronts were evaluated already"

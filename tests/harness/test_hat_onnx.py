@@ -20,6 +20,8 @@ from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer_decoding import BEGIN, END, NetworkDecoder, beam_search, greedy
 from modnas.spaces.transformer_network import PAD, TransformerNetwork
 
+pytestmark = pytest.mark.trains
+
 SPACES = [
     Transformer(classes=60, input_shape=(2, 9), embed=40, ffn=48, heads=4, inner=32, norm_first=first)
     for first in (0, 1)
@@ -55,6 +57,18 @@ def sentences(count: int) -> Tensor:
     return source
 
 
+def parts_at_a_tie(network: TransformerNetwork, row: Tensor, found: list[int], expected: list[int]) -> bool:
+    """Whether two greedy translations first differ in tokens whose scores are equal but for rounding."""
+    pairs = zip([*found, END], [*expected, END], strict=False)
+    n, tokens = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    decoder = NetworkDecoder(network)
+    cache = decoder.start(row.unsqueeze(0))
+    for token in (BEGIN, *expected[:n]):
+        scores, cache = decoder.step(torch.tensor([token]), cache)
+    first, second = scores[0, list(tokens)].tolist()
+    return abs(first - second) < 1e-4
+
+
 def options() -> onnxruntime.SessionOptions:
     found = onnxruntime.SessionOptions()
     found.intra_op_num_threads = 1
@@ -71,11 +85,12 @@ def test_decoding_from_the_export_is_pytorchs_token_for_token(first: int, refere
     exported, own = OnnxDecoder(encoder, step), NetworkDecoder(network)
     expected = greedy(own, source, LIMIT)
     assert len({tuple(sentence) for sentence in expected}) > 10
-    assert greedy(exported, source, LIMIT) == expected
     session = onnxruntime.InferenceSession(whole, options())
     (tokens,) = session.run(None, {"source": source.numpy(), "limit": np.array(LIMIT)})
     rows = [row[: row.index(END)] if END in row else row for row in tokens.T.tolist()]
-    assert rows == expected
+    for found in (rows, greedy(exported, source, LIMIT)):
+        for row, ours, own_tokens in zip(source, found, expected, strict=True):
+            assert ours == own_tokens or parts_at_a_tie(network, row, ours, own_tokens)
     for row in source:
         assert beam_search(exported, row, LIMIT) == beam_search(own, row, LIMIT)
 

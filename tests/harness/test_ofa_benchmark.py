@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from harness.benchmark import ofa, ofa_methods
 from harness.benchmark.ofa_problem import OfaProblem
@@ -16,13 +15,7 @@ from harness.errors import UsageError
 from harness.tables.ofa import load
 from modnas.predictor import metrics
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.trains
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from harness.runs import Run, RunConfig
 from harness.store import Store
 from modnas.training import recalibrate
 
-pytestmark = pytest.mark.usefixtures("home_folder")
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("home_folder")]
 
 
 def make_state(seed: int = 0) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from integration_home import TINY, Home
 
+pytestmark = pytest.mark.trains
+
 RUN = ("--run", "mine")
 SEARCH = ("search", "--devices", "quick", "--preset", "tiny", *RUN, "--no-verify")
 # Ends after the measurements and the predictor.

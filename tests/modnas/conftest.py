@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 
 class Tables(NamedTuple):
@@ -30,12 +29,3 @@ def nb201(data_dir: Path) -> Tables:
         with np.load(folder / f"{name}.npz", allow_pickle=False) as archive:
             arrays.append({key: archive[key] for key in archive.files})
     return Tables(strings, *arrays)
-
-
-@pytest.fixture(scope="module")  # so that it also holds for what a module fits once for all its tests
-def one_thread():
-    """Small networks are slower on many threads, most of all where tests share the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

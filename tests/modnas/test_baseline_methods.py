@@ -15,7 +15,7 @@ from modnas.predictor.help import meta_learn
 from modnas.predictor.metrics import spearman
 from modnas.spaces.nasbench201 import CONV3, NasBench201
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = NasBench201()
 COSTS = np.array([0.1, 0.3, 1.0, 3.0, 0.5])
@@ -88,14 +88,15 @@ def volume(architectures):
     return indicators.hypervolume(indicators.scale(objectives(architectures), [7, 1], [20, 19]))
 
 
-@pytest.mark.parametrize("name", ["nsga2", "re", "ls"])
-def test_searching_beats_drawing(name):
-    """With 200 evaluations; a front of 24 says little about either."""
+# Local search starts anew wherever it ends, so that its runs differ most.
+@pytest.mark.parametrize(("name", "runs"), [("nsga2", 4), ("re", 4), ("ls", 24)])
+def test_searching_beats_drawing(name, runs):
+    """On average and with 800 evaluations: a front of 24 says little about either, and one run about none."""
     searched, drawn = (
-        np.mean([volume(get_method(method)(problem(), 200, seed)) for seed in range(3)])
-        for method in (name, "rs")
+        np.mean([volume(get_method(method)(problem(), 800, seed)) for seed in range(count)])
+        for method, count in ((name, runs), ("rs", 24))
     )
-    assert searched > drawn
+    assert searched > drawn + 0.005
 
 
 def test_evaluations_are_counted_once():

@@ -17,7 +17,7 @@ from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3_checkpoint import load_published
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 CELLS = get_space("nasbench201", channels=2, cells=1, classes=3, input_shape=(1, 8, 8))
 MOBILE = MobileNetV3(width_percent=25, classes=3, input_shape=(1, 40, 40), min_side=16)

@@ -14,7 +14,7 @@ from modnas.objectives import BatchedTaskLoss, SupernetworkLoss
 from modnas.spaces.nasbench201 import CONV1, CONV3, NONE, POOL, SKIP, NasBench201
 from modnas.surrogate import fit_surrogate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = NasBench201()
 GAINS = np.array([0.1, 0.6, 1.0, 0.2])

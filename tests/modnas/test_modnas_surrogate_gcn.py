@@ -11,7 +11,7 @@ from modnas.predictor.gcn import GraphPredictor, adapt, fit_graph_predictor, nor
 from modnas.predictor.metrics import spearman
 from modnas.spaces.nasbench201 import CONV1, CONV3, NasBench201
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = NasBench201()
 

@@ -14,6 +14,8 @@ from modnas.indicators import hypervolume
 from modnas.refinement import choose, descend, local_search, select
 from modnas.spaces.nasbench201 import CONV1, CONV3, POOL, NasBench201
 
+pytestmark = pytest.mark.trains
+
 SPACE = NasBench201()
 START = SPACE.parse("|skip_connect~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|")
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
@@ -11,17 +12,10 @@ from modnas.preferences import spread
 from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces.nasbench201 import CONV3, NasBench201
 
+pytestmark = pytest.mark.trains
+
 SPACE = NasBench201(channels=2, cells=1, classes=3, input_shape=(1, 8, 8))
 QUICK = SearchConfig(epochs=4, learning_rate=0.02, bank=4, smoothing=5, front_size=6)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Operations this small lose time to the hand-over between threads, most of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def device(name, costs, seed):
@@ -99,9 +93,8 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def scaled_front(search, which):
-    points = search.front(which.features)
-    samples = SPACE.encode([point.architecture for point in points])
+def scaled(search, which, architectures):
+    samples = SPACE.encode(architectures)
     values = [
         [search.task_loss.error(sample), float(latency)]
         for sample, latency in zip(samples, which.predict(samples), strict=True)
@@ -109,10 +102,14 @@ def scaled_front(search, which):
     return scale(values, [0, float(which.low)], [100, float(which.high)])
 
 
+def scaled_front(search, which):
+    return scaled(search, which, [point.architecture for point in search.front(which.features)])
+
+
 @pytest.fixture(scope="module")
-def searched(one_thread):
+def searched():
     search = surrogate_search(
-        steps=40, epochs=5, learning_rate=0.1, front_size=24, smoothing=10, preferences_per_step=6
+        steps=40, epochs=5, learning_rate=0.3, front_size=24, smoothing=10, preferences_per_step=6
     )
     while not search.finished:
         search.run_epoch()
@@ -120,16 +117,15 @@ def searched(one_thread):
     return search
 
 
-def test_the_front_beats_random_architectures(searched):
+def test_the_front_beats_as_many_random_architectures(searched):
     for which in DEVICES:
-        found = hypervolume(scaled_front(searched, which).clip(min=0))
-        drawn = SPACE.encode(SPACE.sample(24, torch.Generator().manual_seed(5)))
-        values = [
-            [searched.task_loss.error(sample), float(latency)]
-            for sample, latency in zip(drawn, which.predict(drawn), strict=True)
-        ]
-        by_chance = hypervolume(scale(values, [0, float(which.low)], [100, float(which.high)]).clip(min=0))
-        assert found > by_chance + 0.02
+        found = {point.architecture for point in searched.front(which.features)}
+        drawn = [SPACE.sample(len(found), torch.Generator().manual_seed(n)) for n in range(40)]
+        volume, *by_chance = (
+            hypervolume(scaled(searched, which, list(architectures)).clip(min=0))
+            for architectures in (found, *drawn)
+        )
+        assert volume > fmean(by_chance) + 0.02
 
 
 def test_the_front_follows_the_preference(searched):
@@ -151,7 +147,7 @@ def test_the_search_starts_from_equal_probabilities_and_grows_surer(searched):
     fresh.run_epoch()  # one step: its architectures are drawn before anything is learnt
     assert fresh.history[0].entropy == pytest.approx(1)
     first, *_, last = (stats.entropy for stats in searched.history)
-    assert last < first - 0.2
+    assert last < min(first - 0.1, 0.5)
 
 
 @pytest.mark.parametrize("smoothing", [0, 4])
@@ -220,8 +216,9 @@ def test_the_lower_level_trains_the_weights_and_the_upper_level_does_not():
     before = {name: value.clone() for name, value in search.supernetwork.state_dict().items()}
     search.run_epoch()
     assert same(before, search.supernetwork.state_dict())
-    trained = weight_sharing_search()
-    trained.run_epoch()
+    trained = weight_sharing_search(epochs=8)
+    while not trained.finished:  # until chance has given every edge every kernel
+        trained.run_epoch()
     changed = [not torch.equal(before[k], v) for k, v in trained.supernetwork.state_dict().items()]
     assert all(changed)
 
@@ -297,7 +294,7 @@ def test_a_checkpoint_of_another_search_is_refused():
 
 
 def test_the_best_state_is_kept_not_the_last():
-    search = surrogate_search(steps=40, learning_rate=0.05)
+    search = surrogate_search(steps=80, learning_rate=0.1)
     search.run_epoch()
     good = search.validate()
     assert search.best_epoch == 1

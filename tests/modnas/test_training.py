@@ -10,7 +10,7 @@ from modnas.spaces.nasbench201 import NasBench201
 from modnas.tasks import get_task
 from modnas.training import TrainingError, seeded_network, train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = NasBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 CELL = SPACE.architecture((0, 0, 0, 3, 0, 0))

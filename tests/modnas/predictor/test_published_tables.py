@@ -11,7 +11,7 @@ from modnas.predictor import DeviceTable, fit_predictor
 from modnas.predictor.metrics import spearman
 from modnas.spaces.nasbench201 import REFERENCE_INDICES, NasBench201
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = NasBench201()
 REFERENCES = list(REFERENCE_INDICES)

@@ -20,8 +20,6 @@ from modnas.spaces.nasbench201 import (
     live_edges,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = NasBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 MIXED = (CONV3, CONV1, SKIP, POOL, CONV3, CONV1)
 
@@ -84,7 +82,7 @@ def test_pruning_does_not_change_the_function(training):
 def test_an_unconnected_cell_gives_a_constant():
     network = SMALL.network(SMALL.architecture((CONV3, CONV3, CONV3, NONE, NONE, NONE))).eval()
     first, second = network(torch.randn(2, 1, 8, 8))
-    assert torch.equal(first, second)
+    torch.testing.assert_close(first, second)  # rows of one product need not be summed in the same order
     assert first.isfinite().all()
 
 

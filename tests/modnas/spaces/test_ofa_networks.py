@@ -16,8 +16,6 @@ from modnas.spaces.mobilenetv3_network import Block, divisible
 from modnas.spaces.mobilenetv3_work import Decisions, Work
 from modnas.training import recalibrate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = MobileNetV3(width_percent=25, classes=4, input_shape=(3, 56, 56))
 
 # Parameters and multiply-adds of the authors' own networks, counted (convolutions and the classifier's

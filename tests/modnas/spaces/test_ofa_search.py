@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import pytest
 import torch
 
@@ -10,22 +12,23 @@ from modnas.search import Search, SearchConfig
 from modnas.spaces.mobilenetv3 import TABLES, MobileNetV3
 from modnas.spaces.mobilenetv3_network import Block
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.trains
 
 SPACE = MobileNetV3(width_percent=20, classes=3, input_shape=(1, 48, 48), min_side=24)
 
 
 def batches(epoch):
-    """Images whose class is the orientation of their stripes."""
+    """Images whose class is their brightness. The last layers of the smallest see one pixel of each: with
+    fewer images a batch's statistics, by which all networks normalise, would be mostly chance.
+    """
     generator = torch.Generator().manual_seed(epoch)
     for _ in range(4):
-        targets = torch.randint(3, (24,), generator=generator)
-        wave = torch.arange(48).float().mul(0.8).sin()
-        patterns = torch.stack([wave.expand(48, 48), wave.view(-1, 1).expand(48, 48), torch.zeros(48, 48)])
-        yield (patterns[targets] + 0.3 * torch.randn(24, 48, 48, generator=generator)).unsqueeze(1), targets
+        targets = torch.randint(3, (64,), generator=generator)
+        noise = 0.1 * torch.randn(64, 1, 48, 48, generator=generator)
+        yield (targets - 1.0).view(-1, 1, 1, 1) + noise, targets
 
 
-def make_search(epochs=2, warmup=6):
+def make_search(epochs=2, warmup=8):
     torch.manual_seed(0)
     supernetwork = SPACE.supernetwork()
 
@@ -38,7 +41,8 @@ def make_search(epochs=2, warmup=6):
         warmup_epochs=warmup,
         tables=TABLES,
         learning_rate=0.1,
-        weights_learning_rate=0.05,
+        weights_optimizer="adam",
+        weights_learning_rate=0.005,
         front_size=4,
         uniform_share=0.5,
     )
@@ -56,15 +60,17 @@ def make_search(epochs=2, warmup=6):
 
 def test_a_search_trains_weights_that_its_networks_inherit():
     search = make_search()
-    extremes = [
+    networks = [
         SPACE.describe(side, [[Block(k, e)] * d] * 5) for side, k, e, d in ((24, 3, 3, 2), (48, 7, 6, 4))
     ]
-    before = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
+    networks += SPACE.sample(6, torch.Generator().manual_seed(0))
+    before = fmean(map(search.task_loss.error, SPACE.encode(networks)))
     while not search.warm:
         search.run_warmup_epoch()
-    after = [search.task_loss.error(sample) for sample in SPACE.encode(extremes)]
-    assert min(before) > 50
-    assert max(after) < 50
+    after = fmean(map(search.task_loss.error, SPACE.encode(networks)))
+    # Guessing is wrong for 67 %.
+    assert before > 50
+    assert after < 40
     tables = [bank.detach().clone() for bank in search.hypernetwork.banks]
     search.run_epoch()
     assert all((new != old).any() for new, old in zip(search.hypernetwork.banks, tables, strict=True))
