@@ -102,9 +102,9 @@ class TvmExporter:
     ) -> None:
         """`sibling`: an exporter whose compiler and tuning databases are used; it closes them."""
         self._cache, self._profile = cache, profile
-        self._compiler = sibling._compiler if sibling else Compiler()
+        self._compiler: Compiler = sibling._compiler if sibling else Compiler()
         self._databases: dict[Path, Path | None] = sibling._databases if sibling else {}
-        self._copies = (
+        self._copies: tempfile.TemporaryDirectory[str] = (
             sibling._copies
             if sibling
             else tempfile.TemporaryDirectory(prefix="modnas-tuning-", ignore_cleanup_errors=True)
