@@ -81,16 +81,6 @@ def fashion_data(folder: Path) -> Path:
     return folder
 
 
-def text_data(folder: Path) -> Path:
-    """Parallel text in two languages."""
-    folder.mkdir(parents=True)
-    for split in ("train", "valid", "test"):
-        for language in ("de", "en"):
-            lines = (f"{split} {language} {number} of these sentences\n" for number in range(20))
-            (folder / f"{split}.{language}").write_text("".join(lines))
-    return folder
-
-
 class Lab:
     """A home with the table devices `tab` and `spare`, and commands run in this process."""
 
