@@ -9,12 +9,12 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from modnas.spaces.transformer_decoding import Cache
-from modnas.spaces.transformer_network import Memory
+from modnas.spaces.transformer.decoding import Cache
+from modnas.spaces.transformer.network import Memory
 
 
 class OnnxDecoder:
-    """A `modnas.spaces.transformer_decoding.Decoder` of the models of `encoder_onnx` and `step_onnx`.
+    """A `modnas.spaces.transformer.decoding.Decoder` of the models of `encoder_onnx` and `step_onnx`.
 
     Args:
         encoder, step: serialised models.

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 from harness.export.onnx_graph import IR_VERSION, OPSET
 from harness.export.transformer_onnx import Ops, Step, Writer
-from modnas.spaces.transformer_decoding import BEGIN, END, TimedTranslation
-from modnas.spaces.transformer_network import TransformerNetwork
+from modnas.spaces.transformer.decoding import BEGIN, END, TimedTranslation
+from modnas.spaces.transformer.network import TransformerNetwork
 
 _INT, _FLOAT, _BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 # A value of a graph: name, element type, shape.

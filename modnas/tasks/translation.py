@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from modnas.core.architecture import read_choices
 from modnas.spaces import Supernetwork
-from modnas.spaces.transformer_decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
-from modnas.spaces.transformer_network import PAD, TransformerNetwork
-from modnas.spaces.transformer_supernet import TransformerSupernetwork
+from modnas.spaces.transformer.choices import OPTIONS
+from modnas.spaces.transformer.decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
+from modnas.spaces.transformer.network import PAD, TransformerNetwork
+from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 from modnas.tasks.base import SPLITS, TaskError, seeded_generator, split_names
 from modnas.tasks.parallel_text import DICTIONARY, Pair, read_dictionary, read_folder
 
@@ -227,8 +229,7 @@ class TranslationLoss:
 
     def error(self, sample: Tensor) -> float:
         """100 - BLEU of the architecture's greedy translations of fixed validation sentences."""
-        architecture = self.supernetwork.space.read(sample)
-        network = self.supernetwork.extract(architecture).to(sample.device)
+        network = self.supernetwork.standalone(read_choices(sample, OPTIONS)).to(sample.device)
         found = self.task.translations(network, self.task.valid, limit=_TRANSLATED)
         return 100.0 - bleu(found, self.task.valid.pairs)
 

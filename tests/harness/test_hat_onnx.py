@@ -17,8 +17,8 @@ from harness.export.artifact import ArtifactCache, probe_input
 from harness.export.transformer_decoder import OnnxDecoder
 from harness.export.transformer_graphs import encoder_onnx, greedy_onnx, step_onnx
 from modnas.spaces.transformer import Transformer
-from modnas.spaces.transformer_decoding import BEGIN, END, NetworkDecoder, beam_search, greedy
-from modnas.spaces.transformer_network import PAD, TransformerNetwork
+from modnas.spaces.transformer.decoding import BEGIN, END, NetworkDecoder, beam_search, greedy
+from modnas.spaces.transformer.network import PAD, TransformerNetwork
 
 SPACES = [
     Transformer(classes=60, input_shape=(2, 9), embed=40, ffn=48, heads=4, inner=32, norm_first=first)

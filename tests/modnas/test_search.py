@@ -9,7 +9,7 @@ from modnas.indicators import hypervolume, scale
 from modnas.objectives import SupernetworkLoss
 from modnas.preferences import spread
 from modnas.search import Search, SearchConfig, SearchDevice
-from modnas.spaces.nasbench201 import CONV3, NasBench201
+from modnas.spaces.nasbench201.space import CONV3, NasBench201
 
 SPACE = NasBench201(channels=2, cells=1, classes=3, input_shape=(1, 8, 8))
 QUICK = SearchConfig(epochs=4, learning_rate=0.02, bank=4, smoothing=5, front_size=6)

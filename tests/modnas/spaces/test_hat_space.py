@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modnas.spaces import ArchitectureError, get_space
-from modnas.spaces.transformer import DECODER_GROUPS, GROUPS, HYPERNETWORK_TABLES, Transformer
-from modnas.spaces.transformer_plan import Plan, PlanError, from_hat, hat_features, to_hat, wide_encoding
+from modnas.spaces.transformer.choices import DECODER_GROUPS, GROUPS, grouped
+from modnas.spaces.transformer.plan import Plan, PlanError, from_hat, hat_features, to_hat, wide_encoding
+from modnas.spaces.transformer.space import HYPERNETWORK_TABLES, Transformer
 
 SPACE = Transformer()
 # IWSLT'14 is searched with smaller feed-forward parts and fewer heads (`hat/reference.json`).
@@ -94,7 +95,7 @@ def test_the_references_differ_in_every_decision():
     assert len(set(plans)) == 10
     assert {plan.depth for plan in plans} == {1, 2, 3, 4, 5, 6}
     for group, (_, options) in GROUPS.items():
-        rows = getattr(SPACE.grouped(SPACE.encode(SPACE.references)), group)
+        rows = getattr(grouped(SPACE.encode(SPACE.references)), group)
         assert bool((rows[:, 0].sum(0) > 0).all()), f"{group} with its {options} options"
 
 

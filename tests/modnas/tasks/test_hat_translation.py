@@ -11,8 +11,8 @@ import torch
 from torch.nn.functional import log_softmax
 
 from modnas.spaces.transformer import Transformer
-from modnas.spaces.transformer_decoding import BEGIN, END
-from modnas.spaces.transformer_network import PAD
+from modnas.spaces.transformer.decoding import BEGIN, END
+from modnas.spaces.transformer.network import PAD
 from modnas.tasks import TaskError, get_task
 from modnas.tasks.parallel_text import DICTIONARY, Pair, dictionary_pairs, divided, read_folder
 from modnas.tasks.translation import TranslationTask, bleu, tokenised_bleu

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, layer_norm, linear, scaled_dot_product_attention
 
-from modnas.spaces.transformer_plan import Plan
+from modnas.spaces.transformer.plan import Plan
 
 PAD = 0
 # Added to the scores of what may not be attended to: finite, so that no row of scores is without a maximum.
