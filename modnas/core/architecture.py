@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modnas.core.errors import InputError
 
-class ArchitectureError(ValueError):
+
+class ArchitectureError(InputError, ValueError):
     """A text or a list of choices that names no architecture of the space."""
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
+from modnas.core.errors import InputError
 from modnas.objectives import SupernetworkLoss, TaskLoss
 from modnas.spaces import Supernetwork
 
@@ -32,7 +33,7 @@ def split_names(split: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-class TaskError(Exception):
+class TaskError(InputError):
     """A data set that is not there or cannot be read. One line: what, where and the mend."""
 
 

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from modnas.core.errors import InputError
+
 ENCODER_LAYERS = 6
 MAX_DECODER_LAYERS = 6
 # HAT's number for how many encoder layers a decoder layer attends to, counted from the last.
 HAT_ATTENDED = {-1: 1, 1: 2, 2: 3}
 
 
-class PlanError(ValueError):
+class PlanError(InputError, ValueError):
     """A text or a configuration that is no transformer."""
 
 
