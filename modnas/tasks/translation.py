@@ -176,11 +176,6 @@ class TranslationTask:
                 found.update(zip(rows, greedy(network, inputs[:, 0], longest), strict=True))
         return [self.vocabulary.decode(found[n]) for n in range(count)]
 
-    def copy_baseline(self, split: str) -> float:
-        """BLEU of leaving every sentence as it is: what a translator has to beat."""
-        pairs = self.split(split).pairs
-        return bleu([pair.source for pair in pairs], pairs)
-
     def judged_on_valid(self) -> TranslationTask:
         """The same task with `valid` in place of `test`."""
         return replace(self, test=self.valid)
@@ -206,12 +201,6 @@ def bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
     """SacreBLEU of a corpus, 0 to 100 (Post, 2018: tokenised as by mteval-v13a, case counts)."""
     wanted = [pair.target for pair in pairs[: len(translations)]]
     return float(sacrebleu.corpus_bleu(list(translations), [wanted]).score)
-
-
-def tokenised_bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
-    """BLEU on the words as the files have them, 0 to 100: what is reported for tokenised text."""
-    wanted = [pair.target for pair in pairs[: len(translations)]]
-    return float(sacrebleu.corpus_bleu(list(translations), [wanted], tokenize="none", force=True).score)
 
 
 class TranslationLoss:

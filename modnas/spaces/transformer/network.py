@@ -335,7 +335,3 @@ class TransformerNetwork(nn.Module):
         """Logits (batch, length, vocabulary) for inputs (batch, 2, length), int64."""
         result: Tensor = self.body(inputs, self.plan)
         return result
-
-    def hat_parameters(self) -> int:
-        """Parameters as HAT counts them: without the embedding table, which is also the output layer."""
-        return sum(p.numel() for p in self.parameters()) - self.body.embedding.weight.numel()
