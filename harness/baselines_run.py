@@ -14,7 +14,7 @@ from harness.tables.nasbench201_quality import TableQuality
 from modnas.baselines import BaselineError, Problem, Proposals, get_method, method_names
 from modnas.predictor import DeviceTable
 from modnas.predictor.help import HelpPredictor, meta_learn
-from modnas.spaces.nasbench201 import REFERENCE_INDICES, NasBench201
+from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 
 @dataclass(frozen=True)

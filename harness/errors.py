@@ -1,27 +1,26 @@
-"""Errors the user meets. Each message is one line: what, where, and the mend."""
+"""Errors of the harness. Each message is one line: what, where, and the mend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
+
+from modnas.core.errors import InputError, ModnasError
 
 
-class ModnasHwError(Exception):
-    """Base of the project's typed errors; `exit_code` is what the command line ends with."""
-
-    exit_code = 1
+class ModnasHwError(ModnasError):
+    """Base of the harness's typed errors; `exit_code` is what the command line ends with."""
 
 
-class UsageError(ModnasHwError):
+class UsageError(ModnasHwError, InputError):
     """Wrong input: a name, a file, an option."""
-
-    exit_code = 2
 
 
 class DeviceUnavailableError(ModnasHwError):
     """The device cannot be used now: not there, not answering, or without what measuring on it needs."""
 
-    exit_code = 3
+    exit_code: ClassVar[int] = 3
 
 
 @contextmanager

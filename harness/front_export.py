@@ -18,7 +18,7 @@ from harness.home import write_atomically
 from harness.search_run import SearchRun
 from harness.store import Evaluation, Store
 from modnas.spaces import Architecture
-from modnas.spaces.transformer_network import TransformerNetwork
+from modnas.spaces.transformer.network import TransformerNetwork
 from modnas.tasks.translation import TranslationTask
 
 LIST, VOCABULARY = "networks.json", "vocabulary.model"

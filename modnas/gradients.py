@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 Scheme = Literal["mgd", "mean", "sequential", "sample"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def device_groups(scheme: Scheme, count: int, generator: torch.Generator) -> list[list[int]]:
@@ -55,90 +53,26 @@ def combine(gradients: Tensor, scheme: Scheme, normalize: bool = True) -> tuple[
     return (weights * scales) @ gradients, weights
 
 
-def min_norm_weights(gram: Tensor, iterations: int = 250, tolerance: float = 1e-10) -> Tensor:
+def min_norm_weights(gram: Tensor) -> Tensor:
     """Weights on the simplex that minimise || sum_t w_t g_t ||, from the Gram matrix of the g_t.
 
-    One and two gradients have a closed form. More: Frank-Wolfe as in Sener and Koltun (2018), which ends the
-    search for the face of the simplex, then Wolfe's (1976) active-set steps, which solve that face exactly.
+    Non-negative least squares of the gradients with a row of ones, whose target is 1: along each ray of
+    weights the residual is least at a scale that grows with the norm, so that both problems have the same
+    best ray. A root of the Gram matrix stands for the gradients, which are long.
 
     Args:
         gram: shape (T, T), inner products.
-        iterations: limit of Frank-Wolfe steps.
-        tolerance: duality gap at which to stop, relative to the largest entry.
 
     Returns:
-        Shape (T,), not negative, sum 1; dtype and device of `gram`.
+        Shape (T,), not negative, sum 1; dtype and device of `gram`. Where many weights give the one shortest
+        vector, any of them.
     """
     count = len(gram)
-    if count == 1:
-        return torch.ones_like(gram[0])
     matrix = gram.detach().cpu().double().numpy()
     size = float(np.abs(matrix).max())
     if size == 0:
         return torch.full_like(gram[0], 1 / count)
-    matrix = matrix / size
-    if count == 2:
-        weights = _two(matrix)
-    else:
-        weights = _active_set(matrix, _frank_wolfe(matrix, iterations, tolerance), tolerance)
-    return torch.from_numpy(weights).to(gram)
-
-
-def _two(gram: Floats) -> Floats:
-    apart = gram[0, 0] - 2 * gram[0, 1] + gram[1, 1]  # || g1 - g2 ||²
-    first = 0.5 if apart <= 0 else float(np.clip((gram[1, 1] - gram[0, 1]) / apart, 0, 1))
-    return np.array([first, 1 - first])
-
-
-def _frank_wolfe(gram: Floats, iterations: int, tolerance: float) -> Floats:
-    weights = np.full(len(gram), 1 / len(gram))
-    for _ in range(iterations):
-        products = gram @ weights
-        vertex = int(products.argmin())
-        a, b, c = float(weights @ products), float(products[vertex]), float(gram[vertex, vertex])
-        if a - b <= tolerance:
-            break
-        step = 1.0 if b >= c else (a - b) / (a - 2 * b + c)
-        weights *= 1 - step
-        weights[vertex] += step
-    return weights
-
-
-def _active_set(gram: Floats, weights: Floats, tolerance: float) -> Floats:
-    """Minimise over the affine hull of the active vertices; drop those that would turn negative; add the one
-    of steepest descent, until none descends. Near ties may cycle, hence the limit and the best so far."""
-    best, best_value = weights, float(weights @ gram @ weights)
-    active = weights > 1e-9
-    for _ in range(10 * len(gram)):
-        target = _affine_minimum(gram, active)
-        falling = target < np.minimum(weights, 0)
-        if falling.any():
-            ratios = weights[falling] / (weights[falling] - target[falling])
-            weights = weights + float(ratios.min()) * (target - weights)
-            blocked = np.flatnonzero(falling)[ratios <= ratios.min()]
-            active[blocked] = False
-            weights[~active] = 0
-            continue
-        weights = np.maximum(target, 0) / np.maximum(target, 0).sum()
-        products = gram @ weights
-        value = float(weights @ products)
-        if value < best_value:
-            best, best_value = weights, value
-        vertex = int(products.argmin())
-        if value - products[vertex] <= tolerance * 1e-3 or active[vertex]:
-            break
-        active[vertex] = True
-    return best
-
-
-def _affine_minimum(gram: Floats, active: npt.NDArray[np.bool_]) -> Floats:
-    """Weights of sum 1, of either sign, on the active vertices that minimise the norm."""
-    index = np.flatnonzero(active)
-    n = len(index)
-    system = np.ones((n + 1, n + 1))
-    system[:n, :n], system[n, n] = gram[np.ix_(index, index)], 0.0
-    right = np.zeros(n + 1)
-    right[n] = 1.0
-    target = np.zeros(len(gram))
-    target[index] = np.linalg.lstsq(system, right, rcond=1e-14)[0][:n]
-    return target
+    values, vectors = np.linalg.eigh(matrix / size)
+    root = np.sqrt(values.clip(min=0))[:, None] * vectors.T
+    cone, _ = nnls(np.vstack([root, np.ones(count)]), np.append(np.zeros(count), 1.0))
+    return torch.from_numpy(cone / cone.sum()).to(gram)

@@ -11,13 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from modnas.core.errors import ModnasError
 from modnas.spaces import Architecture, Space
 from modnas.tasks import AnyTask
 
 Optimizer = Literal["sgd", "adam"]
 
 
-class TrainingError(Exception):
+class TrainingError(ModnasError):
     """Training that came to no result. One line: what, where and the mend."""
 
 

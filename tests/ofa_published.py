@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_network import divisible
+from modnas.spaces.mobilenetv3.network import divisible
 
 
 def published_names(space: MobileNetV3 | None = None) -> dict[str, tuple[int, ...]]:

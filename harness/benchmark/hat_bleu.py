@@ -16,7 +16,7 @@ from torch import Tensor
 
 from harness.tables.hat import TASK, Floats, Published
 from modnas.spaces.transformer import Transformer
-from modnas.spaces.transformer_plan import hat_features
+from modnas.spaces.transformer.plan import hat_features
 
 _INNER = 512
 _RIDGE = 0.01

@@ -21,7 +21,7 @@ from modnas.predictor.averages import AveragesPredictor, fit_with_drift
 from modnas.refinement import local_search, select
 from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces import Architecture
-from modnas.spaces.transformer import HYPERNETWORK_TABLES, Transformer
+from modnas.spaces.transformer.space import HYPERNETWORK_TABLES, Transformer
 
 FRONT_SIZE = 24
 DEVICES = (*SEARCH_DEVICES, *UNSEEN_DEVICES)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.tables.ofa import OfaTables
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_work import Decisions
+from modnas.spaces.mobilenetv3.work import Decisions
 
 Floats = NDArray[np.float64]
 

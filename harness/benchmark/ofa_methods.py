@@ -22,7 +22,7 @@ from modnas.predictor.help import meta_learn
 from modnas.refinement import descend, select
 from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.spaces import Architecture
-from modnas.spaces.mobilenetv3 import TABLES
+from modnas.spaces.mobilenetv3.space import TABLES
 
 # Networks that are measured on each device of the search, besides the references; as in HELP's protocol.
 KNOWN = 900

@@ -17,7 +17,7 @@ from harness.tables.ofa import OfaTables
 from modnas import indicators
 from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture
-from modnas.spaces.mobilenetv3_network import Block
+from modnas.spaces.mobilenetv3.network import Block
 
 FRONT_SIZE = 24
 

@@ -18,8 +18,8 @@ from harness.tables.nasbench201_quality import TableQuality
 from modnas import indicators
 from modnas.predictor import DeviceTable
 from modnas.spaces import Architecture
-from modnas.spaces.nasbench201 import REFERENCE_INDICES, NasBench201
-from modnas.spaces.nasbench201_cells import NONE, live_edges
+from modnas.spaces.nasbench201.cells import NONE, live_edges
+from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 Floats = NDArray[np.float64]
 # Cells whose latency is known on each search device, and of which an accuracy surrogate is fitted: as many

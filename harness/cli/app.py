@@ -5,46 +5,52 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
 import typer
 
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from harness.cli import agent, baselines, benchmark, data, devices, doctor, profile, search, tune
+from harness.cli.lazy import Entry, LazyGroup
 from harness.cli.output import say
-from harness.errors import ModnasHwError
-from modnas.spaces import ArchitectureError
-from modnas.tasks import NAMED, DamagedDataError, TaskError
-from modnas.training import TrainingError
+from modnas.core.errors import ModnasError
 
 # What Typer makes of Ctrl-C.
 INTERRUPTED = 130
 
+
+class Commands(LazyGroup):
+    """All commands, in the order of a person's way through them."""
+
+    entries: ClassVar[Mapping[str, Entry]] = {
+        "doctor": Entry("harness.cli.doctor:doctor", "Check what works on this machine."),
+        "devices": Entry("harness.cli.devices:app", "List, add, check and remove devices."),
+        "agent": Entry("harness.cli.agent:app", "The agent and its runtime on a board."),
+        "profile": Entry("harness.cli.profile:profile", "Measure architectures on devices."),
+        "tune": Entry("harness.cli.tune:tune_command", "Tune TVM for a device, once for a whole space."),
+        "features": Entry("harness.cli.data:features", "The device vector."),
+        "dataset": Entry("harness.cli.data:dataset_app", "Training sets and published tables."),
+        "predictor": Entry("harness.cli.data:predictor_app", "Train, judge and ask the MetaPredictor."),
+        "search": Entry("harness.cli.search:search", "Profile, predict, search, verify and report."),
+        "front": Entry("harness.cli.search:front", "The front of a device, searched or not."),
+        "verify": Entry("harness.cli.search:verify", "Train and measure the networks of a front."),
+        "report": Entry("harness.cli.search:report", "Write the report of a run."),
+        "benchmark": Entry("harness.cli.benchmark:benchmark_app", "The paper's experiments."),
+        "baselines": Entry("harness.cli.baselines:baselines", "Compare methods on published tables."),
+    }
+
+
 app = typer.Typer(
     name="modnas-hw",
+    cls=Commands,
     help="Find and measure neural architectures for your devices.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("doctor")(doctor.doctor)
-app.add_typer(devices.app, name="devices")
-app.add_typer(agent.app, name="agent")
-app.command("profile")(profile.profile)
-app.command("tune")(tune.tune_command)
-app.command("features")(data.features)
-app.add_typer(data.dataset_app, name="dataset")
-app.add_typer(data.predictor_app, name="predictor")
-app.command("search")(search.search)
-app.command("front")(search.front)
-app.command("verify")(search.verify)
-app.command("report")(search.report)
-app.add_typer(benchmark.benchmark_app, name="benchmark")
-app.command("baselines")(baselines.baselines)
 
 
 @app.callback()
@@ -69,12 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    if isinstance(error, ModnasHwError):
+    if isinstance(error, ModnasError):
         code, message = error.exit_code, str(error)
-    elif isinstance(error, (ArchitectureError, TaskError)):
-        code, message = 2, str(error)
-    elif isinstance(error, TrainingError):
-        code, message = 1, str(error)
+        for line in error.details:
+            say(line)
     elif type(error).__name__ == "NoArgsIsHelpError":
         say(str(error))
         return 2
@@ -82,9 +86,6 @@ def _fail(error: Exception) -> int:
         code, message = 2, f"{error.format_message()} (see modnas-hw --help)"
     else:
         code, message = 1, f"{type(error).__name__}: {error} (run with --debug for the traceback)"
-    if isinstance(error, DamagedDataError) and len(error.problems) > NAMED:
-        for problem in error.problems:  # the message names the first alone
-            say(problem)
     say(f"error: {' '.join(message.split())}")
     return code
 

@@ -28,7 +28,7 @@ from harness.export.transformer_graphs import timed_onnx
 from harness.home import has_sha256, subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
-from modnas.spaces.transformer_decoding import TimedTranslation
+from modnas.spaces.transformer.decoding import TimedTranslation
 
 # Part of every cache key: raise it when the same architecture exports to a different file.
 EXPORTER_VERSION = 5

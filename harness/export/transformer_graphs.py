@@ -1,4 +1,4 @@
-"""ONNX models of a transformer: encoder, decoder step, whole greedy decoding, and what is timed.
+"""ONNX models of a transformer: its whole greedy decoding, and what is timed.
 
 A decoding is one graph: the encoder, then an ONNX Loop around the decoder step. The weights lie outside of
 the loop, so that the file holds them once and a runtime prepares them once.
@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 from harness.export.onnx_graph import IR_VERSION, OPSET
 from harness.export.transformer_onnx import Ops, Step, Writer
-from modnas.spaces.transformer_decoding import BEGIN, END, TimedTranslation
-from modnas.spaces.transformer_network import TransformerNetwork
+from modnas.spaces.transformer.decoding import BEGIN, END, TimedTranslation
+from modnas.spaces.transformer.network import TransformerNetwork
 
 _INT, _FLOAT, _BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 # A value of a graph: name, element type, shape.
@@ -43,57 +43,12 @@ def _model(ops: Ops, inputs: Sequence[_Value], outputs: Sequence[_Value]) -> onn
     )
 
 
-def _memory_values(writer: Writer) -> list[_Value]:
-    """What the encoder hands to the decoder, layer by layer: keys, values, bias of the padding."""
-    values: list[_Value] = []
-    for n, heads in enumerate(writer.plan.cross_heads):
-        channels = writer.body.inner // heads
-        values += [
-            (f"memory_keys{n}", _FLOAT, ("batch", heads, channels, f"attended{n}")),
-            (f"memory_values{n}", _FLOAT, ("batch", heads, f"attended{n}", channels)),
-            (f"memory_bias{n}", _FLOAT, ("batch", 1, 1, f"attended{n}")),
-        ]
-    return values
-
-
 def _cache_values(writer: Writer, prefix: str, length: str) -> list[_Value]:
     return [
         (f"{prefix}_{what}{n}", _FLOAT, shape)
         for n in range(writer.plan.depth)
         for what, shape in zip(("keys", "values"), writer.cache_shape(n, "batch", length), strict=True)
     ]
-
-
-def _named(ops: Ops, values: Sequence[str], names: Sequence[_Value]) -> None:
-    for value, (name, _, _) in zip(values, names, strict=True):
-        ops("Identity", value, outputs=[name])
-
-
-def encoder_onnx(network: TransformerNetwork) -> onnx.ModelProto:
-    """`source` (batch, length) int64 -> `memory_keysN`, `memory_valuesN`, `memory_biasN` of decoder layer N.
-
-    Batch and length are free.
-    """
-    writer, ops = Writer(network.eval()), Ops()
-    outputs = _memory_values(writer)
-    _named(ops, [part for memory in writer.encode(ops, "source") for part in memory], outputs)
-    return _model(ops, [("source", _INT, ("batch", "length"))], outputs)
-
-
-def step_onnx(network: TransformerNetwork) -> onnx.ModelProto:
-    """`tokens` (batch,) int64, the encoder's outputs and the cache -> `scores` (batch, vocabulary) and cache.
-
-    The cache is `cache_keysN`, `cache_valuesN` of each decoder layer N, empty at first; as outputs they
-    are called `next_...`. Batch and lengths are free.
-    """
-    writer, ops = Writer(network.eval()), Ops()
-    memory, cache = _memory_values(writer), _cache_values(writer, "cache", "past")
-    position = ops("Slice", ops("Shape", "cache_keys0"), ops.ints(3), ops.ints(4))
-    layers = _layers(writer, [name for name, _, _ in cache], [name for name, _, _ in memory])
-    scores, caches = writer.step(ops, "tokens", position, writer.output_table(ops), layers)
-    outputs = [("scores", _FLOAT, ("batch", network.vocabulary)), *_cache_values(writer, "next", "present")]
-    _named(ops, [scores, *(part for pair in caches for part in pair)], outputs)
-    return _model(ops, [("tokens", _INT, ("batch",)), *memory, *cache], outputs)
 
 
 def _layers(writer: Writer, cache: Sequence[str], memory: Sequence[str]) -> list[Step]:

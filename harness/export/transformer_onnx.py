@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from modnas.spaces.transformer_network import (
+from modnas.spaces.transformer.network import (
     MASKED,
     PAD,
     DecoderLayer,

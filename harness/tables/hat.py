@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from modnas.spaces.transformer_plan import Plan, PlanError, from_hat
+from modnas.spaces.transformer.plan import Plan, PlanError, from_hat
 
 Floats = NDArray[np.float64]
 # The paper's split (table 3): searched on the first two.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_accuracy import AccuracyModel
+from modnas.spaces.mobilenetv3.accuracy import AccuracyModel
 
 
 @dataclass(frozen=True)

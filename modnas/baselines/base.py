@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from modnas.core.errors import InputError
 from modnas.predictor.help import HelpPredictor
 from modnas.spaces import Architecture, Space
 
@@ -18,7 +19,7 @@ Measure = Callable[[Sequence[Architecture]], npt.ArrayLike]
 _TRIES = 1000  # draws that may fail for every architecture that is asked for
 
 
-class BaselineError(ValueError):
+class BaselineError(InputError, ValueError):
     """A baseline cannot run on this problem: something it needs is missing, or the space is too small."""
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from modnas.predictor.meta import DeviceTable, checked_features
 from modnas.spaces import Architecture, Space
-from modnas.spaces.nasbench201_cells import EDGES, OPERATORS
+from modnas.spaces.nasbench201.cells import EDGES, OPERATORS
 
 NODES, WIDTH, _LAYERS = len(EDGES) + 2, 100, 4
 

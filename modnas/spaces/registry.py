@@ -6,12 +6,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from modnas.spaces.base import Space
+from modnas.core.space import Space
 
 _BUILT_IN = {
-    "mobilenetv3": "modnas.spaces.mobilenetv3:MobileNetV3",
-    "nasbench201": "modnas.spaces.nasbench201:NasBench201",
-    "transformer": "modnas.spaces.transformer:Transformer",
+    "mobilenetv3": "modnas.spaces.mobilenetv3.space:MobileNetV3",
+    "nasbench201": "modnas.spaces.nasbench201.space:NasBench201",
+    "transformer": "modnas.spaces.transformer.space:Transformer",
 }
 
 

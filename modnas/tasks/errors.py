@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from modnas.core.errors import InputError
+
 # How many problems of a data set a message names.
 NAMED = 10
 
 
-class TaskError(Exception):
+class TaskError(InputError):
     """A data set that is not there or cannot be read. One line: what, where and the mend."""
 
 
@@ -29,6 +31,7 @@ class DamagedDataError(TaskError):
         rest = f" and {more:,} more" if more > 0 else ""
         super().__init__(f"{head} {'; '.join(problems[:NAMED])}{rest}: {mend}")
         self.problems = tuple(problems)
+        self.details = self.problems if more > 0 else ()
 
 
 def shown(path: str | os.PathLike[str]) -> str:

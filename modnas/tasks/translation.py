@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from modnas.core.architecture import read_choices
 from modnas.spaces import Supernetwork
-from modnas.spaces.transformer_decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
-from modnas.spaces.transformer_network import PAD, TransformerNetwork
-from modnas.spaces.transformer_supernet import TransformerSupernetwork
+from modnas.spaces.transformer.choices import OPTIONS
+from modnas.spaces.transformer.decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
+from modnas.spaces.transformer.network import PAD, TransformerNetwork
+from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 from modnas.tasks.base import SPLITS, seeded_generator, split_names
 from modnas.tasks.errors import TaskError, shown
 from modnas.tasks.parallel_text import DICTIONARY, Pair, read_dictionary, read_folder
@@ -181,11 +183,6 @@ class TranslationTask:
                 found.update(zip(rows, greedy(network, inputs[:, 0], longest), strict=True))
         return [self.vocabulary.decode(found[n]) for n in range(count)]
 
-    def copy_baseline(self, split: str) -> float:
-        """BLEU of leaving every sentence as it is: what a translator has to beat."""
-        pairs = self.split(split).pairs
-        return bleu([pair.source for pair in pairs], pairs)
-
     def judged_on_valid(self) -> TranslationTask:
         """The same task with `valid` in place of `test`."""
         return replace(self, test=self.valid)
@@ -213,12 +210,6 @@ def bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
     return float(sacrebleu.corpus_bleu(list(translations), [wanted]).score)
 
 
-def tokenised_bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
-    """BLEU on the words as the files have them, 0 to 100: what is reported for tokenised text."""
-    wanted = [pair.target for pair in pairs[: len(translations)]]
-    return float(sacrebleu.corpus_bleu(list(translations), [wanted], tokenize="none", force=True).score)
-
-
 class TranslationLoss:
     """The task's part in a search; see `modnas.objectives.TaskLoss`."""
 
@@ -234,8 +225,7 @@ class TranslationLoss:
 
     def error(self, sample: Tensor) -> float:
         """100 - BLEU of the architecture's greedy translations of fixed validation sentences."""
-        architecture = self.supernetwork.space.read(sample)
-        network = self.supernetwork.extract(architecture).to(sample.device)
+        network = self.supernetwork.standalone(read_choices(sample, OPTIONS)).to(sample.device)
         found = self.task.translations(network, self.task.valid, limit=_TRANSLATED)
         return 100.0 - bleu(found, self.task.valid.pairs)
 

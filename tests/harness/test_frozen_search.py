@@ -22,7 +22,7 @@ from harness.store import content_key
 from modnas.search import SearchConfig
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_checkpoint import own_name
+from modnas.spaces.mobilenetv3.checkpoint import own_name
 
 pytestmark = pytest.mark.usefixtures("fake_agents")
 

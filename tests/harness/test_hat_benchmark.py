@@ -22,7 +22,7 @@ from harness.tables.hat import load
 from modnas.predictor.averages import fit_averages, fit_with_drift
 from modnas.predictor.paper_network import PaperNetwork, fit_paper_network
 from modnas.spaces.transformer import Transformer
-from modnas.spaces.transformer_plan import hat_features
+from modnas.spaces.transformer.plan import hat_features
 
 pytestmark = pytest.mark.trains
 

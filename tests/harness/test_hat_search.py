@@ -18,9 +18,9 @@ from harness.presets import PRESETS, Preset, Recipe
 from harness.runs import Run
 from harness.search_run import open_search
 from harness.store import Store
-from modnas.spaces.transformer import HYPERNETWORK_TABLES
-from modnas.spaces.transformer_decoding import END
-from modnas.spaces.transformer_supernet import TransformerSupernetwork
+from modnas.spaces.transformer.decoding import END
+from modnas.spaces.transformer.space import HYPERNETWORK_TABLES
+from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 
 WORDS = {"Hund": "dog", "Katze": "cat", "Baum": "tree", "Haus": "house", "Apfel": "apple", "Berg": "mountain"}
 

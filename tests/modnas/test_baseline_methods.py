@@ -13,7 +13,7 @@ from modnas.baselines import BaselineError, Problem, Proposals, get_method, meth
 from modnas.predictor import DeviceTable
 from modnas.predictor.help import meta_learn
 from modnas.predictor.metrics import spearman
-from modnas.spaces.nasbench201 import CONV3, NasBench201
+from modnas.spaces.nasbench201.space import CONV3, NasBench201
 
 pytestmark = pytest.mark.trains
 

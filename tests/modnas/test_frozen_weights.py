@@ -15,7 +15,7 @@ from modnas.objectives import SearchDevice, SupernetworkLoss
 from modnas.search import Search, SearchConfig
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_checkpoint import load_published
+from modnas.spaces.mobilenetv3.checkpoint import load_published
 
 pytestmark = pytest.mark.trains
 

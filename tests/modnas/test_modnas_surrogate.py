@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modnas.objectives import BatchedTaskLoss, SupernetworkLoss
-from modnas.spaces.nasbench201 import CONV1, CONV3, NONE, POOL, SKIP, NasBench201
+from modnas.spaces.nasbench201.space import CONV1, CONV3, NONE, POOL, SKIP, NasBench201
 from modnas.surrogate import fit_surrogate
 
 pytestmark = pytest.mark.trains

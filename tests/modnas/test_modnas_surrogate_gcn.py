@@ -9,7 +9,7 @@ import torch
 from modnas.predictor import DeviceTable
 from modnas.predictor.gcn import GraphPredictor, adapt, fit_graph_predictor, normalised_adjacency
 from modnas.predictor.metrics import spearman
-from modnas.spaces.nasbench201 import CONV1, CONV3, NasBench201
+from modnas.spaces.nasbench201.space import CONV1, CONV3, NasBench201
 
 pytestmark = pytest.mark.trains
 

@@ -10,7 +10,7 @@ from modnas.baselines import once_for_all
 from modnas.predictor import DeviceTable, metrics
 from modnas.predictor.mlp import fit_two_branch
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_work import Decisions
+from modnas.spaces.mobilenetv3.work import Decisions
 
 pytestmark = pytest.mark.trains
 

@@ -12,7 +12,7 @@ from modnas import preferences
 from modnas.front import FrontPoint
 from modnas.indicators import hypervolume
 from modnas.refinement import choose, descend, local_search, select
-from modnas.spaces.nasbench201 import CONV1, CONV3, POOL, NasBench201
+from modnas.spaces.nasbench201.space import CONV1, CONV3, POOL, NasBench201
 
 pytestmark = pytest.mark.trains
 

@@ -10,7 +10,7 @@ from modnas.indicators import hypervolume, scale
 from modnas.objectives import SupernetworkLoss
 from modnas.preferences import spread
 from modnas.search import Search, SearchConfig, SearchDevice
-from modnas.spaces.nasbench201 import CONV3, NasBench201
+from modnas.spaces.nasbench201.space import CONV3, NasBench201
 
 pytestmark = pytest.mark.trains
 

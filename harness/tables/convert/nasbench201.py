@@ -24,7 +24,7 @@ from harness.tables.convert.files import (
     torch_column,
 )
 from modnas import indicators
-from modnas.spaces.nasbench201_cells import CONV1, CONV3, OPERATORS, format_cell, official_order
+from modnas.spaces.nasbench201.cells import CONV1, CONV3, OPERATORS, format_cell, official_order
 
 _HELP = "data/nasbench201"
 _FREEREA = "cached_metrics/nats"

@@ -9,7 +9,7 @@ import pytest
 
 from modnas.predictor import DeviceTable, fit_predictor
 from modnas.predictor.metrics import spearman
-from modnas.spaces.nasbench201 import REFERENCE_INDICES, NasBench201
+from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 pytestmark = pytest.mark.trains
 

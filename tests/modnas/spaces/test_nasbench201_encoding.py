@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modnas.spaces import ArchitectureError, get_space, space_names
-from modnas.spaces.nasbench201 import (
+from modnas.spaces.nasbench201.space import (
     EDGES,
     NONE,
     OPERATORS,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from modnas.spaces.nasbench201 import (
+from modnas.spaces.nasbench201.space import (
     CONV1,
     CONV3,
     EDGES,
@@ -48,7 +48,7 @@ def count(choices, op, only_live):
 def test_parameters_and_multiply_adds_of_the_benchmark(nb201, index):
     # The benchmark counts operators that cannot reach the output.
     space = NasBench201()
-    network = CellNetwork(space, space.at(index).choices, keep_dead=True)
+    network = CellNetwork(space.skeleton, space.at(index).choices, keep_dead=True)
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     assert parameters == pytest.approx(nb201.metrics["params_m_cifar10"][index], abs=1e-6)
     adds = convolution_multiply_adds(network, space.input_shape) / 1e6
@@ -72,7 +72,7 @@ def test_pruning_does_not_change_the_function(training):
     cells = [SMALL.at(9), *SMALL.sample(20, generator)]
     assert sum(live_edges(c.choices) != tuple(o != NONE for o in c.choices) for c in cells) > 5
     for cell in cells:
-        full = CellNetwork(SMALL, cell.choices, keep_dead=True)
+        full = CellNetwork(SMALL.skeleton, cell.choices, keep_dead=True)
         pruned = SMALL.network(cell)
         pruned.load_state_dict({k: v for k, v in full.state_dict().items() if k in pruned.state_dict()})
         full.train(training), pruned.train(training)
@@ -99,7 +99,7 @@ def sample_of(choices):
 @pytest.fixture
 def supernetwork():
     torch.manual_seed(0)
-    return CellSupernetwork(SMALL)
+    return CellSupernetwork(SMALL.skeleton)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_gradient_reaches_every_entry_of_the_sample(supernetwork, images):
 
 
 def standalone_copy(supernetwork, choices):
-    network = CellNetwork(SMALL, choices)
+    network = CellNetwork(SMALL.skeleton, choices)
     state = network.state_dict()
     shared = supernetwork.state_dict()
     for key in state:

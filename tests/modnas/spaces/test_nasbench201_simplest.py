@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modnas.spaces.nasbench201_cells import EDGES, NONE, SKIP, live_edges, official_order, simplest
+from modnas.spaces.nasbench201.cells import EDGES, NONE, SKIP, live_edges, official_order, simplest
 
 
 def formula(choices):

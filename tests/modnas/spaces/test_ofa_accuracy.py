@@ -10,8 +10,8 @@ import torch
 
 from modnas.objectives import BatchedTaskLoss
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_accuracy import SIZES, AccuracyModel
-from modnas.spaces.mobilenetv3_network import Block
+from modnas.spaces.mobilenetv3.accuracy import SIZES, AccuracyModel
+from modnas.spaces.mobilenetv3.network import Block
 
 SPACE = MobileNetV3()
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_checkpoint import load_published, load_published_file, own_name
-from modnas.spaces.mobilenetv3_network import Block, divisible
-from modnas.spaces.mobilenetv3_work import Decisions, Work
+from modnas.spaces.mobilenetv3.checkpoint import load_published, load_published_file, own_name
+from modnas.spaces.mobilenetv3.network import Block, divisible
+from modnas.spaces.mobilenetv3.work import Decisions, Work
 from modnas.training import recalibrate
 
 SMALL = MobileNetV3(width_percent=25, classes=4, input_shape=(3, 56, 56))

@@ -9,8 +9,8 @@ import torch
 
 from modnas.objectives import SearchDevice, SupernetworkLoss
 from modnas.search import Search, SearchConfig
-from modnas.spaces.mobilenetv3 import TABLES, MobileNetV3
-from modnas.spaces.mobilenetv3_network import Block
+from modnas.spaces.mobilenetv3.network import Block
+from modnas.spaces.mobilenetv3.space import TABLES, MobileNetV3
 
 pytestmark = pytest.mark.trains
 

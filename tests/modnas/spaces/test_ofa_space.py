@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from modnas.spaces import ArchitectureError, get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_network import Block
-from modnas.spaces.mobilenetv3_work import Decisions
+from modnas.spaces.mobilenetv3.network import Block
+from modnas.spaces.mobilenetv3.work import Decisions
 
 SPACE = MobileNetV3()
 SMALL = MobileNetV3(width_percent=30, classes=10, input_shape=(3, 64, 64), min_side=32)

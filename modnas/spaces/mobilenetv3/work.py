@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modnas.spaces.mobilenetv3_network import (
+from modnas.spaces.mobilenetv3.network import (
     BLOCKS,
     DEPTHS,
     EXPANSIONS,

@@ -16,8 +16,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modnas.spaces.base import Architecture, ArchitectureError, Space, Supernetwork
-from modnas.spaces.nasbench201_cells import (
+from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.space import Space
+from modnas.core.supernetwork import Supernetwork
+from modnas.spaces.nasbench201.cells import (
     CONV1,
     CONV3,
     EDGES,
@@ -30,8 +32,8 @@ from modnas.spaces.nasbench201_cells import (
     official_order,
     simplest,
 )
-from modnas.spaces.nasbench201_network import CellNetwork
-from modnas.spaces.nasbench201_supernetwork import CellSupernetwork
+from modnas.spaces.nasbench201.network import CellNetwork, Skeleton
+from modnas.spaces.nasbench201.supernetwork import CellSupernetwork
 
 # Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
 REFERENCE_INDICES = (11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462)
@@ -94,6 +96,11 @@ class NasBench201(Space):
             raise ValueError(f"input height and width must be divisible by 4, not {self.input_shape[1:]}")
 
     @property
+    def skeleton(self) -> Skeleton:
+        """The parts of the networks that are not searched."""
+        return Skeleton(self.channels, self.cells, self.classes, self.input_shape[0])
+
+    @property
     def size(self) -> int:
         return len(_usable_cells()[1])
 
@@ -142,7 +149,7 @@ class NasBench201(Space):
         return self.simplified(self.architecture(cells[int((encodings @ logits.detach().cpu()).argmax())]))
 
     def simplified(self, architecture: Architecture) -> Architecture:
-        """The plainest cell that is the same network (see `nasbench201_cells.simplest`)."""
+        """The plainest cell that is the same network (see `cells.simplest`)."""
         return self.architecture(simplest(architecture.choices))
 
     def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
@@ -198,10 +205,10 @@ class NasBench201(Space):
         return fixed + 3 * self.cells * unit * torch.tensor(work, dtype=torch.float64)
 
     def network(self, architecture: Architecture) -> nn.Module:
-        return CellNetwork(self, architecture.choices)
+        return CellNetwork(self.skeleton, architecture.choices)
 
     def supernetwork(self) -> Supernetwork:
-        return CellSupernetwork(self)
+        return CellSupernetwork(self.skeleton)
 
 
 @cache

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from modnas.spaces.base import Supernetwork
-from modnas.spaces.transformer_network import Gates, Mix, TransformerBody, TransformerNetwork
-from modnas.spaces.transformer_plan import Plan
-
-if TYPE_CHECKING:
-    from modnas.spaces.base import Architecture
-    from modnas.spaces.transformer import Transformer
+from modnas.core.architecture import Architecture, read_choices
+from modnas.core.supernetwork import Supernetwork
+from modnas.spaces.transformer.choices import ATTENDED, OPTIONS, Sizes, grouped
+from modnas.spaces.transformer.network import Gates, Mix, Settings, TransformerBody, TransformerNetwork
+from modnas.spaces.transformer.plan import Plan
 
 
 class TransformerSupernetwork(Supernetwork):
@@ -29,14 +26,14 @@ class TransformerSupernetwork(Supernetwork):
     the chosen one would have to change).
     """
 
-    def __init__(self, space: Transformer) -> None:
+    def __init__(self, sizes: Sizes, settings: Settings) -> None:
         super().__init__()
-        self.space = space
-        self.body = TransformerBody(space.largest, space.settings)
+        self.sizes, self.settings = sizes, settings
+        self.body = TransformerBody(sizes.largest, settings)
 
     def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
         """Logits (batch, length, vocabulary) for inputs (batch, 2, length), int64; sample: (width,)."""
-        plan = self.space.plan(self.space.read(sample))
+        plan = self.sizes.plan(read_choices(sample, OPTIONS))
         if not sample.requires_grad:
             result: Tensor = self.body(inputs, plan)
             return result
@@ -46,7 +43,7 @@ class TransformerSupernetwork(Supernetwork):
 
     def _executed(self, plan: Plan) -> Plan:
         """The chosen embeddings; of everything else the largest."""
-        largest = self.space.largest
+        largest = self.sizes.largest
         return Plan(
             plan.encoder_embed,
             plan.decoder_embed,
@@ -59,11 +56,11 @@ class TransformerSupernetwork(Supernetwork):
         )
 
     def _gates(self, sample: Tensor, executed: Plan) -> Gates:
-        space, rows = self.space, self.space.grouped(sample)
+        sizes, rows = self.sizes, grouped(sample)
 
-        def prefix(row: Tensor, sizes: Sequence[int], width: int) -> Tensor:
-            """Per unit the summed weight of the options that have it; sizes fall: (width,)."""
-            bounds = [0, *(size for size in reversed(sizes) if size <= width)]
+        def prefix(row: Tensor, options: Sequence[int], width: int) -> Tensor:
+            """Per unit the summed weight of the options that have it; these fall: (width,)."""
+            bounds = [0, *(size for size in reversed(options) if size <= width)]
             weights = row.cumsum(0).flip(0)[: len(bounds) - 1]
             return weights.repeat_interleave(
                 torch.tensor([high - low for low, high in itertools.pairwise(bounds)], device=row.device)
@@ -81,27 +78,30 @@ class TransformerSupernetwork(Supernetwork):
 
         return Gates(
             embed=(
-                prefix(rows.encoder_embed[0], space.embed, executed.encoder_embed),
-                prefix(rows.decoder_embed[0], space.embed, executed.decoder_embed),
+                prefix(rows.encoder_embed[0], sizes.embed, executed.encoder_embed),
+                prefix(rows.decoder_embed[0], sizes.embed, executed.decoder_embed),
             ),
             encoder_ffn=[
-                prefix(r, space.ffn, w) for r, w in zip(rows.encoder_ffn, executed.encoder_ffn, strict=True)
+                prefix(r, sizes.ffn, w) for r, w in zip(rows.encoder_ffn, executed.encoder_ffn, strict=True)
             ],
-            encoder_heads=mixes(rows.encoder_heads, space.heads),
+            encoder_heads=mixes(rows.encoder_heads, sizes.heads),
             decoder_ffn=[
-                prefix(r, space.ffn, w) for r, w in zip(rows.decoder_ffn, executed.decoder_ffn, strict=False)
+                prefix(r, sizes.ffn, w) for r, w in zip(rows.decoder_ffn, executed.decoder_ffn, strict=False)
             ],
-            decoder_heads=mixes(rows.decoder_heads, space.heads),
-            cross_heads=mixes(rows.cross_heads, space.heads),
-            attended=mixes(rows.attended, (1, 2, 3)),
+            decoder_heads=mixes(rows.decoder_heads, sizes.heads),
+            cross_heads=mixes(rows.cross_heads, sizes.heads),
+            attended=mixes(rows.attended, ATTENDED),
             depth=list(rows.depth[0].flip(0).cumsum(0).flip(0)),
         )
 
-    @torch.no_grad()
     def extract(self, architecture: Architecture) -> TransformerNetwork:
         """The standalone network with the weights that this architecture has here."""
-        network = self.space.network(architecture)
-        assert isinstance(network, TransformerNetwork)
+        return self.standalone(architecture.choices)
+
+    @torch.no_grad()
+    def standalone(self, choices: Sequence[int]) -> TransformerNetwork:
+        """`extract` by option indices."""
+        network = TransformerNetwork(self.sizes.plan(choices), self.settings)
         own = dict(self.body.named_parameters())
         for name, parameter in network.body.named_parameters():
             parameter.copy_(own[name][tuple(slice(size) for size in parameter.shape)])

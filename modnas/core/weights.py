@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from modnas.spaces.base import Supernetwork
+from modnas.core.supernetwork import Supernetwork
 
 # How a search's checkpoint names the supernetwork's tensors, beside others (see `modnas.search`).
 _IN_CHECKPOINT = "supernetwork."

@@ -20,8 +20,20 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from modnas.spaces.base import Architecture, ArchitectureError, Space, Supernetwork
-from modnas.spaces.mobilenetv3_network import (
+from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.space import Space
+from modnas.core.supernetwork import Supernetwork
+from modnas.spaces.mobilenetv3.checkpoint import load_published_file
+from modnas.spaces.mobilenetv3.choices import (
+    EXPANSIONS_AT,
+    KERNELS_AT,
+    OPTIONS,
+    RESOLUTION_AT,
+    RESOLUTIONS,
+    TOTAL,
+    blocks_of,
+)
+from modnas.spaces.mobilenetv3.network import (
     BLOCKS,
     DEPTHS,
     EXPANSIONS,
@@ -32,19 +44,15 @@ from modnas.spaces.mobilenetv3_network import (
     Skeleton,
     make_skeleton,
 )
-from modnas.spaces.mobilenetv3_work import Decisions, Work
-
-RESOLUTIONS = 25
-_TOTAL = STAGES * BLOCKS
-# Where the kernels, the expansions and the resolution begin among the decisions.
-_KERNELS_AT, _EXPANSIONS_AT, _RESOLUTION_AT = STAGES, STAGES + _TOTAL, STAGES + 2 * _TOTAL
+from modnas.spaces.mobilenetv3.supernetwork import ElasticNetwork
+from modnas.spaces.mobilenetv3.work import Decisions, Work
 
 # Embedding tables of a MetaHypernetwork for two objectives, as (width, index of the preference), in the order
 # of the encoding: depths, kernels, expansions, resolution. Source: the MODNAS paper, appendix D.2.
 TABLES = (
     (STAGES * len(DEPTHS), 0),
-    (_TOTAL * len(KERNELS), 0),
-    (_TOTAL * len(EXPANSIONS), 0),
+    (TOTAL * len(KERNELS), 0),
+    (TOTAL * len(EXPANSIONS), 0),
     (RESOLUTIONS, 0),
 )
 
@@ -82,12 +90,7 @@ class MobileNetV3(Space):
     """
 
     name: ClassVar[str] = "mobilenetv3"
-    options: ClassVar[tuple[int, ...]] = (
-        *[len(DEPTHS)] * STAGES,
-        *[len(KERNELS)] * _TOTAL,
-        *[len(EXPANSIONS)] * _TOTAL,
-        RESOLUTIONS,
-    )
+    options: ClassVar[tuple[int, ...]] = OPTIONS
 
     width_percent: int = 120
     classes: int = 1000
@@ -146,12 +149,12 @@ class MobileNetV3(Space):
         plain = [int(c) for c in choices]
         for stage, depth in enumerate(plain[:STAGES]):
             for block in range(stage * BLOCKS + DEPTHS[depth], (stage + 1) * BLOCKS):
-                plain[_KERNELS_AT + block] = plain[_EXPANSIONS_AT + block] = 0
+                plain[KERNELS_AT + block] = plain[EXPANSIONS_AT + block] = 0
         return Architecture(self.name, self._format(plain), tuple(plain))
 
     def _format(self, choices: Sequence[int]) -> str:
-        stages = [".".join(f"k{k}e{e}" for k, e in blocks) for blocks in _blocks(choices)]
-        return "-".join([f"r{self.sides[choices[_RESOLUTION_AT]]}", *stages])
+        stages = [".".join(f"k{k}e{e}" for k, e in blocks) for blocks in blocks_of(choices)]
+        return "-".join([f"r{self.sides[choices[RESOLUTION_AT]]}", *stages])
 
     def parse(self, text: str) -> Architecture:
         stripped = text.strip().removeprefix(f"{self.name}:")
@@ -178,7 +181,7 @@ class MobileNetV3(Space):
             if len(stages) != STAGES:
                 raise ValueError(f"{len(stages)} stages")
             depths = [DEPTHS.index(len(blocks)) for blocks in stages]
-            kernels, expansions = [0] * _TOTAL, [0] * _TOTAL
+            kernels, expansions = [0] * TOTAL, [0] * TOTAL
             for stage, blocks in enumerate(stages):
                 for position, (kernel, expansion) in enumerate(blocks, start=stage * BLOCKS):
                     kernels[position] = KERNELS.index(kernel)
@@ -200,29 +203,29 @@ class MobileNetV3(Space):
         Raises:
             ArchitectureError: no such network.
         """
-        if (len(kernels), len(expansions), len(depths)) != (_TOTAL, _TOTAL, STAGES):
+        if (len(kernels), len(expansions), len(depths)) != (TOTAL, TOTAL, STAGES):
             raise ArchitectureError(f"{self.name}: 20 kernels, 20 expansions and 5 depths expected")
         pairs = [Block(int(k), int(e)) for k, e in zip(kernels, expansions, strict=True)]
-        starts = range(0, _TOTAL, BLOCKS)
+        starts = range(0, TOTAL, BLOCKS)
         return self.describe(int(side), [pairs[s : s + int(d)] for s, d in zip(starts, depths, strict=True)])
 
     def is_usable(self, architecture: Architecture) -> bool:
         return True
 
     def input_shape_of(self, architecture: Architecture) -> tuple[int, ...]:
-        side = self.sides[architecture.choices[_RESOLUTION_AT]]
+        side = self.sides[architecture.choices[RESOLUTION_AT]]
         return (self.input_shape[0], side, side)
 
     def stages(self, architecture: Architecture) -> list[list[Block]]:
         """The blocks of the five stages."""
-        return _blocks(architecture.choices)
+        return blocks_of(architecture.choices)
 
     def chosen_features(self, onehot: Tensor) -> Tensor:
         """The encoding with zeros for blocks that the network does not have: (n, 160)."""
         return Decisions.of(onehot).present()
 
     def predictor_features(self, onehot: Tensor) -> Tensor:
-        """How much work a network is (see `mobilenetv3_work.Work.features`): (n, 25)."""
+        """How much work a network is (see `work.Work.features`): (n, 25)."""
         return self._work.features(Decisions.of(onehot))
 
     def function_features(self, onehot: Tensor) -> Tensor:
@@ -239,25 +242,10 @@ class MobileNetV3(Space):
         return Network(self.skeleton, self.stages(architecture))
 
     def supernetwork(self) -> Supernetwork:
-        from modnas.spaces.mobilenetv3_supernetwork import ElasticNetwork
-
-        return ElasticNetwork(self)
+        return ElasticNetwork(self.skeleton, self.sides)
 
     def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """As in every space from a `.safetensors` file; any other is read as once-for-all publishes it."""
-        from modnas.spaces.mobilenetv3_checkpoint import load_published_file
-
         if path.suffix == ".safetensors":
             return super().load_weights(supernetwork, path)
         return load_published_file(supernetwork, path)
-
-
-def _blocks(choices: Sequence[int]) -> list[list[Block]]:
-    kernels, expansions = choices[_KERNELS_AT:_EXPANSIONS_AT], choices[_EXPANSIONS_AT:_RESOLUTION_AT]
-    return [
-        [
-            Block(KERNELS[kernels[i]], EXPANSIONS[expansions[i]])
-            for i in range(stage * BLOCKS, stage * BLOCKS + DEPTHS[depth])
-        ]
-        for stage, depth in enumerate(choices[:STAGES])
-    ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from modnas.spaces.nasbench201_cells import (
+from modnas.spaces.nasbench201.cells import (
     CONV3,
     EDGES,
     NONE,
@@ -16,8 +16,22 @@ from modnas.spaces.nasbench201_cells import (
     live_edges,
 )
 
-if TYPE_CHECKING:
-    from modnas.spaces.nasbench201 import NasBench201
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Sizes of everything that is not searched.
+
+    Args:
+        channels: of the first stage.
+        cells: a stage.
+        classes: outputs of the classifier.
+        image_channels: of the input.
+    """
+
+    channels: int
+    cells: int
+    classes: int
+    image_channels: int
 
 
 def _relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -83,25 +97,25 @@ class Reduction(nn.Module):
 class CellNetwork(nn.Module):
     """The official skeleton: stem, three stages of N cells with two reductions between, classifier."""
 
-    def __init__(self, space: NasBench201, choices: Sequence[int], keep_dead: bool = False) -> None:
+    def __init__(self, skeleton: Skeleton, choices: Sequence[int], keep_dead: bool = False) -> None:
         super().__init__()
-        c = space.channels
+        c = skeleton.channels
         self.stem = nn.Sequential(
-            nn.Conv2d(space.input_shape[0], c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
+            nn.Conv2d(skeleton.image_channels, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
         )
         body: list[nn.Module] = []
         for stage in range(3):
             width = c * 2**stage
             if stage:
                 body.append(Reduction(width // 2, width))
-            body.extend(Cell(choices, width, keep_dead) for _ in range(space.cells))
+            body.extend(Cell(choices, width, keep_dead) for _ in range(skeleton.cells))
         self.body = nn.Sequential(*body)
         self.head = nn.Sequential(
             nn.BatchNorm2d(4 * c),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Linear(4 * c, space.classes),
+            nn.Linear(4 * c, skeleton.classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:

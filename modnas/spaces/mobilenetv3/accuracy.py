@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from modnas.spaces.mobilenetv3 import MobileNetV3
-from modnas.spaces.mobilenetv3_work import Decisions
+from modnas.spaces.mobilenetv3.space import MobileNetV3
+from modnas.spaces.mobilenetv3.work import Decisions
 
 SIZES = (128, 400, 400, 400, 1)
 _BINS, _FIRST, _STEP = 8, 112, 16

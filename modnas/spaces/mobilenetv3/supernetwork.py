@@ -14,14 +14,16 @@ Meets Gradient-Based Neural Architecture Search", 2023.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modnas.spaces.base import Architecture, Supernetwork
-from modnas.spaces.mobilenetv3_network import (
+from modnas.core.architecture import Architecture, read_choices
+from modnas.core.supernetwork import Supernetwork
+from modnas.spaces.mobilenetv3.choices import OPTIONS, RESOLUTION_AT, blocks_of
+from modnas.spaces.mobilenetv3.network import (
     BLOCKS,
     DEPTHS,
     EXPANSIONS,
@@ -29,6 +31,7 @@ from modnas.spaces.mobilenetv3_network import (
     Block,
     InvertedBottleneck,
     Network,
+    Skeleton,
     SqueezeExcite,
     Stage,
     head,
@@ -38,10 +41,7 @@ from modnas.spaces.mobilenetv3_network import (
     stem,
     within,
 )
-from modnas.spaces.mobilenetv3_work import Decisions
-
-if TYPE_CHECKING:
-    from modnas.spaces.mobilenetv3 import MobileNetV3
+from modnas.spaces.mobilenetv3.work import Decisions
 
 
 class Mixture(NamedTuple):
@@ -138,18 +138,19 @@ def _squeeze_excite(layer: SqueezeExcite, x: Tensor, weights: Tensor | None) -> 
 
 
 class ElasticNetwork(Supernetwork):
-    """All networks of a space. `counterfactual` changes nothing: overlapping weights know all options."""
+    """All networks of a space. `counterfactual` changes nothing: overlapping weights know all options.
 
-    def __init__(self, space: MobileNetV3) -> None:
+    `sides`: the input sizes in pixels, in the order of the options.
+    """
+
+    def __init__(self, skeleton: Skeleton, sides: Sequence[int]) -> None:
         super().__init__()
-        self.space = space
-        self.stem = stem(space.skeleton)
+        self.skeleton, self.sides = skeleton, tuple(sides)
+        self.stem = stem(skeleton)
         self.blocks = nn.ModuleList(
-            ElasticBlock(within(stage, position))
-            for stage in space.skeleton.stages
-            for position in range(BLOCKS)
+            ElasticBlock(within(stage, position)) for stage in skeleton.stages for position in range(BLOCKS)
         )
-        self.head = head(space.skeleton)
+        self.head = head(skeleton)
         initialise(self)
         for norm in self._norms():
             norm.track_running_stats = False
@@ -175,21 +176,23 @@ class ElasticNetwork(Supernetwork):
         The gradient by the input sizes follows the straight line between the outputs at the chosen size and
         at the one farthest from it, which is executed too.
         """
-        chosen = self.space.read(sample)
-        side = self.space.input_shape_of(chosen)[1]
+        choices = read_choices(sample, OPTIONS)
+        chosen, side = blocks_of(choices), self.sides[choices[RESOLUTION_AT]]
         if not sample.requires_grad:
             return self._run(inputs, chosen, side)
         outputs = self._run(inputs, chosen, side, sample)
-        sides = self.space.sides
+        sides = self.sides
         far = max(sides, key=lambda s: abs(s - side))
         with torch.no_grad():
             change = (self._run(inputs, chosen, far) - outputs) / (far - side)
         shares = sample[-len(sides) :] @ torch.tensor(sides, device=sample.device).to(sample).sub(side)
         return outputs + change * shares
 
-    def _run(self, inputs: Tensor, chosen: Architecture, side: int, sample: Tensor | None = None) -> Tensor:
+    def _run(
+        self, inputs: Tensor, chosen: list[list[Block]], side: int, sample: Tensor | None = None
+    ) -> Tensor:
         x = self.stem(_scaled(inputs, side))
-        for number, (blocks, stage) in enumerate(zip(self._stages(), self.space.stages(chosen), strict=True)):
+        for number, (blocks, stage) in enumerate(zip(self._stages(), chosen, strict=True)):
             if sample is None:
                 for block, described in zip(blocks, stage, strict=False):
                     x = block(x, described)
@@ -212,8 +215,8 @@ class ElasticNetwork(Supernetwork):
 
     @torch.no_grad()
     def extract(self, architecture: Architecture) -> nn.Module:
-        described = self.space.stages(architecture)
-        network = Network(self.space.skeleton, described)
+        described = blocks_of(architecture.choices)
+        network = Network(self.skeleton, described)
         network.stem.load_state_dict(self.stem.state_dict())
         network.head.load_state_dict(self.head.state_dict())
         own = [module for module in network.stages.modules() if isinstance(module, InvertedBottleneck)]

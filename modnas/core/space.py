@@ -6,70 +6,15 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from modnas.spaces.weights import read_weights, set_weights
-
-
-class ArchitectureError(ValueError):
-    """A text or a list of choices that names no architecture of the space."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """One member of a space. Made by the space (`parse`, `architecture`, `sample`), never by hand.
-
-    `choices` holds one option index per decision; `string` is the space's canonical text for it.
-    """
-
-    space: str
-    string: str
-    choices: tuple[int, ...]
-
-    @property
-    def id(self) -> str:
-        """Canonical id, unique over all spaces: `<space>:<string>`."""
-        return f"{self.space}:{self.string}"
-
-    def __str__(self) -> str:
-        return self.id
-
-
-class Supernetwork(nn.Module):
-    """A weight-sharing network over a whole space.
-
-    `counterfactual`: when a gradient by the sample is asked for, execute the operators that were not chosen
-    too, without their own gradients: then each entry's gradient says what choosing that operator instead
-    would do, for about twice the time.
-    """
-
-    counterfactual: bool = False
-
-    def forward(self, inputs: Tensor, sample: Tensor) -> Tensor:
-        """Run one architecture.
-
-        Args:
-            inputs: a batch of the task's inputs.
-            sample: shape (width,), the concatenated one-hot rows of an architecture. Only the chosen
-                operators are executed (but see `counterfactual`).
-
-        Returns:
-            The network's output for that architecture, e.g. logits of shape (batch, classes).
-        """
-        raise NotImplementedError
-
-    def extract(self, architecture: Architecture) -> nn.Module:
-        """The standalone network of an architecture with the weights that are shared here.
-
-        Its normalisation statistics are not fitted to it (see `modnas.training.recalibrate`). Raises
-        NotImplementedError where weights cannot be taken out.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no weights for standalone networks")
+from modnas.core.architecture import Architecture, read_choices
+from modnas.core.supernetwork import Supernetwork
+from modnas.core.weights import read_weights, set_weights
 
 
 class Space(ABC):
@@ -228,4 +173,4 @@ class Space(ABC):
 
     def read(self, onehot: Tensor) -> Architecture:
         """The architecture of one encoding, shape (width,): one argmax a decision."""
-        return self.architecture([int(row.argmax()) for row in torch.split(onehot, list(self.options))])
+        return self.architecture(read_choices(onehot, self.options))

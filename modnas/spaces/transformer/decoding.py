@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from modnas.spaces.transformer_network import DecoderLayer, Memory, TransformerNetwork
+from modnas.spaces.transformer.network import DecoderLayer, Memory, TransformerNetwork
 
 BEGIN, END = 1, 2
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, layer_norm, linear, scaled_dot_product_attention
 
-from modnas.spaces.transformer_plan import Plan
+from modnas.spaces.transformer.plan import Plan
 
 PAD = 0
 # Added to the scores of what may not be attended to: finite, so that no row of scores is without a maximum.
@@ -335,7 +335,3 @@ class TransformerNetwork(nn.Module):
         """Logits (batch, length, vocabulary) for inputs (batch, 2, length), int64."""
         result: Tensor = self.body(inputs, self.plan)
         return result
-
-    def hat_parameters(self) -> int:
-        """Parameters as HAT counts them: without the embedding table, which is also the output layer."""
-        return sum(p.numel() for p in self.parameters()) - self.body.embedding.weight.numel()

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modnas.spaces.base import Supernetwork
-from modnas.spaces.weights import named, set_weights
+from modnas.core.supernetwork import Supernetwork
+from modnas.core.weights import named, set_weights
 
 _PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")

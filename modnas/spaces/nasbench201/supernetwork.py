@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modnas.spaces.base import Supernetwork
-from modnas.spaces.nasbench201_cells import (
+from modnas.core.supernetwork import Supernetwork
+from modnas.spaces.nasbench201.cells import (
     CONV1,
     EDGES,
     NONE,
@@ -20,10 +20,7 @@ from modnas.spaces.nasbench201_cells import (
     SKIP,
     live_edges,
 )
-from modnas.spaces.nasbench201_network import CellNetwork, Reduction
-
-if TYPE_CHECKING:
-    from modnas.spaces.nasbench201 import NasBench201
+from modnas.spaces.nasbench201.network import CellNetwork, Reduction, Skeleton
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -146,14 +143,14 @@ def _weighted_sum(
 class CellSupernetwork(Supernetwork):
     """Supernetwork over all cells, in the skeleton of the standalone network."""
 
-    def __init__(self, space: NasBench201) -> None:
+    def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
-        plain = CellNetwork(space, (SKIP,) * len(EDGES))
+        plain = CellNetwork(skeleton, (SKIP,) * len(EDGES))
         self.stem, self.head = plain.stem, plain.head
         self.body = nn.ModuleList(
             block
             if isinstance(block, Reduction)
-            else EntangledCell(space.channels * 2 ** (n // (space.cells + 1)))
+            else EntangledCell(skeleton.channels * 2 ** (n // (skeleton.cells + 1)))
             for n, block in enumerate(plain.body)
         )
         for module in self.modules():

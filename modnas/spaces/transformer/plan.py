@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+
+from modnas.core.errors import InputError
 
 ENCODER_LAYERS = 6
 MAX_DECODER_LAYERS = 6
@@ -17,7 +19,7 @@ MAX_DECODER_LAYERS = 6
 HAT_ATTENDED = {-1: 1, 1: 2, 2: 3}
 
 
-class PlanError(ValueError):
+class PlanError(InputError, ValueError):
     """A text or a configuration that is no transformer."""
 
 
@@ -126,56 +128,6 @@ def from_hat(config: Mapping[str, Any]) -> Plan:
         return Plan(int(plain["encoder-embed-dim"]), int(plain["decoder-embed-dim"]), **parts)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanError(f"not a configuration of HAT's: {error!r}") from error
-
-
-def to_hat(plan: Plan) -> dict[str, Any]:
-    """The configuration HAT would be given for a plan, with the keys of its files (for `yaml.safe_dump`)."""
-    numbers = {attended: choice for choice, attended in HAT_ATTENDED.items()}
-    lists = {**_ENCODER_LISTS, **_DECODER_LISTS}
-    config: dict[str, Any] = {
-        "encoder-embed-dim": plan.encoder_embed,
-        "decoder-embed-dim": plan.decoder_embed,
-        **{key: list(cast("tuple[int, ...]", getattr(plan, name))) for key, name in lists.items()},
-        "encoder-layer-num": len(plan.encoder_ffn),
-        "decoder-layer-num": plan.depth,
-        _ARBITRARY: [numbers[count] for count in plan.attended],
-    }
-    return {key + _SUFFIX: value for key, value in config.items()}
-
-
-# Options in HAT's latency data, which are more than its search spaces have.
-WIDE_EMBED, WIDE_FFN, WIDE_HEADS, WIDE_ATTENDED = (640, 512), (3072, 2048, 1024, 512), (8, 4, 2), (1, 2, 3)
-
-
-def wide_encoding(plan: Plan) -> list[float]:
-    """The 130 inputs of the paper's predictor (appendix D.1): one-hot over everything HAT's data have.
-
-    Embedding of encoder and decoder (2 x 2), feed-forward of six encoder and six decoder layers (12 x 4),
-    heads of the same (12 x 3), decoder layers (6), heads to the encoder (6 x 3), encoder layers attended to
-    (6 x 3), in the order of the space's encoding; decoder layers that are absent have zeros. The paper
-    gives only the number; 130 is what these options come to.
-
-    Raises:
-        PlanError: the plan is not among them.
-    """
-
-    def rows(values: Sequence[int], options: Sequence[int], count: int) -> list[float]:
-        flags = [float(value == option) for value in values for option in options]
-        if sum(flags) != len(values):
-            raise PlanError(f"{values} are not all among {options}")
-        return flags + [0.0] * (count - len(values)) * len(options)
-
-    return [
-        *rows([plan.encoder_embed], WIDE_EMBED, 1),
-        *rows([plan.decoder_embed], WIDE_EMBED, 1),
-        *rows(plan.encoder_ffn, WIDE_FFN, ENCODER_LAYERS),
-        *rows(plan.decoder_ffn, WIDE_FFN, MAX_DECODER_LAYERS),
-        *rows(plan.encoder_heads, WIDE_HEADS, ENCODER_LAYERS),
-        *rows(plan.decoder_heads, WIDE_HEADS, MAX_DECODER_LAYERS),
-        *rows([plan.depth], range(1, MAX_DECODER_LAYERS + 1), 1),
-        *rows(plan.cross_heads, WIDE_HEADS, MAX_DECODER_LAYERS),
-        *rows(plan.attended, WIDE_ATTENDED, MAX_DECODER_LAYERS),
-    ]
 
 
 def hat_features(plan: Plan) -> list[float]:

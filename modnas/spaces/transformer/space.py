@@ -10,15 +10,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from modnas.spaces.base import Architecture, ArchitectureError, Space
-from modnas.spaces.transformer_decoding import TimedTranslation
-from modnas.spaces.transformer_network import Settings, TransformerNetwork
-from modnas.spaces.transformer_plan import (
+from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.space import Space
+from modnas.spaces.transformer.choices import (
+    ATTENDED,
+    DECODER_GROUPS,
+    GROUPS,
+    OPTIONS,
+    Sizes,
+    alive_layers,
+    grouped,
+    parts_of,
+)
+from modnas.spaces.transformer.decoding import TimedTranslation
+from modnas.spaces.transformer.network import Settings, TransformerNetwork
+from modnas.spaces.transformer.plan import (
     ENCODER_LAYERS,
     MAX_DECODER_LAYERS,
     Plan,
@@ -26,23 +37,8 @@ from modnas.spaces.transformer_plan import (
     format_plan,
     parse_plan,
 )
-from modnas.spaces.transformer_supernet import TransformerSupernetwork
+from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 
-ATTENDED = (1, 2, 3)
-# The groups of decisions in the order of the encoding: (number of decisions, options of each). The widths of
-# the groups, products of the two, are those of the paper's nine embedding tables (appendix D.2), 100 in all.
-GROUPS = {
-    "encoder_embed": (1, 2),
-    "decoder_embed": (1, 2),
-    "encoder_ffn": (ENCODER_LAYERS, 3),
-    "decoder_ffn": (MAX_DECODER_LAYERS, 3),
-    "encoder_heads": (ENCODER_LAYERS, 2),
-    "decoder_heads": (MAX_DECODER_LAYERS, 2),
-    "depth": (1, MAX_DECODER_LAYERS),
-    "cross_heads": (MAX_DECODER_LAYERS, 2),
-    "attended": (MAX_DECODER_LAYERS, len(ATTENDED)),
-}
-DECODER_GROUPS = ("decoder_ffn", "decoder_heads", "cross_heads", "attended")
 # Tables of a MetaHypernetwork with two objectives, one a group, all indexed by the task's preference.
 HYPERNETWORK_TABLES = tuple((count * options, 0) for count, options in GROUPS.values())
 
@@ -64,20 +60,6 @@ _REFERENCES = (
 )
 
 
-class Groups(NamedTuple):
-    """An encoding or logits by group: each (..., decisions, options)."""
-
-    encoder_embed: Tensor
-    decoder_embed: Tensor
-    encoder_ffn: Tensor
-    decoder_ffn: Tensor
-    encoder_heads: Tensor
-    decoder_heads: Tensor
-    depth: Tensor
-    cross_heads: Tensor
-    attended: Tensor
-
-
 class Transformer(Space):
     """Encoder-decoder transformers for translation, HAT's for WMT'14 En-De unless told otherwise.
 
@@ -97,7 +79,7 @@ class Transformer(Space):
     """
 
     name: ClassVar[str] = "transformer"
-    options: ClassVar[tuple[int, ...]] = tuple(o for count, o in GROUPS.values() for _ in range(count))
+    options: ClassVar[tuple[int, ...]] = OPTIONS
 
     def __init__(
         self,
@@ -161,7 +143,12 @@ class Transformer(Space):
     @property
     def largest(self) -> Plan:
         """The network that holds all others."""
-        return self.plan(self.references[0])
+        return self.sizes.largest
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the options of the decisions stand for."""
+        return Sizes(self.embed, self.ffn, self.heads)
 
     @property
     def settings(self) -> Settings:
@@ -198,29 +185,16 @@ class Transformer(Space):
             0 <= c < o for c, o in zip(choices, self.options, strict=True)
         ):
             raise ArchitectureError(f"a transformer has choices below {self.options}: {tuple(choices)}")
-        parts = _parts(choices)
+        parts = parts_of(choices)
         depth = parts["depth"][0] + 1
         for group in DECODER_GROUPS:
             parts[group] = parts[group][:depth] + (0,) * (MAX_DECODER_LAYERS - depth)
         kept = tuple(int(c) for part in parts.values() for c in part)
-        return Architecture(self.name, format_plan(self._plan(parts, depth)), kept)
-
-    def _plan(self, parts: dict[str, tuple[int, ...]], depth: int) -> Plan:
-        return Plan(
-            self.embed[parts["encoder_embed"][0]],
-            self.embed[parts["decoder_embed"][0]],
-            tuple(self.ffn[c] for c in parts["encoder_ffn"]),
-            tuple(self.heads[c] for c in parts["encoder_heads"]),
-            tuple(self.ffn[c] for c in parts["decoder_ffn"][:depth]),
-            tuple(self.heads[c] for c in parts["decoder_heads"][:depth]),
-            tuple(self.heads[c] for c in parts["cross_heads"][:depth]),
-            tuple(ATTENDED[c] for c in parts["attended"][:depth]),
-        )
+        return Architecture(self.name, format_plan(self.sizes.plan(kept)), kept)
 
     def plan(self, architecture: Architecture) -> Plan:
         """The sizes of an architecture's network."""
-        parts = _parts(architecture.choices)
-        return self._plan(parts, parts["depth"][0] + 1)
+        return self.sizes.plan(architecture.choices)
 
     def from_plan(self, plan: Plan) -> Architecture:
         """The architecture with these sizes. Raises ArchitectureError if they are not in the space."""
@@ -256,17 +230,10 @@ class Transformer(Space):
         """Always: every one of them reads its input."""
         return True
 
-    def grouped(self, onehot: Tensor) -> Groups:
-        """An encoding or logits (..., width) by group."""
-        pieces = torch.split(onehot, [count * options for count, options in GROUPS.values()], -1)
-        return Groups(
-            *(p.reshape(*p.shape[:-1], *shape) for p, shape in zip(pieces, GROUPS.values(), strict=True))
-        )
-
     def chosen_features(self, onehot: Tensor) -> Tensor:
         """See `Space.chosen_features`: rows of absent decoder layers are multiplied by 0."""
-        groups = self.grouped(onehot)
-        alive = _alive(groups).unsqueeze(-1)
+        groups = grouped(onehot)
+        alive = alive_layers(groups).unsqueeze(-1)
         found = groups._replace(**{name: getattr(groups, name) * alive for name in DECODER_GROUPS})
         return torch.cat([part.flatten(-2) for part in found], -1)
 
@@ -279,11 +246,11 @@ class Transformer(Space):
             layers); products of a side's embedding with its feed-forward widths (6 and 6) and of the
             decoder's with its depth (2).
         """
-        groups = self.grouped(self.chosen_features(onehot))
+        groups = grouped(self.chosen_features(onehot))
         encoder = torch.cat([groups.encoder_ffn.sum(-2), groups.encoder_heads.sum(-2)], -1)
         decoder = torch.cat([getattr(groups, name).sum(-2) for name in DECODER_GROUPS], -1)
         first, second = groups.encoder_embed[..., 0, :], groups.decoder_embed[..., 0, :]
-        depth = _alive(groups).sum(-1, keepdim=True)
+        depth = alive_layers(groups).sum(-1, keepdim=True)
         products = [
             (first.unsqueeze(-1) * groups.encoder_ffn.sum(-2).unsqueeze(-2)).flatten(-2),
             (second.unsqueeze(-1) * groups.decoder_ffn.sum(-2).unsqueeze(-2)).flatten(-2),
@@ -293,24 +260,24 @@ class Transformer(Space):
 
     def average_features(self, onehot: Tensor) -> Tensor:
         """HAT's ten averages over layers (see `hat_features`): (n, width) -> (n, 10), differentiable."""
-        groups = self.grouped(onehot)
-        alive = _alive(groups)
+        groups = grouped(onehot)
+        alive = alive_layers(groups)
         depth = alive.sum(-1)
 
-        def sizes(name: str, options: Sequence[int]) -> Tensor:
+        def chosen_sizes(name: str, options: Sequence[int]) -> Tensor:
             table: Tensor = getattr(groups, name)
             return table @ table.new_tensor(list(options))
 
         def decoder_mean(name: str, options: Sequence[int]) -> Tensor:
-            return (sizes(name, options) * alive).sum(-1) / depth
+            return (chosen_sizes(name, options) * alive).sum(-1) / depth
 
         return torch.stack(
             [
-                sizes("encoder_embed", self.embed)[..., 0],
+                chosen_sizes("encoder_embed", self.embed)[..., 0],
                 torch.full_like(depth, ENCODER_LAYERS),
-                sizes("encoder_ffn", self.ffn).mean(-1),
-                sizes("encoder_heads", self.heads).mean(-1),
-                sizes("decoder_embed", self.embed)[..., 0],
+                chosen_sizes("encoder_ffn", self.ffn).mean(-1),
+                chosen_sizes("encoder_heads", self.heads).mean(-1),
+                chosen_sizes("decoder_embed", self.embed)[..., 0],
                 depth,
                 decoder_mean("decoder_ffn", self.ffn),
                 decoder_mean("decoder_heads", self.heads),
@@ -347,17 +314,4 @@ class Transformer(Space):
         return TimedTranslation(network)
 
     def supernetwork(self) -> TransformerSupernetwork:
-        return TransformerSupernetwork(self)
-
-
-def _parts(choices: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    parts, start = {}, 0
-    for name, (count, _) in GROUPS.items():
-        parts[name] = tuple(choices[start : start + count])
-        start += count
-    return parts
-
-
-def _alive(groups: Groups) -> Tensor:
-    """Per decoder layer the summed weight of the depths that reach it: (..., 6)."""
-    return groups.depth[..., 0, :].flip(-1).cumsum(-1).flip(-1)
+        return TransformerSupernetwork(self.sizes, self.settings)

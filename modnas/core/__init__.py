@@ -1,0 +1,1 @@
+"""Contracts of the algorithm's parts; imports nothing else of the project."""

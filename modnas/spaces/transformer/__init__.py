@@ -1,0 +1,5 @@
+"""HAT's space of transformers for translation."""
+
+from modnas.spaces.transformer.space import Transformer
+
+__all__ = ["Transformer"]
