@@ -21,8 +21,8 @@ from tabulate import tabulate
 
 from harness.benchmark.problem import Problem
 from harness.tables import nasbench201
-from modnas.predictor import fit_predictor, metrics
-from modnas.predictor.meta import Prediction
+from modnas.prediction import fit_predictor, metrics
+from modnas.prediction.meta import Prediction
 
 NAMES = ("Spearman", "within 10 %", "inside the 90 % interval", "interval score")
 

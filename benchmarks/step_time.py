@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from modnas.objectives import SearchDevice, SupernetworkLoss
-from modnas.predictor import DeviceTable, fit_predictor
+from modnas.prediction import DeviceTable, fit_predictor
 from modnas.search import Search, SearchConfig
+from modnas.search.objectives import SearchDevice
 from modnas.spaces import Architecture
 from modnas.spaces.nasbench201 import NasBench201
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 DEVICES = 13
 SIZES = ((16, 1, 16), (16, 5, 64))

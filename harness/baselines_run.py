@@ -12,8 +12,8 @@ from harness.errors import UsageError
 from harness.tables.nasbench201 import NasBench201Tables
 from harness.tables.nasbench201_quality import TableQuality
 from modnas.baselines import BaselineError, Problem, Proposals, get_method, method_names
-from modnas.predictor import DeviceTable
-from modnas.predictor.help import HelpPredictor, meta_learn
+from modnas.prediction import DeviceTable
+from modnas.prediction.help import HelpPredictor, meta_learn
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 

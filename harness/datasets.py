@@ -19,7 +19,7 @@ from harness.errors import ModnasHwError, UsageError
 from harness.home import subfolder, write_atomically
 from harness.store import Measurement, Store
 from harness.tables.devices import stored_table
-from modnas.predictor import DeviceTable
+from modnas.prediction import DeviceTable
 from modnas.spaces import Architecture, Space
 
 # Column of the store for each metric that a device can be asked for.

@@ -17,9 +17,9 @@ from harness.run_inputs import content_at_first, require_content
 from harness.runs import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
 from harness.tensors import load_tensors, save_tensors
+from modnas.accuracy.training import recalibrate, seeded_network, train
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
-from modnas.training import recalibrate, seeded_network, train
 
 JudgedOn = Literal["test", "valid"]
 

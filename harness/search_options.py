@@ -13,8 +13,8 @@ from harness.errors import DeviceUnavailableError, UsageError
 from harness.numerals import read_number
 from harness.starting_weights import weights_sha256
 from harness.surrogate_run import LEAST_EVALUATIONS
-from modnas.architect import Estimator
-from modnas.gradients import Scheme
+from modnas.search.estimators import Estimator
+from modnas.search.gradients import Scheme
 
 ACCURACIES = ("supernet", "surrogate")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -26,7 +26,7 @@ class SearchOptions:
 
     Args:
         objectives: names separated by commas, `error` and `latency` among them.
-        constraints: bounds such as `latency=0.2`, normalised (see `modnas.objectives.apply_constraints`).
+        constraints: bounds such as `latency=0.2`, normalised (see `apply_constraints`).
         scheme, estimator: None: the preset's.
         accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
         accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.

@@ -24,13 +24,14 @@ from harness.starting_weights import start_from
 from harness.store import Store
 from harness.surrogate_run import load_run_surrogate
 from harness.tables.devices import table_origin
-from modnas.front import distinct
-from modnas.objectives import SearchDevice, TaskLoss
-from modnas.predictor import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
-from modnas.predictor.holdout import judge_on_holdout
-from modnas.refinement import choose, local_search
+from modnas.core.task import TaskLoss
+from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
+from modnas.prediction.holdout import judge_on_holdout
 from modnas.search import Search, SearchConfig
-from modnas.search_stats import EpochStats, Validation
+from modnas.search.front import distinct
+from modnas.search.objectives import SearchDevice
+from modnas.search.refinement import choose, local_search
+from modnas.search.stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
 

@@ -11,8 +11,8 @@ import torch
 from harness.evaluation import evaluate_architectures
 from harness.runs import Run
 from harness.store import Evaluation, Store
+from modnas.accuracy.surrogate import AccuracySurrogate, fit_surrogate
 from modnas.spaces import Architecture, Space, Supernetwork
-from modnas.surrogate import AccuracySurrogate, fit_surrogate
 from modnas.tasks import AnyTask
 
 # Fewer say nothing about a space.

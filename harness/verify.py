@@ -14,7 +14,8 @@ from harness.evaluation import evaluate_architectures
 from harness.profiling import ProfileReport
 from harness.search_run import SearchRun, hardware_metrics
 from harness.store import Evaluation, Measurement, Store
-from modnas import indicators, sotl
+from modnas.accuracy import sotl
+from modnas.search import indicators
 from modnas.spaces import Architecture, Space
 
 Profiler = Callable[[list[Architecture]], ProfileReport]
@@ -126,7 +127,7 @@ def _sotl(
     metrics: Sequence[str],
     chance: float,
 ) -> dict[str, Any] | None:
-    """What training only the front by the first epochs' losses would have left (see `modnas.sotl`).
+    """What training only the front by the first epochs' losses would have left (see `modnas.accuracy.sotl`).
 
     None where networks were not trained but have the supernetwork's weights.
     """

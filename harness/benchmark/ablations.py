@@ -16,14 +16,13 @@ from harness.benchmark.modnas_method import CONFIG, Models, fit_models, run_sear
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from harness.benchmark.rows import EPOCH_METRIC, Fronts, Row
 from harness.benchmark.table_search import read_off
-from modnas import preferences
-from modnas.architect import Estimator
-from modnas.front import read_front
-from modnas.gradients import Scheme
-from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.search import Search, SearchConfig, SearchDevice, preferences
+from modnas.search.estimators import Estimator
+from modnas.search.front import read_front
+from modnas.search.gradients import Scheme
 from modnas.spaces import Architecture
 
-# Normalised bounds on latency (see `modnas.objectives.apply_constraints`).
+# Normalised bounds on latency (see `modnas.search.objectives.apply_constraints`).
 BOUNDS = (None, 0.2, 0.4, 0.6, 0.8, 1.0)
 DEVICE_COUNTS = (2, 4, 8, 13)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from harness.benchmark.hat_search import HatProblem, surrogate_error
 from harness.benchmark.rows import Row
 from harness.tables.hat import SEARCH_DEVICES, Floats
-from modnas.predictor import metrics
-from modnas.predictor.averages import fit_averages, fit_with_drift
-from modnas.predictor.paper_network import fit_paper_network
+from modnas.prediction import metrics
+from modnas.prediction.averages import fit_averages, fit_with_drift
+from modnas.prediction.paper_network import fit_paper_network
 
 _HELD = 0.2
 

@@ -16,10 +16,9 @@ from harness.benchmark.hat_bleu import BleuSurrogate
 from harness.benchmark.rows import Row
 from harness.benchmark.table_search import character, read_off
 from harness.tables.hat import SEARCH_DEVICES, UNSEEN_DEVICES, Floats, HatTables
-from modnas import indicators
-from modnas.predictor.averages import AveragesPredictor, fit_with_drift
-from modnas.refinement import local_search, select
-from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.prediction.averages import AveragesPredictor, fit_with_drift
+from modnas.search import Search, SearchConfig, SearchDevice, indicators
+from modnas.search.refinement import local_search, select
 from modnas.spaces import Architecture
 from modnas.spaces.transformer.space import HYPERNETWORK_TABLES, Transformer
 

@@ -22,9 +22,9 @@ from harness.benchmark.modnas_method import (
 from harness.benchmark.problem import FRONT_SIZE, Problem
 from harness.benchmark.rows import Fronts, Row
 from harness.benchmark.table_search import read_off
-from modnas import preferences
 from modnas.baselines import get_method
-from modnas.front import FrontPoint
+from modnas.search import preferences
+from modnas.search.front import FrontPoint
 from modnas.spaces import Architecture
 
 # Preferences at which the MetaHypernetwork is read before the refinement.

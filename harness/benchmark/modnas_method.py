@@ -13,14 +13,14 @@ from torch import Tensor
 from harness.benchmark import table_search
 from harness.benchmark.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Floats, Problem
 from harness.benchmark.table_search import character
-from modnas import indicators, sotl
-from modnas.active import evaluate_actively
-from modnas.front import FrontPoint
-from modnas.predictor import MetaPredictor, fit_predictor
-from modnas.refinement import descend, select
-from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.accuracy import sotl
+from modnas.accuracy.active import evaluate_actively
+from modnas.accuracy.surrogate import AccuracySurrogate, fit_surrogate
+from modnas.prediction import MetaPredictor, fit_predictor
+from modnas.search import Search, SearchConfig, SearchDevice, indicators
+from modnas.search.front import FrontPoint
+from modnas.search.refinement import descend, select
 from modnas.spaces import Architecture
-from modnas.surrogate import AccuracySurrogate, fit_surrogate
 
 # A short search: few steps with a large learning rate and neighbouring preferences learning together.
 CONFIG = SearchConfig(
@@ -58,7 +58,8 @@ def fit_models(
     """Fit the predictors on the search devices (or on `devices`) and the surrogate on 900 evaluated cells.
 
     `choice`: of the cells. `active`: a third at random, the others where the fronts of these devices are
-    expected (see `modnas.active`); `random`: all of them uniform among the networks without dead operators.
+    expected (see `modnas.accuracy.active`); `random`: all of them uniform among the networks without dead
+    operators.
     """
     known = list(problem.search_devices if devices is None else devices)
     predictors = {
@@ -146,7 +147,7 @@ def refined(
     points: Sequence[FrontPoint],
     evaluated: bool = False,
 ) -> list[Architecture]:
-    """A front refined on predictions, and on errors where they are known (see `modnas.refinement`).
+    """A front refined on predictions, and on errors where they are known (see `modnas.search.refinement`).
 
     `evaluated`: choose from all that was evaluated too, not only from what the descents met.
     """

@@ -19,9 +19,9 @@ from harness.benchmark.table_search import read_off
 from harness.errors import UsageError
 from harness.home import write_atomically
 from harness.tables.ofa import load
-from modnas.predictor import fit_predictor, help, metrics, mlp
+from modnas.prediction import fit_predictor, help, metrics, mlp
 
-# Normalised bounds on latency (see `modnas.objectives.apply_constraints`).
+# Normalised bounds on latency (see `modnas.search.objectives.apply_constraints`).
 BOUNDS = (None, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 

@@ -14,13 +14,12 @@ from harness.benchmark import table_search
 from harness.benchmark.ofa_judge import Floats
 from harness.benchmark.ofa_problem import FRONT_SIZE, OfaProblem
 from harness.benchmark.table_search import character, read_off
-from modnas import indicators, preferences
 from modnas.baselines import Problem, get_method, once_for_all
-from modnas.front import FrontPoint
-from modnas.predictor import MetaPredictor, fit_predictor
-from modnas.predictor.help import meta_learn
-from modnas.refinement import descend, select
-from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.prediction import MetaPredictor, fit_predictor
+from modnas.prediction.help import meta_learn
+from modnas.search import Search, SearchConfig, SearchDevice, indicators, preferences
+from modnas.search.front import FrontPoint
+from modnas.search.refinement import descend, select
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3.space import TABLES
 
@@ -105,7 +104,7 @@ def run_search(problem: OfaProblem, models: Models, config: SearchConfig) -> Sea
 def refined(
     problem: OfaProblem, models: Models, name: str, points: Sequence[FrontPoint]
 ) -> list[Architecture]:
-    """A front refined on predictions (see `modnas.refinement`)."""
+    """A front refined on predictions (see `modnas.search.refinement`)."""
     device = models.devices[name]
     low = np.array([models.error_bounds[0], float(device.low[0])])
     high = np.array([models.error_bounds[1], float(device.high[0])])

@@ -18,7 +18,7 @@ from harness.benchmark.ofa_judge import Floats
 from harness.benchmark.ofa_problem import OfaProblem
 from harness.benchmark.plots import Figure, add_front, bars, radar, spread, write_figures
 from harness.benchmark.rows import Row
-from modnas import indicators
+from modnas.search import indicators
 
 _FRONTS = (
     "Fronts and HELP's points: error by once-for-all's accuracy model, about 4 points below ImageNet's; "

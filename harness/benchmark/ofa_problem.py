@@ -14,8 +14,8 @@ import torch
 
 from harness.benchmark.ofa_judge import Floats, Judge
 from harness.tables.ofa import OfaTables
-from modnas import indicators
-from modnas.predictor import DeviceTable
+from modnas.prediction import DeviceTable
+from modnas.search import indicators
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3.network import Block
 

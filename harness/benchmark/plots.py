@@ -17,7 +17,7 @@ from harness.benchmark.problem import Floats, Problem
 from harness.benchmark.rows import EPOCH_METRIC, Row
 from harness.benchmark.three_objectives import three_objectives
 from harness.home import write_atomically
-from modnas import indicators
+from modnas.search import indicators
 
 # Fronts of the main experiment that are drawn; all would hide one another.
 _DRAWN = ("modnas", "modnas-readoff", "rs", "rhpn", "help", "nsga2")

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.benchmark.problem import Floats, Problem
 from harness.benchmark.rows import Row
-from modnas.predictor import fit_predictor, gcn, metrics
+from modnas.prediction import fit_predictor, gcn, metrics
 
 # HELP's published Spearman correlations with 10 measurements (Lee et al., 2021; see docs/benchmarks.md).
 HELP_SPEARMAN = {

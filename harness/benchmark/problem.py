@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.tables.nasbench201 import NasBench201Tables
 from harness.tables.nasbench201_quality import TableQuality
-from modnas import indicators
-from modnas.predictor import DeviceTable
+from modnas.prediction import DeviceTable
+from modnas.search import indicators
 from modnas.spaces import Architecture
 from modnas.spaces.nasbench201.cells import NONE, live_edges
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from modnas.front import distinct
-from modnas.objectives import TaskLoss
+from modnas.core.task import TaskLoss
 from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.search.front import distinct
 from modnas.spaces import Architecture, Space
 
 _VALIDATE_EVERY = 2

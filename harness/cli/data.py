@@ -20,8 +20,8 @@ from harness.tables.devices import TableDevice, find_device, remove_tables, tabl
 from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
 from harness.tables.importing import BENCHMARKS, IMPORTERS, Consent, ImportReport, import_csv
 from harness.tensors import load_tensors, save_tensors
-from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
-from modnas.predictor.holdout import judge_on_holdout
+from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
+from modnas.prediction.holdout import judge_on_holdout
 from modnas.spaces import Space
 
 dataset_app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)

@@ -39,7 +39,7 @@ from harness.tables.devices import TableDevice, find_device, measurable, table_n
 from harness.tables.lookup import check_searchable, look_up
 from harness.task_content import absolute
 from harness.verify import OnEvaluation, verify_device
-from modnas.search_stats import EpochStats, Validation
+from modnas.search.stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, space_names
 from modnas.tasks import TASK_NAMES
 

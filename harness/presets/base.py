@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modnas.training import Optimizer
+from modnas.accuracy.training import Optimizer
 
 
 class Recipe(BaseModel):
@@ -45,7 +45,7 @@ class Preset(BaseModel):
         score_images: how many validation images score a front's architectures; all unless given.
         counterfactual: the supernetwork's (see `modnas.spaces.Supernetwork`).
         refine: architectures of a front's surroundings that are scored by the search's own models (see
-            `modnas.refinement`); 0: the front is what the MetaHypernetwork says.
+            `modnas.search.refinement`); 0: the front is what the MetaHypernetwork says.
         validate_every: epochs from one scoring of the front to the next.
         recipe: how a network is trained when it is evaluated.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness.tables.nasbench201 import NasBench201Tables
-from modnas import indicators
+from modnas.search import indicators
 from modnas.spaces import Architecture
 
 DATASETS = ("cifar10", "cifar100", "in16")

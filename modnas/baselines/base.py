@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modnas.core.errors import InputError
-from modnas.predictor.help import HelpPredictor
+from modnas.prediction.help import HelpPredictor
 from modnas.spaces import Architecture, Space
 
 Floats = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from modnas import indicators
 from modnas.baselines.base import Problem
+from modnas.search import indicators
 from modnas.spaces import Architecture
 
 STARTS = 4

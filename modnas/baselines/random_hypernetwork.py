@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from modnas import preferences
 from modnas.baselines.base import BaselineError, Problem
-from modnas.front import read_front
-from modnas.hypernetwork import MetaHypernetwork
+from modnas.search import preferences
+from modnas.search.front import read_front
+from modnas.search.hypernetwork import MetaHypernetwork
 from modnas.spaces import Architecture
 
 _ROUNDS = 100  # of as many random preferences as the budget, when some led to the same architecture

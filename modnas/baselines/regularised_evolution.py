@@ -10,8 +10,8 @@ from collections import deque
 
 import numpy as np
 
-from modnas import indicators
 from modnas.baselines.base import Problem
+from modnas.search import indicators
 from modnas.spaces import Architecture
 
 POPULATION = 8

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from modnas import indicators
 from modnas.baselines.base import BaselineError, Floats, Problem
+from modnas.search import indicators
 from modnas.spaces import Architecture
 
 START = 4  # random architectures before a model is fitted

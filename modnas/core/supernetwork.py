@@ -33,7 +33,7 @@ class Supernetwork(nn.Module):
     def extract(self, architecture: Architecture) -> nn.Module:
         """The standalone network of an architecture with the weights that are shared here.
 
-        Its normalisation statistics are not fitted to it (see `modnas.training.recalibrate`). Raises
+        Its normalisation statistics are not fitted to it (see `modnas.accuracy.training.recalibrate`). Raises
         NotImplementedError where weights cannot be taken out.
         """
         raise NotImplementedError(f"{type(self).__name__} has no weights for standalone networks")

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from modnas.objectives import SupernetworkLoss, TaskLoss
+from modnas.core.task import Progress, TaskLoss
 from modnas.spaces import Supernetwork
 from modnas.tasks.errors import TaskError
 from modnas.tasks.image_arrays import notes_of_arrays
-from modnas.tasks.protocol import Progress
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 SPLITS = ("train", "valid", "test")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import PIL
 
+from modnas.core.task import Progress
 from modnas.tasks.errors import shown
 from modnas.tasks.image_decoding import flaw
-from modnas.tasks.protocol import Progress
 
 # Files that are decoded between two reports of progress: enough for all threads.
 _PART = 256

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modnas.core.task import Progress
 from modnas.tasks.base import (
     SPLITS,
     Classification,
@@ -30,7 +31,6 @@ from modnas.tasks.errors import DamagedDataError, TaskError, shown
 from modnas.tasks.image_check import flaws
 from modnas.tasks.image_decoding import DRAWS, decode
 from modnas.tasks.image_listing import MEND, Files, Listing, divided, read_folder, written_alike
-from modnas.tasks.protocol import Progress
 
 SIDE = 224
 VALID_SHARE = 0.2
@@ -43,7 +43,7 @@ _UNUSED = 5000
 
 @dataclass(frozen=True)
 class ImageFolderTask(Classification):
-    """A `modnas.tasks.protocol.AnyTask`; see there.
+    """A `modnas.core.task.AnyTask`; see there.
 
     Args:
         name: the name in the registry.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modnas.core.task import AnyTask
 from modnas.tasks.cifar10 import cifar10
 from modnas.tasks.digits import digits
 from modnas.tasks.errors import TaskError
 from modnas.tasks.fashion_mnist import fashion_mnist
-from modnas.tasks.protocol import AnyTask
 
 TASK_NAMES = ("digits", "fashion-mnist", "cifar10", "image-folder", "translation")
 

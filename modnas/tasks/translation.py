@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from modnas.core.architecture import read_choices
+from modnas.core.task import Progress
 from modnas.spaces import Supernetwork
 from modnas.spaces.transformer.choices import OPTIONS
 from modnas.spaces.transformer.decoding import BEGIN, END, Decoder, NetworkDecoder, beam_search, greedy
@@ -28,7 +29,6 @@ from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 from modnas.tasks.base import SPLITS, seeded_generator, split_names
 from modnas.tasks.errors import TaskError, shown
 from modnas.tasks.parallel_text import DICTIONARY, Pair, read_dictionary, read_folder
-from modnas.tasks.protocol import Progress
 
 # Tokens of the sentence that is timed, as HAT's.
 TIMED_LENGTH = 30
@@ -51,7 +51,7 @@ class Sentences(NamedTuple):
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """A `modnas.tasks.protocol.Task`; see there.
+    """A `modnas.core.task.Task`; see there.
 
     Args:
         name: the name in the registry.
@@ -211,7 +211,7 @@ def bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
 
 
 class TranslationLoss:
-    """The task's part in a search; see `modnas.objectives.TaskLoss`."""
+    """The task's part in a search; see `modnas.search.objectives.TaskLoss`."""
 
     def __init__(self, supernetwork: Supernetwork, task: TranslationTask) -> None:
         if not isinstance(supernetwork, TransformerSupernetwork):

@@ -12,7 +12,7 @@ from harness.cli import main
 from harness.errors import UsageError
 from harness.tables import nasbench201
 from harness.tables.nasbench201_quality import DATASETS, TableQuality
-from modnas import indicators
+from modnas.search import indicators
 from modnas.spaces.nasbench201 import NasBench201
 
 SPACE = NasBench201()

@@ -14,7 +14,7 @@ from harness.benchmark.rows import Row, summary
 from harness.cli import main
 from harness.errors import UsageError
 from harness.tables.nasbench201 import load
-from modnas.indicators import hypervolume
+from modnas.search.indicators import hypervolume
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from harness.datasets import (
 )
 from harness.errors import UsageError
 from harness.store import Measurement, Store
-from modnas.predictor import DeviceTable
+from modnas.prediction import DeviceTable
 from modnas.spaces import get_space
 
 MakeRow = Callable[..., Measurement]

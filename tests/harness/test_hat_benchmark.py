@@ -19,8 +19,8 @@ from harness.benchmark.rows import Row
 from harness.cli import main
 from harness.errors import UsageError
 from harness.tables.hat import load
-from modnas.predictor.averages import fit_averages, fit_with_drift
-from modnas.predictor.paper_network import PaperNetwork, fit_paper_network
+from modnas.prediction.averages import fit_averages, fit_with_drift
+from modnas.prediction.paper_network import PaperNetwork, fit_paper_network
 from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer.plan import hat_features
 

@@ -13,7 +13,7 @@ from harness.benchmark.ofa_problem import OfaProblem
 from harness.cli import main
 from harness.errors import UsageError
 from harness.tables.ofa import load
-from modnas.predictor import metrics
+from modnas.prediction import metrics
 
 pytestmark = pytest.mark.trains
 

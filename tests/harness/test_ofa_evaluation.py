@@ -13,7 +13,7 @@ from harness.evaluation import evaluate_architectures
 from harness.presets import PRESETS
 from harness.runs import Run, RunConfig
 from harness.store import Store
-from modnas.training import recalibrate
+from modnas.accuracy.training import recalibrate
 
 pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("home_folder")]
 

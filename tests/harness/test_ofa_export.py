@@ -11,9 +11,9 @@ import torch
 
 from harness.export import ArtifactCache
 from harness.export.artifact import probe_input
+from modnas.accuracy.training import recalibrate
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.network import Block
-from modnas.training import recalibrate
 
 SMALL = MobileNetV3(width_percent=25, classes=10, input_shape=(3, 64, 64), min_side=32)
 

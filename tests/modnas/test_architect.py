@@ -2,7 +2,7 @@ import pytest
 import torch
 from reinmax import reinmax as published_reinmax
 
-from modnas import architect
+from modnas.search import estimators
 
 RAGGED = (3, 3, 5, 2, 2, 7)
 
@@ -20,7 +20,7 @@ def test_reinmax_agrees_with_the_published_implementation(temperature):
     ours, theirs = logits(200, 5), logits(200, 5)
     torch.manual_seed(7)
     expected, _ = published_reinmax(theirs, temperature)
-    found = architect.reinmax(ours, temperature, generator(7))
+    found = estimators.reinmax(ours, temperature, generator(7))
     assert torch.equal(found.round(), expected)
     weights = torch.randn(200, 5, generator=generator(2))
     (found * weights).sum().backward()
@@ -32,7 +32,7 @@ def test_reinmax_agrees_with_the_published_implementation(temperature):
 @pytest.mark.parametrize("estimator", ["reinmax", "gdas"])
 def test_samples_are_one_hot_and_follow_the_distribution(estimator):
     row = logits(1, sum(RAGGED), seed=1)
-    drawn = architect.sample(row.expand(20_000, -1), RAGGED, generator(), estimator).detach()
+    drawn = estimators.sample(row.expand(20_000, -1), RAGGED, generator(), estimator).detach()
     for part, expected in zip(drawn.split(RAGGED, 1), row.split(RAGGED, 1), strict=True):
         torch.testing.assert_close(part.amax(1), torch.ones(20_000))
         torch.testing.assert_close(part.sum(1), torch.ones(20_000))
@@ -46,7 +46,7 @@ def test_reinmax_gradient_is_exact_for_a_quadratic():
     matrix = torch.randn(3, 3)
     exact = sum(p * matrix[i, i] for i, p in enumerate(theta.softmax(0)))
     (expected,) = torch.autograd.grad(exact, theta)
-    drawn = architect.sample(theta.expand(200_000, 3), (3,), generator(), "reinmax", 1.0)
+    drawn = estimators.sample(theta.expand(200_000, 3), (3,), generator(), "reinmax", 1.0)
     (found,) = torch.autograd.grad(torch.einsum("ni,ij,nj->n", drawn, matrix, drawn).mean(), theta)
     torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
 
@@ -57,7 +57,7 @@ def test_gdas_gradient_is_that_of_the_relaxed_choice():
     noise = torch.empty(50, 4).exponential_(generator=generator(5))
     relaxed = ((theta - noise.log()) / 0.5).softmax(1)
     (expected,) = torch.autograd.grad((relaxed * weights).sum(), theta)
-    drawn = architect.sample(theta, (4,), generator(5), "gdas", 0.5)
+    drawn = estimators.sample(theta, (4,), generator(5), "gdas", 0.5)
     assert torch.equal(drawn.argmax(1), relaxed.argmax(1))
     (found,) = torch.autograd.grad((drawn * weights).sum(), theta)
     torch.testing.assert_close(found, expected)
@@ -67,7 +67,7 @@ def test_gdas_gradient_is_that_of_the_relaxed_choice():
 def test_every_decision_gets_a_gradient_and_none_for_a_common_shift(estimator):
     theta = logits(4, sum(RAGGED))
     weights = torch.randn(4, sum(RAGGED), generator=generator(3))
-    (architect.sample(theta, RAGGED, generator(), estimator) * weights).sum().backward()
+    (estimators.sample(theta, RAGGED, generator(), estimator) * weights).sum().backward()
     for part in theta.grad.split(RAGGED, 1):
         assert (part.abs().sum(1) > 0).all()
         torch.testing.assert_close(part.sum(1), torch.zeros(4), atol=1e-5, rtol=0)
@@ -75,20 +75,20 @@ def test_every_decision_gets_a_gradient_and_none_for_a_common_shift(estimator):
 
 def test_extreme_logits_stay_finite():
     theta = torch.tensor([[300.0, -300.0, 0.0]], requires_grad=True)
-    architect.sample(theta, (3,), generator(), "reinmax").square().sum().backward()
+    estimators.sample(theta, (3,), generator(), "reinmax").square().sum().backward()
     assert theta.grad.isfinite().all()
 
 
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="none of reinmax, gdas"):
-        architect.sample(logits(1, 3), (3,), generator(), "darts")
+        estimators.sample(logits(1, 3), (3,), generator(), "darts")
     with pytest.raises(ValueError, match="positive"):
-        architect.sample(logits(1, 3), (3,), generator(), "gdas", 0.0)
+        estimators.sample(logits(1, 3), (3,), generator(), "gdas", 0.0)
 
 
 def test_entropy_is_relative_to_the_uniform_choice():
-    assert architect.entropy(torch.zeros(2, 8), (5, 3)).tolist() == pytest.approx([1, 1])
+    assert estimators.entropy(torch.zeros(2, 8), (5, 3)).tolist() == pytest.approx([1, 1])
     sure = torch.tensor([[50.0, 0, 0, 0, 0]])
-    assert float(architect.entropy(sure, (4, 1))) == pytest.approx(0, abs=1e-6)
+    assert float(estimators.entropy(sure, (4, 1))) == pytest.approx(0, abs=1e-6)
     half = torch.tensor([[0.0, 0.0, -100.0, -100.0]])
-    assert float(architect.entropy(half, (4,))) == pytest.approx(0.5)
+    assert float(estimators.entropy(half, (4,))) == pytest.approx(0.5)

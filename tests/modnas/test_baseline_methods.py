@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from modnas import indicators
 from modnas.baselines import BaselineError, Problem, Proposals, get_method, method_names
-from modnas.predictor import DeviceTable
-from modnas.predictor.help import meta_learn
-from modnas.predictor.metrics import spearman
+from modnas.prediction import DeviceTable
+from modnas.prediction.help import meta_learn
+from modnas.prediction.metrics import spearman
+from modnas.search import indicators
 from modnas.spaces.nasbench201.space import CONV3, NasBench201
 
 pytestmark = pytest.mark.trains

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modnas.active import evaluate_actively, promising
+from modnas.accuracy.active import evaluate_actively, promising
 from modnas.spaces.nasbench201 import NasBench201
 
 pytestmark = pytest.mark.trains

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modnas import sotl
+from modnas.accuracy import sotl
 
 
 def test_later_epochs_count_by_the_decay() -> None:

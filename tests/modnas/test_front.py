@@ -1,8 +1,8 @@
 import torch
 
-from modnas.front import FrontPoint, distinct, read_front
-from modnas.hypernetwork import MetaHypernetwork
-from modnas.preferences import spread
+from modnas.search.front import FrontPoint, distinct, read_front
+from modnas.search.hypernetwork import MetaHypernetwork
+from modnas.search.preferences import spread
 from modnas.spaces.nasbench201.space import CONV3, SKIP, NasBench201
 
 SPACE = NasBench201(channels=4, cells=1, input_shape=(1, 8, 8))

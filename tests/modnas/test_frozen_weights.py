@@ -11,11 +11,12 @@ from ofa_published import published_names
 from safetensors.torch import save_file
 from torch import nn
 
-from modnas.objectives import SearchDevice, SupernetworkLoss
 from modnas.search import Search, SearchConfig
+from modnas.search.objectives import SearchDevice
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.checkpoint import load_published
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 pytestmark = pytest.mark.trains
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from modnas import gradients
+from modnas.search import gradients
 
 
 def random_gram(kind, count, seed):

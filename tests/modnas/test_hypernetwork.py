@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modnas.hypernetwork import MetaHypernetwork, default_tables, device_gradients
+from modnas.search.hypernetwork import MetaHypernetwork, default_tables, device_gradients
 
 OPTIONS = (5,) * 6
 

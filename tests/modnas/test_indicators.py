@@ -6,7 +6,7 @@ from pymoo.indicators.hv import HV
 from pymoo.indicators.igd import IGD
 from pymoo.indicators.igd_plus import IGDPlus
 
-from modnas import indicators
+from modnas.search import indicators
 
 
 @pytest.mark.parametrize("objectives", [2, 3])

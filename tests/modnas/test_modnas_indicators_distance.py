@@ -12,7 +12,7 @@ from pymoo.indicators.hv import HV
 from pymoo.indicators.igd import IGD
 from pymoo.indicators.igd_plus import IGDPlus
 
-from modnas import indicators
+from modnas.search import indicators
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 30)

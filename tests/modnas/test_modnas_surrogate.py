@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modnas.objectives import BatchedTaskLoss, SupernetworkLoss
+from modnas.accuracy.surrogate import fit_surrogate
+from modnas.core.task import BatchedTaskLoss
 from modnas.spaces.nasbench201.space import CONV1, CONV3, NONE, POOL, SKIP, NasBench201
-from modnas.surrogate import fit_surrogate
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 pytestmark = pytest.mark.trains
 

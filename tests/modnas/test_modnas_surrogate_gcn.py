@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from modnas.predictor import DeviceTable
-from modnas.predictor.gcn import GraphPredictor, adapt, fit_graph_predictor, normalised_adjacency
-from modnas.predictor.metrics import spearman
+from modnas.prediction import DeviceTable
+from modnas.prediction.gcn import GraphPredictor, adapt, fit_graph_predictor, normalised_adjacency
+from modnas.prediction.metrics import spearman
 from modnas.spaces.nasbench201.space import CONV1, CONV3, NasBench201
 
 pytestmark = pytest.mark.trains

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modnas.normalization import RunningRange, min_max
+from modnas.search.normalization import RunningRange, min_max
 
 
 def test_min_max_scales_each_metric_and_keeps_its_gradient():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from modnas.objectives import SupernetworkLoss, apply_constraints, scalarise
+from modnas.search.objectives import apply_constraints, scalarise
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 
 def test_scalarised_loss_is_the_weighted_sum_minus_the_cosine():

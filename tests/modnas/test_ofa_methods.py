@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modnas.baselines import once_for_all
-from modnas.predictor import DeviceTable, metrics
-from modnas.predictor.mlp import fit_two_branch
+from modnas.prediction import DeviceTable, metrics
+from modnas.prediction.mlp import fit_two_branch
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.work import Decisions
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from modnas import preferences
+from modnas.search import preferences
 
 
 def test_samples_are_uniform_on_the_simplex():

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modnas import preferences
-from modnas.front import FrontPoint
-from modnas.indicators import hypervolume
-from modnas.refinement import choose, descend, local_search, select
+from modnas.search import preferences
+from modnas.search.front import FrontPoint
+from modnas.search.indicators import hypervolume
+from modnas.search.refinement import choose, descend, local_search, select
 from modnas.spaces.nasbench201.space import CONV1, CONV3, POOL, NasBench201
 
 pytestmark = pytest.mark.trains

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from modnas.indicators import hypervolume, scale
-from modnas.objectives import SupernetworkLoss
-from modnas.preferences import spread
 from modnas.search import Search, SearchConfig, SearchDevice
+from modnas.search.indicators import hypervolume, scale
+from modnas.search.preferences import spread
 from modnas.spaces.nasbench201.space import CONV3, NasBench201
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 pytestmark = pytest.mark.trains
 

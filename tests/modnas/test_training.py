@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from modnas.accuracy.training import TrainingError, seeded_network, train
 from modnas.spaces.nasbench201 import NasBench201
 from modnas.tasks import get_task
-from modnas.training import TrainingError, seeded_network, train
 
 pytestmark = pytest.mark.trains
 

@@ -23,7 +23,7 @@ from harness.tables.convert.files import (
     reference,
     torch_column,
 )
-from modnas import indicators
+from modnas.search import indicators
 from modnas.spaces.nasbench201.cells import CONV1, CONV3, OPERATORS, format_cell, official_order
 
 _HELP = "data/nasbench201"

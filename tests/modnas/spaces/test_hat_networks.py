@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modnas.architect import sample as draw
+from modnas.search.estimators import sample as draw
 from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer.choices import grouped
 from modnas.spaces.transformer.decoding import BEGIN, END, NetworkDecoder, beam_search, greedy

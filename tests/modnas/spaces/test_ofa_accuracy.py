@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from modnas.objectives import BatchedTaskLoss
+from modnas.core.task import BatchedTaskLoss
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.accuracy import SIZES, AccuracyModel
 from modnas.spaces.mobilenetv3.network import Block

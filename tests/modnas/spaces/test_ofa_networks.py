@@ -10,11 +10,11 @@ from ofa_published import published_names
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
+from modnas.accuracy.training import recalibrate
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.checkpoint import load_published, load_published_file, own_name
 from modnas.spaces.mobilenetv3.network import Block, divisible
 from modnas.spaces.mobilenetv3.work import Decisions, Work
-from modnas.training import recalibrate
 
 SMALL = MobileNetV3(width_percent=25, classes=4, input_shape=(3, 56, 56))
 

@@ -7,10 +7,11 @@ from statistics import fmean
 import pytest
 import torch
 
-from modnas.objectives import SearchDevice, SupernetworkLoss
 from modnas.search import Search, SearchConfig
+from modnas.search.objectives import SearchDevice
 from modnas.spaces.mobilenetv3.network import Block
 from modnas.spaces.mobilenetv3.space import TABLES, MobileNetV3
+from modnas.tasks.weight_sharing import SupernetworkLoss
 
 pytestmark = pytest.mark.trains
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
+from modnas.accuracy.training import train
 from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer.decoding import BEGIN, END
 from modnas.spaces.transformer.network import PAD
 from modnas.tasks import TaskError, get_task
 from modnas.tasks.parallel_text import DICTIONARY, Pair, dictionary_pairs, divided, read_folder
 from modnas.tasks.translation import TranslationTask, bleu
-from modnas.training import train
 
 NOUNS = ("Hund", "Katze", "Baum", "Haus", "Apfel", "Fluss", "Berg", "Vogel")
 ENGLISH = ("dog", "cat", "tree", "house", "apple", "river", "mountain", "bird")

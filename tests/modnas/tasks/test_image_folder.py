@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from modnas.accuracy.training import train
 from modnas.tasks import TaskError, get_task
 from modnas.tasks.image_decoding import MEAN, SD, central_box, decode, random_box
-from modnas.training import train
 
 CLASSES = ("cat", "dog", "emu")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modnas.predictor.metrics import hit_rate, kendall, mean_relative_error, spearman
+from modnas.prediction.metrics import hit_rate, kendall, mean_relative_error, spearman
 
 
 def test_rank_correlations():

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.predictor.gcn import regression_data, scaled_references, train_regression
-from modnas.predictor.meta import DeviceTable
+from modnas.prediction.gcn import regression_data, scaled_references, train_regression
+from modnas.prediction.meta import DeviceTable
 from modnas.spaces import Architecture, Space
 
 WIDTH = 100

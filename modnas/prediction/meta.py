@@ -11,13 +11,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.predictor.gaussian_process import (
+from modnas.prediction.gaussian_process import (
     NORMAL_QUANTILE,
     Features,
     GaussianProcess,
     fit_gaussian_process,
 )
-from modnas.predictor.transfer import Mixture, Seen, mix, relative_noise
+from modnas.prediction.transfer import Mixture, Seen, mix, relative_noise
 from modnas.spaces import Architecture, Space
 
 _CALIBRATION_ROWS = 200

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modnas.front import FrontPoint
+from modnas.search.front import FrontPoint
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from modnas import indicators
+from modnas.search import indicators
 from modnas.spaces import Architecture
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modnas.hypernetwork import MetaHypernetwork
+from modnas.search.hypernetwork import MetaHypernetwork
 from modnas.spaces import Architecture, Space
 
 

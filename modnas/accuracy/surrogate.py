@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from modnas.predictor.gaussian_process import smooth
+from modnas.prediction.gaussian_process import smooth
 from modnas.spaces import Architecture, Space
 
 # Logarithms of, for each of two feature groups: amplitude and length of the smooth function, weight of the

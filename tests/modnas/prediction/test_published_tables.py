@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from modnas.predictor import DeviceTable, fit_predictor
-from modnas.predictor.metrics import spearman
+from modnas.prediction import DeviceTable, fit_predictor
+from modnas.prediction.metrics import spearman
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 pytestmark = pytest.mark.trains

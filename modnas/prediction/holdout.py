@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modnas.predictor import metrics
-from modnas.predictor.meta import DeviceTable, fit_predictor
+from modnas.prediction import metrics
+from modnas.prediction.meta import DeviceTable, fit_predictor
 from modnas.spaces import Space
 
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableSet, Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from modnas.objectives import TaskLoss
-from modnas.spaces import Supernetwork
+from modnas.core.supernetwork import Supernetwork
 
 # Told how many items of how many are done.
 Progress = Callable[[int, int], None]
+
+
+class TaskLoss(Protocol):
+    """The first objective. A supernetwork gives it, or any model fitted to accuracies."""
+
+    def loss(self, sample: Tensor, batch: Any) -> Tensor:
+        """Loss of one architecture on a batch: a scalar to minimise, differentiable in `sample` (width,)."""
+
+    def error(self, sample: Tensor) -> float:
+        """Error of one architecture on fixed validation data, percent, for choosing among fronts."""
+
+
+@runtime_checkable
+class BatchedTaskLoss(TaskLoss, Protocol):
+    """A task loss that takes many architectures at once more cheaply than one by one."""
+
+    def losses(self, samples: Tensor, batch: Any) -> Tensor:
+        """`loss` of each row: (n, width) -> (n,), each depending on its own row only."""
 
 
 class AnyTask(Protocol):

@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modnas import architect, front, gradients, indicators, preferences
-from modnas.front import FrontPoint
-from modnas.hypernetwork import MetaHypernetwork, device_gradients
-from modnas.normalization import RunningRange, min_max
-from modnas.objectives import BatchedTaskLoss, SearchDevice, TaskLoss, apply_constraints, scalarise
-from modnas.search_config import SearchConfig
-from modnas.search_state import (
+from modnas.core.task import BatchedTaskLoss, TaskLoss
+from modnas.search import estimators, front, gradients, indicators, preferences
+from modnas.search.config import SearchConfig
+from modnas.search.front import FrontPoint
+from modnas.search.hypernetwork import MetaHypernetwork, device_gradients
+from modnas.search.normalization import RunningRange, min_max
+from modnas.search.objectives import SearchDevice, apply_constraints, scalarise
+from modnas.search.state import (
     pack_generator,
     pack_module,
     pack_optimizer,
@@ -33,7 +34,7 @@ from modnas.search_state import (
     unpack_module,
     unpack_optimizer,
 )
-from modnas.search_stats import EpochStats, Tally, Validation
+from modnas.search.stats import EpochStats, Tally, Validation
 from modnas.spaces import Architecture, Space, Supernetwork
 
 __all__ = ["EpochStats", "Search", "SearchConfig", "SearchDevice", "TaskLoss", "Validation"]
@@ -181,7 +182,7 @@ class Search:
         for parameter, piece in zip(parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
         self._adam.step()
-        spread = architect.entropy(alpha.detach(), self.space.options)
+        spread = estimators.entropy(alpha.detach(), self.space.options)
         tally.add(group, task=task, losses=losses, metrics=metrics, coefficients=weights, entropy=spread)
 
     def _task_gradients(self, samples: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
@@ -252,7 +253,7 @@ class Search:
             return drawn, self.hypernetwork(drawn, features)
 
     def _sample(self, logits: Tensor) -> Tensor:
-        return architect.sample(
+        return estimators.sample(
             logits, self.space.options, self.generator, self.config.estimator, self.config.temperature
         )
 

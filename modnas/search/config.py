@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from modnas.architect import Estimator
-from modnas.gradients import Scheme
+from modnas.search.estimators import Estimator
+from modnas.search.gradients import Scheme
 
 
 @dataclass(frozen=True)

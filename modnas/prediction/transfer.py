@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modnas.predictor.gaussian_process import Features, smooth
+from modnas.prediction.gaussian_process import Features, smooth
 
 # Variances in units of the squared range of the references: constant; and the grid of
 # (noise, learned devices, option counts, smooth function).

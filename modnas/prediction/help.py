@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from modnas.predictor.meta import DeviceTable, checked_features
+from modnas.prediction.meta import DeviceTable, checked_features
 from modnas.spaces import Architecture, Space
 
 _WIDTH = 100

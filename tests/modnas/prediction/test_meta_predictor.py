@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from modnas.predictor import DeviceTable, fit_predictor, from_state, to_state
-from modnas.predictor.metrics import mean_relative_error, spearman
+from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
+from modnas.prediction.metrics import mean_relative_error, spearman
 from modnas.spaces.nasbench201 import NasBench201
 
 pytestmark = pytest.mark.trains

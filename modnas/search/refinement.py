@@ -23,7 +23,7 @@ from moocore import hv_contributions, is_nondominated
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modnas.front import FrontPoint
+from modnas.search.front import FrontPoint
 from modnas.spaces import Architecture, Space
 
 Values = NDArray[np.float64]

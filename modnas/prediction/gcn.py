@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.predictor.meta import DeviceTable, checked_features
+from modnas.prediction.meta import DeviceTable, checked_features
 from modnas.spaces import Architecture, Space
 from modnas.spaces.nasbench201.cells import EDGES, OPERATORS
 

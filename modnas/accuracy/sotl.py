@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modnas import indicators
+from modnas.search import indicators
 
 # As many epochs as the paper looks at, and how much of the average an epoch leaves to those before it.
 EPOCHS = 12

@@ -1,0 +1,1 @@
+"""Where errors of architectures come from: training, surrogates, and what to evaluate."""
