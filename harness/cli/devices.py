@@ -9,7 +9,6 @@ import typer
 from harness.cli.output import JsonOption, print_json, print_table, say
 from harness.devices.adding import add_board, remove_profile, ssh_settings
 from harness.devices.registry import device_names, get_profile, is_user_profile
-from harness.devices.steps import check_device
 from harness.errors import ModnasHwError
 from harness.store import Store
 from harness.tables.devices import (
@@ -78,6 +77,8 @@ def show(name: str, json_output: JsonOption = False) -> None:
 @app.command()
 def check(name: str, json_output: JsonOption = False) -> None:
     """Walk from the network to the runtime, and name the first step that fails; exit 3 if one does."""
+    from harness.devices.steps import check_device  # it exports a network: PyTorch takes seconds to import
+
     with Store() as store:
         target = measurable(name, store)
     document = check_device(target, lambda step: say(f"ok  {step.name}: {step.found}"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import device_names, get_profile, is_user_profile
 from harness.errors import UsageError
 from harness.store import ImportedTable, Store, content_key
-from modnas.spaces import Space
+
+if TYPE_CHECKING:  # naming devices needs no PyTorch
+    from modnas.spaces import Space
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,19 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
     assert "serach" in capsys.readouterr().err
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        (["--help"], "torch scipy numpy sqlalchemy paramiko pydantic"),
+        (["devices", "list"], "torch scipy"),
+        (["devices", "show", "cpu"], "torch scipy"),
+    ],
+    ids=" ".join,
+)
+def test_what_answers_at_once_imports_nothing_heavy(command: list[str], heavy: str) -> None:
     code = (
-        "import sys; from harness.cli import main; main(['--help']); "
-        "print(sorted({'torch', 'scipy', 'numpy', 'sqlalchemy', 'paramiko', 'pydantic'} & {*sys.modules}))"
+        f"import sys; from harness.cli import main; main({command!r}); "
+        f"print(sorted({{*{heavy.split()!r}}} & {{*sys.modules}}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
