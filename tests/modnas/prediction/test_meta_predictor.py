@@ -146,10 +146,15 @@ def test_a_learned_device_is_predicted_better_than_from_its_features_alone():
 
 
 def test_an_unseen_device_has_wider_intervals(several):
-    known = several.predict(TEST, several.features[0].numpy())
-    unseen = several.predict(TEST, SLOW.measured(SPACE.references))
-    widths = [np.median((p.upper - p.lower) / p.value) for p in (known, unseen)]
-    assert widths[0] < widths[1]
+    """In the middle of several: the noise of ten measurements can make one device's intervals short."""
+
+    def width(features):
+        prediction = several.predict(TEST, features)
+        return np.median((prediction.upper - prediction.lower) / prediction.value)
+
+    known = [width(features.numpy()) for features in several.features]
+    unseen = [width(d.measured(SPACE.references, seed)) for d in (SLOW, FAST) for seed in range(3)]
+    assert np.median(unseen) > 1.2 * np.median(known)
 
 
 def test_the_references_alone_make_a_predictor():
