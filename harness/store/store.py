@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, create_engine, event, func, inspect, selec
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from harness.errors import ModnasHwError, UsageError
 from harness.home import store_url
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
+from harness.store.schema import NewerSchemaError, prepare
 
 
 class StoreError(ModnasHwError):
@@ -53,7 +53,12 @@ class Store:
             self._engine: Engine = create_engine(self.url)
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _set_sqlite_options)
-            self._create_tables()
+            prepare(self._engine)
+        except NewerSchemaError as error:
+            raise StoreError(
+                f"store {self._shown_url()} was written by a newer modnas-hw (its schema is {error}): "
+                "install that version, or name another store with MODNAS_STORE or MODNAS_HOME"
+            ) from error
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise UsageError(f"MODNAS_STORE is no usable SQLAlchemy URL: {error}") from error
         except DBAPIError as error:
@@ -153,14 +158,6 @@ class Store:
                 return f"tables missing: {', '.join(sorted(missing))}" if missing else None
         except DBAPIError as error:
             return str(error.orig)
-
-    def _create_tables(self) -> None:
-        """Create what is missing. Unlike `create_all`, safe when several processes meet a new database."""
-        with self._engine.begin() as connection:
-            for table in Base.metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-                for index in table.indexes:
-                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
