@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -38,8 +39,9 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
 
 
+@cache
 def load(entry: Entry) -> Any:
-    """The command of an entry, as Typer makes it."""
+    """The command of an entry, as Typer makes it, put together once."""
     module, _, attribute = entry.target.partition(":")
     found = getattr(import_module(module), attribute)
     if not isinstance(found, typer.Typer):

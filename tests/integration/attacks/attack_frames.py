@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from integration_home import TINY
+from modnas_agent.folder import MARKER
 
 from harness.cli import main
 
@@ -24,7 +25,7 @@ PROFILE = [*LATENCY, "--per-op", "--metrics", "latency,energy"]
 DEVICE = """
 name: fake
 power_sensor: {name: auto, window_s: 0.1, max_window_s: 0.1}
-policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min_samples: 5, timeout_s: 0.3}
+policy: {precision: 0.25, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min_samples: 5, timeout_s: 0.3}
 """
 #: Longest a command may take: the limits that the fixture sets, and what a busy machine adds.
 LIMIT_S = 12.0
@@ -54,6 +55,8 @@ class Lab:
     def __init__(self, home: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.home, self.store, self._capsys = home, store, capsys
         (home / "devices").mkdir(parents=True, exist_ok=True)
+        (home / "agent").mkdir(exist_ok=True)
+        (home / "agent" / MARKER).touch()  # as if its archive had been written there
         (home / "devices" / "fake.yaml").write_text(DEVICE)
 
     def run(self, *arguments: str) -> Ended:
@@ -88,11 +91,13 @@ def check_shown(ended: Ended) -> None:
     assert ended.seconds < LIMIT_S
 
 
-def write_agent(folder: Path, mode: str) -> Path:
+def write_agent(folder: Path, mode: str, always: bool = False) -> Path:
     """A program that a local transport starts in place of the agent's archive."""
     program = folder / "agent.py"
     code = f"import sys; sys.argv = [sys.argv[0], {mode!r}]; sys.path.insert(0, {str(FAKE_AGENT.parent)!r})"
-    program.write_text(f"{code}\nimport fake_agent\nfake_agent.serve(fake_agent.MODES[sys.argv[1]])\n")
+    program.write_text(
+        f"{code}\nimport fake_agent\nfake_agent.serve(fake_agent.MODES[sys.argv[1]], {always})\n"
+    )
     return program
 
 

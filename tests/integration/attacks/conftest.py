@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import typer.core
-import typer.main
 from attack_frames import Lab, write_agent
 
 # The boards of the neighbouring folder.
@@ -18,11 +16,10 @@ from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 
 from harness import agent_client
-from harness.cli.app import app
 from harness.devices import session
 from harness.transport import child, lasting
 
-Attack = Callable[[str], Lab]
+Attack = Callable[..., Lab]
 
 
 @pytest.fixture(scope="session")
@@ -48,25 +45,13 @@ def no_patience(monkeypatch: pytest.MonkeyPatch, short_limits: None) -> None:
     monkeypatch.setattr(agent_client, "MARGIN_S", 0.0)
 
 
-@pytest.fixture(scope="session")
-def commands() -> typer.core.TyperGroup:
-    """The command line, put together once: hundreds of runs would spend a quarter of their time on it."""
-    return typer.main.get_command(app)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, short_limits: None, commands: typer.core.TyperGroup) -> None:
-    """Nothing is waited for, or done again, that need not be."""
-    monkeypatch.setattr(typer.main, "get_command", lambda _app: commands)
-
-
 @pytest.fixture
 def lab(
     shared_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    quick: None,
+    short_limits: None,
 ) -> Lab:
     """A home with a device `fake`, and an empty store."""
     store = tmp_path / "store.sqlite"
@@ -80,8 +65,8 @@ def lab(
 def attack(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attack:
     """Has the local agent played in a mode of `fake_agent.py`."""
 
-    def play(mode: str) -> Lab:
-        program = write_agent(tmp_path, mode)
+    def play(mode: str, always: bool = False) -> Lab:
+        program = write_agent(tmp_path, mode, always)
         monkeypatch.setattr(session, "write_archive", lambda _root: program)
         return lab
 

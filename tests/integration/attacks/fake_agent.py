@@ -327,7 +327,7 @@ WORDS: dict[str, Mode] = {
     ),
     "escapes in the inventory": lie("hello.inventory.board", ESCAPES),
     "escapes in an operator's name": lie("result.per_op", [{"op": ESCAPES, "count": 1, "ms": 1.0}]),
-    "escapes in an energy's absence": lie("result.energy", {"reason": ESCAPES}),
+    "escapes in an energy's absence": lie("result.energy", {"sensor": "rapl:package-0", "reason": ESCAPES}),
     "escapes in an unknown field": lie("result.more", {ESCAPES: ESCAPES}),
     "operators that take no time": lie("result.per_op", [{"op": "Conv", "count": 1, "ms": 0.0}]),
 }
@@ -421,12 +421,26 @@ TRUTH = "truth"
 MODES: dict[str, Mode] = {TRUTH: lambda frame: [frame], **LIES, **WORDS, **BREAKS, **ENDLESS}
 
 
-def serve(mode: Mode) -> None:
-    """Greet and answer until stdin ends."""
+def serve(mode: Mode, always: bool = False) -> None:
+    """Greet and answer until stdin ends.
+
+    `always`: also about the host's control network, with which it tells a network's fault from an agent's.
+    """
     _say(mode, hello())
     for line in sys.stdin.buffer:
-        for frame in answers(json.loads(line)):
-            _say(mode, frame)
+        asked = json.loads(line)
+        truthful = not always and is_about_the_control(asked)
+        for frame in answers(asked):
+            _say(_as_it_is if truthful else mode, frame)
+
+
+def is_about_the_control(asked: Frame) -> bool:
+    """The control is measured less exactly than anything else (see `harness.control`)."""
+    return asked.get("op") == "measure" and asked["protocol"].get("precision") == 0.3
+
+
+def _as_it_is(frame: Frame) -> Iterable[Frame | bytes]:
+    return [frame]
 
 
 def _say(mode: Mode, frame: Frame) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,17 @@ from rich.console import Console
 
 from harness.cli.fleet import _table
 from harness.cli.output import progress_bar
+from harness.control import Control
 from harness.devices.registry import get_profile
 from harness.devices.session import DeviceSession
+from harness.export import ArtifactCache
+from harness.export.ahead import Ahead
+from harness.export.exporters import open_exporter
 from harness.fleet import DeviceStatus
 from harness.report import html
 from harness.store import Store
 from harness.tuning import _Bench
+from modnas.spaces import get_space
 
 Attack = Callable[[str], Lab]
 CHECK = ["devices", "check", "fake"]
@@ -76,8 +82,13 @@ def test_a_candidate_of_tuning_is_timed_or_fails(attack: Attack, tmp_path: Path,
     library = tmp_path / "candidate.so"
     library.write_bytes(b"a library")
     asked = {"library": str(library), "entry": "main", "shapes": [[1]], "dtypes": ["float32"]}
-    with DeviceSession(get_profile("fake")) as session:
-        answer = _Bench(session).answer(asked)
+    profile = get_profile("fake")
+    with (
+        DeviceSession(profile) as session,
+        closing(open_exporter(profile, ArtifactCache())) as exporter,
+        Ahead(exporter, get_space("nasbench201"), 1, [], parallel=False) as files,
+    ):
+        answer = _Bench(session, Control(session, files)).answer(asked)
     assert answer == {"seconds": 1.1e-3} if mode == TRUTH else "implausible" in answer["failed"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from attack_frames import LATENCY, PROFILE, Lab
 from fake_agent import BREAKS, ENDLESS, LIES, TRUTH, WORDS
 
-Attack = Callable[[str], Lab]
+Attack = Callable[..., Lab]
 
 
 def test_the_truth_is_stored(attack: Attack) -> None:
@@ -35,6 +35,14 @@ def test_a_result_that_cannot_be_true_is_a_failed_row(attack: Attack, mode: str)
     assert len(row["record"]) < 2000
     (told,) = json.loads(ended.output)["measurements"]
     assert told["message"] == row["message"]
+
+
+@pytest.mark.parametrize("mode", [mode for mode in LIES if "energy" not in mode][::8])
+def test_an_agent_that_lies_about_everything_is_unavailable(attack: Attack, mode: str) -> None:
+    lab = attack(mode, always=True)
+    ended = lab.run(*PROFILE, "--json")
+    assert (ended.code, lab.rows(), ended.output) == (3, [], "")
+    assert "known to work fails: implausible" in ended.said
 
 
 @pytest.mark.parametrize("mode", WORDS)
