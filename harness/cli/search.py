@@ -254,9 +254,9 @@ def front(
             entries, table = written, run.read_json("front.json").get("tables", {}).get(name)
             say(f"run {run.name}: its data are gone from {run.config.data_dir}; the front is as it was found")
         else:
+            state = _open_search(run, store)
             if networks is not None:
                 check_data(run.config)
-            state = _open_search(run, store)
             entries = state.front(store, name, preferences)
             table = _say_table(store, name, state.space, run)
             if networks is not None:
@@ -288,9 +288,9 @@ def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = 
     """Train and measure a device's front, beside as many random architectures."""
     run = Run.open(run_name)
     with Store() as store, run.held():
-        name = find_device(device, store).id
+        name, state = find_device(device, store).id, _open_search(run, store)
         check_data(run.config)
-        document = _verify(run, _open_search(run, store), name, store)
+        document = _verify(run, state, name, store)
     if json_output:
         print_json(document)
 

@@ -97,7 +97,7 @@ def test_exported_cells_compute_what_pytorch_computes(space: NasBench201) -> Non
 def test_dead_operators_kept_in_the_network_are_exported_too() -> None:
     space = SIZES[0]
     for cell in cells(space)[:8]:
-        network = randomised(type(space.network(cell))(space, cell.choices, keep_dead=True))
+        network = randomised(type(space.network(cell))(space.skeleton, cell.choices, keep_dead=True))
         inputs = torch.randn(1, *space.input_shape)
         model, expected = export(network, inputs)
         assert_close(run(model.SerializeToString(), inputs), expected)

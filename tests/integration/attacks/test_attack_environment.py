@@ -181,7 +181,8 @@ def test_fewer_cpus_than_usual(
 
 def test_the_agents_folder_is_no_folder(shaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shaky / "agent").write_text("")
-    assert_refused(capsys, "agent")
+    assert main(command()) == 2 and "agent cannot be made" in capsys.readouterr().err
+    assert rows() == []
     (shaky / "agent").unlink()
     assert_measures(capsys)
 
