@@ -24,7 +24,7 @@ from harness.profiling import ProfileReport
 from harness.progress import Note, Progress, silent
 from harness.report import write_report
 from harness.results import Front, FrontEntry, Networks, SearchResult, Verification
-from harness.run_inputs import complete, forerunner, is_recorded, is_there
+from harness.run_inputs import complete, forerunner, is_recorded, is_there, require_place
 from harness.runs import Run, RunConfig, TaskAndSpace
 from harness.search_options import SearchOptions, resolve_config
 from harness.search_run import SearchRun, open_search, profile_sample, written_front
@@ -333,6 +333,8 @@ class Study:
     def _check_data(self) -> tuple[str, ...]:
         """Look at all data, once; what is to be said of them."""
         if self._data_notes is None:
+            if self._opened is not None:  # it can say more of a folder that is gone than the task
+                require_place(self._opened)
             self._data_notes = check_data(self.config, self._made.task, self._progress)
         return self._data_notes
 

@@ -249,7 +249,9 @@ def test_a_device_that_became_a_table(
     rows = "\n".join(f"{a.string},{n + 1}" for n, a in enumerate(sized.references))
     (tmp_path / "t.csv").write_text(f"arch,value\n{rows}\n")
     sizes = ("--set", "channels=4", "--set", "cells=1", "--set", "input=1x8x8", "--set", "classes=10")
-    assert main(["dataset", "import", str(tmp_path / "t.csv"), "--device", "raspi4", *sizes]) == 0
+    assert (
+        main(["dataset", "import", str(tmp_path / "t.csv"), "--device", "raspi4", "--replace", *sizes]) == 0
+    )
     capsys.readouterr()
     assert main(["front", "--run", "mine", "--device", "raspi4"]) == 2
     assert "was measured when the run began" in capsys.readouterr().err
