@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.fingerprint import Fingerprint, Tell
 from harness.runs import REFERENCES, Run, RunConfig, TaskAndSpace
 from harness.store import Store
-from harness.tables.devices import TableDevice, earlier_table, find_device, stored_table
+from harness.tables.devices import earlier_table, is_table, stored_table
 from harness.task_content import PACKAGED, identity, look_at, place
 from modnas.spaces import Space
 
@@ -62,7 +62,7 @@ def complete(
     begun = _begun(config, name)
     if begun is not None:
         _require_data(begun, config, data)
-    tables = [d for d in config.devices if isinstance(find_device(d, store), TableDevice)]
+    tables = [d for d in config.devices if is_table(d, store)]
     if tables or not data.files:  # where there are none, the task says what is missing
         space = (made or TaskAndSpace(config)).space
         held = {d: _contents(store, d, space, config) for d in tables}
@@ -178,7 +178,7 @@ def require_tables(run: Run, store: Store, space: Space) -> None:
     config = run.config
     recorded: Mapping[str, Mapping[str, str]] = config.tables or {}
     for device in config.devices:
-        if not isinstance(find_device(device, store), TableDevice):
+        if not is_table(device, store):
             continue
         if device not in recorded:
             if run.has(REFERENCES):

@@ -277,14 +277,10 @@ class Study:
             UsageError: no such device, too few preferences, or other data than the run began with.
             DatasetError: the device's reference architectures are not measured.
         """
-        if preferences is not None and preferences < len(self.config.objectives):
-            raise UsageError(
-                f"run {self.folder.name} has {len(self.config.objectives)} objectives: as many --preferences"
-            )
-        name = self.device(device).id
-        if (name, preferences) not in self._fronts:
-            self._fronts[name, preferences] = self._read_front(self._searched(), name, preferences)
-        return self._fronts[name, preferences]
+        wanted = self._check_wanted(device, preferences)
+        if wanted not in self._fronts:
+            self._fronts[wanted] = self._read_front(self._searched(), *wanted)
+        return self._fronts[wanted]
 
     def networks(self, device: str, folder: str | Path, preferences: int | None = None) -> Networks:
         """Write the networks of a device's front into a folder: trained, as ONNX files, with a list.
@@ -293,6 +289,7 @@ class Study:
         """
         from harness.front_export import LIST, export_front  # what it needs for text is slow to import
 
+        self._check_wanted(device, preferences)
         self._searched()
         self._check_data()
         found = cast(list[dict[str, Any]], self.front(device, preferences)["architectures"])
@@ -306,8 +303,8 @@ class Study:
 
         Raises as `front` and `measure` do, and TrainingError.
         """
+        target = self.device(device)
         with self._held() as run:
-            target = self.device(device)
             self._check_data()
             return verify_front(run, self._read(), target, self._store, self._progress)
 
@@ -402,6 +399,13 @@ class Study:
                 self._say(f"run {run.name} {text}")
         return self._state
 
+    def _check_wanted(self, device: str, preferences: int | None) -> tuple[str, int | None]:
+        """What front is wanted, by the device's id. Raises UsageError."""
+        count = len(self.config.objectives)
+        if preferences is not None and preferences < count:
+            raise UsageError(f"run {self.folder.name} has {count} objectives: as many --preferences")
+        return self.device(device).id, preferences
+
     def _read_front(self, run: Run, device: str, preferences: int | None) -> Front:
         written = written_front(run, device, preferences)
         if written is not None and not is_there(run.config):
@@ -423,6 +427,8 @@ class Study:
 
 def _texts(constraints: Mapping[str, float] | Sequence[str]) -> tuple[str, ...]:
     """Constraints as the command line has them."""
+    if isinstance(constraints, str):
+        return (constraints,)
     if isinstance(constraints, Mapping):
         return tuple(f"{metric}={bound}" for metric, bound in constraints.items())
     return tuple(constraints)

@@ -65,7 +65,8 @@ class Shown:
         if event.name not in self._bars:
             bar = progress_bar(event.unit)
             bar.start()
-            self._bars[event.name] = bar, bar.add_task(event.name, rate="-", note="")
+            task = bar.add_task(event.name, total=event.total, completed=event.done, rate="-", note="")
+            self._bars[event.name] = bar, task
         bar, task = self._bars[event.name]
         rate = "-" if event.rate is None else f"{event.rate:.{0 if event.rate >= 100 else 2}f}"
         bar.update(task, completed=event.done, total=event.total, rate=rate, note=event.note)

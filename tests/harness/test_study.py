@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import torch
 from harness_helpers import FakeAgent
 
 import harness
+import harness.devices.registry
 import modnas
+import modnas.tasks.registry
 from harness import Note, Stage, Study
 from harness.cli import main
+from harness.cli.output import Shown
 from harness.progress import stage
 from harness.runs import Run
 from modnas.spaces import Space
-from modnas.tasks.digits import digits
+from modnas.spaces.nasbench201.space import NasBench201
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,32 +46,35 @@ def table(tmp_path: Path, space: Space) -> str:
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """One entry each time the task's data are loaded."""
-    found: list[Any] = []
+def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often data, spaces and profiles are loaded."""
+    found: Counter[str] = Counter()
 
-    def counting(*arguments: Any) -> Any:
-        found.append(arguments)
-        return digits(*arguments)
+    def count(module: Any, name: str) -> None:
+        load = getattr(module, name)
 
-    monkeypatch.setattr("modnas.tasks.registry.digits", counting)
+        def counting(*arguments: Any, **options: Any) -> Any:
+            found[name] += 1
+            return load(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(modnas.tasks.registry, "digits")
+    count(NasBench201, "__init__")
+    count(harness.devices.registry, "load_profile")
     return found
 
 
-def without_times(document: Any) -> Any:
-    """A document as JSON has it."""
-    return json.loads(json.dumps(document))
-
-
-def test_all_of_a_search_and_the_task_is_loaded_once(
-    tiny_preset: str, table: str, loads: list[Any], capsys: pytest.CaptureFixture[str]
+def test_all_of_a_search_and_nothing_is_loaded_twice(
+    tiny_preset: str, table: str, loads: Counter[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
+    loads.clear()
     verified: list[str] = []
     with Study(devices=["cpu", table], preset=tiny_preset, name="mine") as study:
         assert not study.folder.exists(), "nothing has begun"
         result = study.run(on_verified=lambda found: verified.append(found["device"]))
-    assert len(loads) == 1
+    assert loads == {"digits": 1, "__init__": 1, "load_profile": 1}
     assert capsys.readouterr() == ("", ""), "nothing is printed"
     assert verified == ["cpu", table] == list(result["fronts"]) == list(result["verification"])
     assert "table" in result["verification"][table] and "table" not in result["verification"]["cpu"]
@@ -84,7 +91,7 @@ def test_all_of_a_search_and_the_task_is_loaded_once(
         for entry in results.values():
             for name in counted:
                 entry.pop(name)
-    assert document == without_times(result)
+    assert document == json.loads(json.dumps(result))
 
 
 @pytest.mark.parametrize("command", ["front", "verify", "report"])
@@ -219,6 +226,18 @@ def test_a_stage_ends_however_its_block_does() -> None:
     assert (first.done, first.rate, first.total) == (0, None, 5)
     assert (second.done, second.note, second.ended) == (2, "left", False)
     assert (last.done, last.ended) == (2, True)
+
+
+def test_the_command_line_shows_notes_and_no_bars_where_nobody_looks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = Shown()
+    with stage(shown, "walking", "step", 5) as walking, stage(shown, "talking", "word"):
+        walking.update(2, total=7)
+        shown(Note("to the left\x1b[2J\nand on"))
+    with stage(shown, "walking", "mile"):
+        pass
+    assert capsys.readouterr() == ("", "to the left\\x1b[2J\nand on\n")
 
 
 @pytest.mark.parametrize(
