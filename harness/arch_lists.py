@@ -1,13 +1,24 @@
-"""What `--archs` may name: a number, the references, the whole space, or a file of strings."""
+"""Spaces by name, and what `--archs` may name: a number, the references, all, or a file of strings."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from harness.errors import UsageError
-from modnas.spaces import Architecture, ArchitectureError, Space
+from modnas.spaces import Architecture, ArchitectureError, Space, get_space, space_names
+
+
+def find_space(name: str, **size: Any) -> Space:
+    """The space with networks of a size. Raises UsageError for a name or a size that there is not."""
+    try:
+        return get_space(name, **size)
+    except KeyError as error:
+        raise UsageError(f"no space {name!r}; known: {', '.join(space_names())}") from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"space {name}: {error}") from error
 
 
 def select_architectures(text: str, space: Space, seed: int = 0) -> list[Architecture]:

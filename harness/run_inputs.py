@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.fingerprint import Fingerprint, Tell
-from harness.runs import REFERENCES, Run, RunConfig
+from harness.runs import REFERENCES, Run, RunConfig, TaskAndSpace
 from harness.store import Store
-from harness.tables.devices import TableDevice, earlier_table, find_device, stored_table
+from harness.tables.devices import earlier_table, is_table, stored_table
 from harness.task_content import PACKAGED, identity, look_at, place
 from modnas.spaces import Space
 
@@ -45,9 +45,15 @@ def require_content(config: RunConfig, content: str | None) -> None:
 
 
 def complete(
-    config: RunConfig, store: Store, name: str | None = None, tell: Tell | None = None
+    config: RunConfig,
+    store: Store,
+    name: str | None = None,
+    tell: Tell | None = None,
+    made: TaskAndSpace | None = None,
 ) -> tuple[RunConfig, Fingerprint]:
     """A configuration with the contents that are there now, and its data's in full.
+
+    `made`: its task and space, if they are wanted elsewhere too.
 
     Raises UsageError when there is a run called `name` which began with other contents.
     """
@@ -56,9 +62,9 @@ def complete(
     begun = _begun(config, name)
     if begun is not None:
         _require_data(begun, config, data)
-    tables = [d for d in config.devices if isinstance(find_device(d, store), TableDevice)]
+    tables = [d for d in config.devices if is_table(d, store)]
     if tables or not data.files:  # where there are none, the task says what is missing
-        space = config.make_space(config.make_task())
+        space = (made or TaskAndSpace(config)).space
         held = {d: _contents(store, d, space, config) for d in tables}
         config = config.model_copy(update={"tables": held or None})
         if begun is not None:
@@ -172,7 +178,7 @@ def require_tables(run: Run, store: Store, space: Space) -> None:
     config = run.config
     recorded: Mapping[str, Mapping[str, str]] = config.tables or {}
     for device in config.devices:
-        if not isinstance(find_device(device, store), TableDevice):
+        if not is_table(device, store):
             continue
         if device not in recorded:
             if run.has(REFERENCES):

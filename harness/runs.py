@@ -22,6 +22,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,6 +106,23 @@ class RunConfig(BaseModel):
         return get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
         )
+
+
+class TaskAndSpace:
+    """The task and the space of a configuration, each made once, when it is first needed."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    @cached_property
+    def task(self) -> AnyTask:
+        """The task's data. Raises TaskError."""
+        return self._config.make_task()
+
+    @cached_property
+    def space(self) -> Space:
+        """The space with networks that fit the task. Raises TaskError."""
+        return self._config.make_space(self.task)
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,199}")

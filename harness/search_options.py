@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,10 +12,15 @@ import torch
 from harness.datasets import UNITS
 from harness.errors import DeviceUnavailableError, UsageError
 from harness.numerals import read_number
+from harness.presets import get_preset
+from harness.runs import RunConfig
 from harness.starting_weights import weights_sha256
 from harness.surrogate_run import LEAST_EVALUATIONS
+from harness.task_content import absolute
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
+from modnas.spaces import space_names
+from modnas.tasks import TASK_NAMES
 
 ACCURACIES = ("supernet", "surrogate")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -112,6 +118,47 @@ class SearchOptions:
                 "build for CUDA"
             )
         return "cuda" if there and self.accelerator != "cpu" else "cpu"
+
+
+def resolve_config(
+    options: SearchOptions,
+    find: Callable[[str], str],
+    *,
+    space: str,
+    task: str,
+    data_dir: Path | None,
+    devices: str | Sequence[str],
+    preset: str,
+    seed: int,
+) -> RunConfig:
+    """The configuration of a search.
+
+    Args:
+        find: gives a device's id for its name, and raises UsageError where there is none.
+        devices: names, in a list or separated by commas.
+
+    Raises UsageError, and DeviceUnavailableError when there is no GPU.
+    """
+    if space not in space_names():
+        raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
+    if task not in TASK_NAMES:
+        raise UsageError(f"no task {task!r}; known: {', '.join(TASK_NAMES)}")
+    parts = devices.split(",") if isinstance(devices, str) else devices
+    ids = tuple(find(part.strip()) for part in parts if part.strip())
+    if not ids or len(set(ids)) < len(ids):
+        told = devices if isinstance(devices, str) else ",".join(devices)
+        raise UsageError(f"--devices {told}: name at least one device, and each once")
+    settings = get_preset(space, preset)
+    return RunConfig(
+        **options.resolve(),
+        space=space,
+        task=task,
+        data_dir=absolute(task, data_dir),
+        devices=ids,
+        preset=preset,
+        settings=settings.model_copy(update={"search": {**settings.search, **options.settings()}}),
+        seed=seed,
+    )
 
 
 def _bound(text: str) -> tuple[str, float]:

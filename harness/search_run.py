@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.datasets import UNITS, Features, device_features, device_table, device_values
 from harness.errors import ModnasHwError
 from harness.run_inputs import content_at_first, opened, require_content, require_tables
-from harness.runs import REFERENCES, Run
+from harness.runs import REFERENCES, Run, TaskAndSpace
 from harness.starting_weights import start_from
 from harness.store import Store
 from harness.surrogate_run import load_run_surrogate
@@ -182,11 +182,13 @@ def _belonging_to(run: Run) -> Iterator[None]:
         raise ModnasHwError(f"run {run.name}: {error}; delete {run.path} to start it again") from error
 
 
-def open_search(run: Run, store: Store, weights: Path | None = None) -> SearchRun:
+def open_search(
+    run: Run, store: Store, weights: Path | None = None, made: TaskAndSpace | None = None
+) -> SearchRun:
     """A run whose predictors are fitted, its search restored from the checkpoint if there is one.
 
     `weights`: the file that the run starts from, if it starts from one; from the first checkpoint on that
-    holds the weights.
+    holds the weights. `made`: its task and space, if they have been made already.
 
     Raises ModnasHwError when the run is not that far, or a file of it is damaged, and UsageError when its
     data or a table are no longer those that it began with.
@@ -197,8 +199,8 @@ def open_search(run: Run, store: Store, weights: Path | None = None) -> SearchRu
     config, settings = run.config, run.config.settings
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    task = config.make_task()
-    space = config.make_space(task)
+    made = made or TaskAndSpace(config)
+    task, space = made.task, made.space
     require_tables(run, store, space)
     with _belonging_to(run):
         predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}

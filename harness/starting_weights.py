@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import UsageError
 from harness.home import file_sha256
-from harness.runs import RunConfig
+from harness.runs import RunConfig, TaskAndSpace
 from modnas.spaces import Space, Supernetwork
 
 
@@ -39,9 +39,9 @@ def start_from(config: RunConfig, space: Space, supernetwork: Supernetwork, path
         raise UsageError(f"--weights {path}: {error}") from error
 
 
-def check_weights(config: RunConfig, path: Path) -> tuple[str, ...]:
+def check_weights(config: RunConfig, path: Path, made: TaskAndSpace | None = None) -> tuple[str, ...]:
     """Read the file once, for its errors and for what of it is not used, a line each. Raises UsageError."""
-    space = config.make_space(config.make_task())
+    space = (made or TaskAndSpace(config)).space
     with torch.random.fork_rng(devices=[]):
         others = start_from(config, space, space.supernetwork(), path)
     return (f"weights: {others:,} other entries of {path} not used",) if others else ()

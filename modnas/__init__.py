@@ -1,0 +1,68 @@
+"""The algorithm: search spaces, tasks, predictors and the search itself. It knows nothing of hardware.
+
+The public names are those of `__all__`. Everything else in this package is private, but for what the packages
+below it export in their own `__all__`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modnas.core.errors import InputError, ModnasError
+    from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
+    from modnas.search import Search, SearchConfig, SearchDevice
+    from modnas.spaces import Architecture, ArchitectureError, Space, Supernetwork, get_space, space_names
+    from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task
+
+__all__ = [
+    "TASK_NAMES",
+    "AnyTask",
+    "Architecture",
+    "ArchitectureError",
+    "DamagedDataError",
+    "DeviceTable",
+    "InputError",
+    "MetaPredictor",
+    "ModnasError",
+    "Prediction",
+    "Search",
+    "SearchConfig",
+    "SearchDevice",
+    "Space",
+    "Supernetwork",
+    "TaskError",
+    "fit_predictor",
+    "get_space",
+    "get_task",
+    "space_names",
+]
+
+# Where each name is: importing the package does not wait for PyTorch.
+_PLACES = {
+    "modnas.core.errors": ("InputError", "ModnasError"),
+    "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
+    "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
+    "modnas.spaces": (
+        "Architecture",
+        "ArchitectureError",
+        "Space",
+        "Supernetwork",
+        "get_space",
+        "space_names",
+    ),
+    "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

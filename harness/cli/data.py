@@ -12,9 +12,9 @@ import typer
 from harness import datasets
 from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
-from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
-from harness.cli.profile import run_profile
+from harness.cli.output import JsonOption, Shown, print_json, print_table, progress_bar, say
 from harness.errors import UsageError
+from harness.measuring import measure_on
 from harness.store import Store
 from harness.tables.devices import TableDevice, find_device, remove_tables, table_note, table_origin
 from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
@@ -51,7 +51,8 @@ def features(
         target, like = find_device(device, store), None
         if not isinstance(target, TableDevice):
             wanted = list(sized.references)
-            like = run_profile(target, sized, wanted, store, seed=0, energy=metric == "energy").rows[0]
+            energy = metric == "energy"
+            like = measure_on(target, sized, wanted, store, energy=energy, progress=Shown()).rows[0]
         found = datasets.device_features(store, target.id, sized, metric, like)
         table = table_origin(store, target.id, sized, metric)
     unit = datasets.UNITS[metric]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -13,48 +13,56 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.output import print_table, say
-from harness.devices.profile import DeviceProfile
 from harness.errors import DeviceUnavailableError
 from harness.failures import describe_failures
-from harness.fleet import DeviceStatus, Fleet
-from harness.store import Store
-from modnas.spaces import Architecture, Space
+from harness.fleet import DeviceStatus
+from harness.measuring import Profiled
 
 _HEADERS = ["device", "state", "done", "rate/s", "left", "temperature", "last error"]
 
 
-def run_fleet(
-    targets: list[DeviceProfile],
-    space: Space,
-    chosen: list[Architecture],
-    store: Store,
-    seed: int,
-    *,
-    energy: bool,
-    retry_before: datetime | None = None,
-) -> list[DeviceStatus]:
-    """`Fleet.run` with a table that is drawn again and again on a terminal, and once at the end elsewhere."""
-    fleet = Fleet(targets, space, chosen, store, seed=seed, energy=energy, retry_before=retry_before)
-    console = Console(file=sys.stderr)
-    if console.is_terminal:
-        with Live(_table(fleet.statuses), console=console, refresh_per_second=4) as live:
-            fleet.run(lambda statuses: live.update(_table(statuses)))
-    else:
-        print_table([_cells(status) for status in fleet.run()], _HEADERS)
-    for status in fleet.statuses:
-        if status.error and status.state != "done":
-            say(f"{status.device}: {status.error}")
-        if status.report and status.report.failed:
-            say(f"{status.device}: {describe_failures(status.report.rows, status.report.failed_reused)}")
-    return fleet.statuses
+class FleetTable:
+    """A table of several devices, drawn again and again on a terminal, and once at the end elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr)
+        self._live: Live | None = None
+        self._last: list[DeviceStatus] = []
+
+    def __enter__(self) -> FleetTable:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+        elif self._last and kind is None:
+            print_table([_cells(status) for status in self._last], _HEADERS)
+
+    def show(self, statuses: list[DeviceStatus]) -> None:
+        """Show how the devices stand."""
+        self._last = statuses
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(_table(statuses), console=self._console, refresh_per_second=4)
+                self._live.start()
+            self._live.update(_table(statuses))
 
 
-def finish(statuses: list[DeviceStatus]) -> None:
+def tell_troubles(found: Sequence[Profiled]) -> None:
+    """A line for each device that was given up, and for each on which networks failed."""
+    for one in found:
+        if one.error and one.state != "done":
+            say(f"{one.device}: {one.error}")
+        if one.report and one.report.failed:
+            say(f"{one.device}: {describe_failures(one.report.rows, one.report.failed_reused)}")
+
+
+def finish(found: Sequence[Profiled]) -> None:
     """Exit 3 when no device was there, 1 when something is missing or failed, else nothing."""
-    lost = [status for status in statuses if status.state != "done"]
-    if len(lost) == len(statuses):
+    lost = [one for one in found if one.state != "done"]
+    if len(lost) == len(found):
         raise DeviceUnavailableError("none of the devices could be measured to the end; what was is kept")
-    if lost or any(status.report and status.report.failed for status in statuses):
+    if lost or any(one.report and one.report.failed for one in found):
         raise typer.Exit(1)
 
 

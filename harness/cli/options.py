@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.arch_lists import find_space
 from harness.errors import UsageError
 from harness.numerals import read_whole
-from modnas.spaces import Space, get_space, space_names
+from modnas.spaces import Space
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device, NAME or NAME@BATCH.")]
@@ -51,9 +52,4 @@ def make_space(name: str, settings: list[str] | None) -> Space:
                 config[key] = read_whole(value)
         except ValueError as error:
             raise UsageError(f"--set {setting}: expected NAME=NUMBER or input=CxHxW") from error
-    try:
-        return get_space(name, **config)
-    except KeyError as error:
-        raise UsageError(f"no space {name!r}; known: {', '.join(space_names())}") from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"space {name}: {error}") from error
+    return find_space(name, **config)

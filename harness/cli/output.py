@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tabulate import tabulate
+
+from harness.progress import Event, Note
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -47,6 +49,30 @@ def print_json(document: Any) -> None:
 def print_table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> None:
     """A table for a person; absent values show as a dash."""
     say(tabulate(rows, headers=headers, floatfmt=".4g", missingval="-"))
+
+
+class Shown:
+    """Shows progress on stderr: notes as lines, stages as bars for as long as they last."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, tuple[Progress, TaskID]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Note):
+            say(event.text)
+            return
+        if event.name not in self._bars:
+            bar = progress_bar(event.unit)
+            bar.start()
+            task = bar.add_task(event.name, total=event.total, completed=event.done, rate="-", note="")
+            self._bars[event.name] = bar, task
+        bar, task = self._bars[event.name]
+        rate = "-" if event.rate is None else f"{event.rate:.{0 if event.rate >= 100 else 2}f}"
+        bar.update(task, completed=event.done, total=event.total, rate=rate, note=event.note)
+        if event.ended:
+            bar.stop()
+            del self._bars[event.name]
 
 
 def progress_bar(unit: str) -> Progress:

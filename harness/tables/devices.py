@@ -63,10 +63,15 @@ def find_device(spec: str, store: Store) -> DeviceProfile | TableDevice:
     A table hides a shipped profile of the same name: whoever imported it said so. Raises UsageError for an
     unknown name, and for one that is both a table and a profile of the user's own, or of this machine.
     """
+    return TableDevice(spec) if is_table(spec, store) else get_profile(spec)
+
+
+def is_table(spec: str, store: Store) -> bool:
+    """Whether a name is that of an imported table now. Raises UsageError where it is ambiguous."""
     if spec not in store.table_devices():
-        return get_profile(spec)
+        return False
     check_free(spec, is_there=True)
-    return TableDevice(spec)
+    return True
 
 
 def check_free(name: str, is_there: bool = False) -> None:

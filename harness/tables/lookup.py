@@ -14,14 +14,13 @@ from harness.tables.devices import StoredTable, stored_table
 from modnas.spaces import Architecture, Space
 
 
-def check_searchable(config: RunConfig, store: Store, device: str) -> None:
+def check_searchable(config: RunConfig, space: Space, store: Store, device: str) -> None:
     """Raise an error in one line when a table device cannot take part in a search.
 
     Raises:
         DatasetError: a reference architecture has no value.
         UsageError: the references are all it has; a predictor for the search cannot be judged on them.
     """
-    space = config.make_space(config.make_task())
     for metric in config.objectives:
         if metric == "error":
             continue

@@ -21,10 +21,12 @@ from attack_identity import (
     write_image,
 )
 
-import harness.cli.search
+import harness.evaluation
+import harness.search_run
 from harness.errors import UsageError
 from harness.runs import Run
 from harness.store import Store
+from harness.study import Study
 
 SHAPES = {"image-folder": "3x8x8", "cifar10": "3x32x32", "fashion-mnist": "1x28x28", "digits": "1x8x8"}
 MAKE: dict[str, Callable[[Path], Path]] = {
@@ -47,11 +49,11 @@ def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches end where their predictors are fitted."""
 
-    def stop(run: Run, _store: Store) -> None:
-        run.write_json("predictor.json", {})
+    def stop(study: Study) -> None:
+        (study.folder / "predictor.json").write_text("{}")
         raise UsageError("that is enough")
 
-    monkeypatch.setattr(harness.cli.search, "_prepare", stop)
+    monkeypatch.setattr(Study, "measure", stop)
 
 
 def other_bytes(path: Path) -> None:

@@ -17,15 +17,15 @@ COMMAND = search("digits", None)
 # A search that says that it has begun, and does not go on before it is told to.
 HELD = """
 import os, pathlib, time
-import harness.cli.search
+import harness.search_steps
 folder = pathlib.Path(%r)
-search = harness.cli.search.run_search
+search = harness.search_steps.run_search
 def waiting(*arguments):
     (folder / f"began-{os.getpid()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.02)
     return search(*arguments)
-harness.cli.search.run_search = waiting
+harness.search_steps.run_search = waiting
 """
 Started = subprocess.Popen[str]
 

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.cli.output import progress_bar, say
 from harness.home import subfolder, write_atomically
+from harness.progress import Note, Progress, silent, stage
 from harness.runs import RunConfig
+from modnas.tasks import AnyTask
 
 # With more items than this, a start that shows no bar says what it is doing.
 _MANY = 10_000
 _STAMP = 16  # bytes of what a task remembers a file by
 
 
-def check_data(config: RunConfig) -> tuple[str, ...]:
+def check_data(config: RunConfig, task: AnyTask, progress: Progress = silent) -> tuple[str, ...]:
     """Look at all data of a run; what of them is used and what is not, for a person, a line each.
 
     Files that were looked at before are not opened again.
+
+    Args:
+        task: that of `config`.
 
     Raises:
         TaskError: there are no such data.
         DamagedDataError: some of them cannot be used; it has all of these.
     """
-    task = config.make_task()
-    began = time.monotonic()
-    with _known_files(config) as known, progress_bar("item") as bar:
-        row = bar.add_task("looking at the data", total=None, rate="-", note="")
+    with _known_files(config) as known, stage(progress, "looking at the data", "item") as looking:
 
         def on_progress(done: int, total: int) -> None:
-            if not bar.tasks[row].completed and total > _MANY and len(known) < total:
-                say(f"{task.name}: looking at {total:,} files before anything is measured or trained")
-            rate = f"{done / (time.monotonic() - began):.0f}"
-            bar.update(row, completed=done, total=total, rate=rate)
+            if not looking.done and total > _MANY and len(known) < total:
+                text = f"{task.name}: looking at {total:,} files before anything is measured or trained"
+                progress(Note(text))
+            looking.update(done, total=total)
 
         task.check(on_progress, known)
     return task.notes

@@ -1,0 +1,143 @@
+"""What the steps of a search return. The fields are the keys of the command line's JSON documents."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class _Predicted(TypedDict):
+    error: float
+    latency_ms: float
+
+
+class Predicted(_Predicted, total=False):
+    """Objectives of an architecture as the search sees it: `error` in percent, on the validation split."""
+
+    energy_mj: float
+
+
+class _Measured(TypedDict):
+    error: float
+    latency_ms: float | None
+
+
+class Measured(_Measured, total=False):
+    """Objectives of a network that was trained and measured: `error` in percent, on the test split.
+
+    A metric is None where it could not be measured, and `failure` says why. `latency_interval_ms` holds most
+    calls (10th to 90th percentile), `latency_ci_ms` the median with 95 %. `source` is `table` where the
+    values were looked up.
+    """
+
+    energy_mj: float | None
+    failure: str
+    latency_interval_ms: list[float | None]
+    latency_ci_ms: list[float | None]
+    source: str
+    warnings: list[str]
+
+
+class FrontEntry(TypedDict):
+    """An architecture of a front, and the preference (weights of the objectives) that it answers best."""
+
+    arch: str
+    preference: list[float]
+    predicted: Predicted
+
+
+class VerifiedEntry(FrontEntry):
+    """An architecture of a front, trained and measured."""
+
+    measured: Measured
+
+
+class RandomEntry(TypedDict):
+    """One of the random architectures that a front is compared with, trained and measured."""
+
+    arch: str
+    measured: Measured
+
+
+class Table(TypedDict):
+    """Where the values of an imported table are from; `variant`: size of the networks that they are of."""
+
+    source: str
+    variant: str
+    files: list[str]
+
+
+class _Front(TypedDict):
+    run: str
+    device: str
+    architectures: list[FrontEntry]
+
+
+class Front(_Front, total=False):
+    """The front of a device. `table` is there for a device that is an imported table."""
+
+    table: Table
+
+
+class ExportedEntry(FrontEntry):
+    """A network that was written to `file`, with its `error` in percent, on the test split."""
+
+    file: str
+    error: float
+
+
+class Networks(TypedDict):
+    """The networks of a front as files: what `networks.json` beside them holds."""
+
+    space: str
+    variant: str
+    task: str
+    networks: list[ExportedEntry]
+
+
+class Hypervolumes(TypedDict):
+    """Measured hypervolumes of a front and of as many random architectures, on one scale; more is better."""
+
+    front: float
+    random: float
+
+
+class Sotl(TypedDict):
+    """What would have been left of a front, had only part of it been trained (see `modnas.accuracy.sotl`)."""
+
+    epochs: int
+    kept: int
+    hypervolume: float
+
+
+class _Verification(TypedDict):
+    device: str
+    task: str
+    architectures: list[VerifiedEntry]
+    random: list[RandomEntry]
+    hypervolume: Hypervolumes
+    sotl: Sotl | None
+    spearman: dict[str, float | None]
+    measured_now: int
+    measurements_reused: int
+    trained_now: int
+    trainings_reused: int
+
+
+class Verification(_Verification, total=False):
+    """A front of one device trained and measured, beside as many random architectures.
+
+    `spearman`: rank correlation of predicted and measured values, by metric; None where it is not defined.
+    `table` is there for a device that is an imported table.
+    """
+
+    table: Table
+
+
+class SearchResult(TypedDict):
+    """All of a search. `data`: what of the data is used and what is not, a line each; `report`: a path."""
+
+    run: str
+    data: list[str]
+    report: str
+    fronts: dict[str, list[FrontEntry]]
+    verification: dict[str, Verification]

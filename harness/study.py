@@ -1,0 +1,434 @@
+"""A search from end to end, for programs: all that `modnas-hw search` does, at once or step by step.
+
+    with Study(devices=["cpu"], preset="quick") as study:
+        result = study.run()
+
+Nothing here prints: whoever wants to show how far the work has come passes `progress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from harness.data_check import check_data
+from harness.devices.profile import DeviceProfile
+from harness.devices.session import DeviceSession
+from harness.errors import UsageError
+from harness.fingerprint import Fingerprint
+from harness.home import subfolder
+from harness.profiling import ProfileReport
+from harness.progress import Note, Progress, silent
+from harness.report import write_report
+from harness.results import Front, FrontEntry, Networks, SearchResult, Verification
+from harness.run_inputs import complete, forerunner, is_recorded, is_there, require_place
+from harness.runs import Run, RunConfig, TaskAndSpace
+from harness.search_options import SearchOptions, resolve_config
+from harness.search_run import SearchRun, open_search, profile_sample, written_front
+from harness.search_steps import (
+    fit_models,
+    is_fitted,
+    measure_for,
+    search_to_end,
+    tell_table,
+    training,
+    verify_front,
+)
+from harness.starting_weights import check_weights
+from harness.store import Store
+from harness.tables.devices import TableDevice, find_device
+from harness.tables.lookup import check_searchable
+
+# Figures on held-out architectures: by metric, device and figure.
+Figures = dict[str, dict[str, dict[str, float]]]
+
+
+class Study:
+    """A search: a task, a space and devices, and the run that holds what becomes of them.
+
+    Every step first does what it needs that is missing, repeats nothing that is done, and goes on where an
+    earlier one was interrupted, in this process or another. A step that writes holds the run against other
+    writers meanwhile. Data, space and devices are looked up once, when they are first needed.
+
+    A study of a run that was opened by its name reads what is there: its `front`, `verify` and `report`
+    never search, while `search` and `run` continue it.
+
+    Use it as a context manager, or call `close`. It is not for several threads at once.
+
+    Attributes:
+        config: what is searched, with all defaults filled in.
+    """
+
+    config: RunConfig
+
+    def __init__(
+        self,
+        space: str = "nasbench201",
+        task: str = "digits",
+        devices: str | Sequence[str] = ("cpu",),
+        preset: str = "quick",
+        *,
+        accuracy: str = "supernet",
+        seed: int = 0,
+        data_dir: str | Path | None = None,
+        name: str | None = None,
+        objectives: str | Sequence[str] = ("error", "latency"),
+        constraints: Mapping[str, float] | Sequence[str] = (),
+        scheme: str | None = None,
+        estimator: str | None = None,
+        evaluations: int = 100,
+        accelerator: str = "auto",
+        weights: str | Path | None = None,
+        freeze_weights: bool = False,
+        bfloat16: bool = False,
+        progress: Progress | None = None,
+        store: Store | None = None,
+    ) -> None:
+        """Nothing is measured, trained or written yet; equal arguments give the same run.
+
+        Args:
+            space, task, preset: names; the preset has the space's sizes and the times.
+            devices: names, NAME or NAME@BATCH, in a list or separated by commas.
+            accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
+            seed: of everything random.
+            data_dir: folder of the task's files.
+            name: of the run; by default one that says what it is.
+            objectives: `error`, `latency`, and `energy` behind them if wanted.
+            constraints: below which a metric is good enough, normalised (0 to 1), such as
+                `{"latency": 0.2}`, or texts such as `latency=0.2`.
+            scheme: `mgd`, `mean`, `sequential` or `sample`; None: the preset's.
+            estimator: `reinmax` or `gdas`; None: the preset's.
+            accelerator: where networks are trained: `auto`, `cpu` or `cuda`.
+            weights: file that the supernetwork's weights start from; `freeze_weights`: they stay as they are.
+            bfloat16: run the supernetwork in bfloat16 where that is safe.
+            progress: told how far the work has come (see `harness.progress`).
+            store: instead of the home's own; it stays open.
+
+        Raises:
+            UsageError: something is wrong with the arguments.
+            DeviceUnavailableError: `cuda` is asked for, and there is none.
+        """
+        weights = None if weights is None else Path(weights)
+        options = SearchOptions(
+            objectives if isinstance(objectives, str) else ",".join(objectives),
+            _texts(constraints),
+            scheme,
+            estimator,
+            accuracy,
+            evaluations,
+            accelerator,
+            weights,
+            freeze_weights,
+            bfloat16,
+        )
+        self._set_up(None, name, weights, progress, store)
+        try:
+            folder = None if data_dir is None else Path(data_dir)
+            self.config = resolve_config(
+                options,
+                lambda spec: self.device(spec).id,
+                space=space,
+                task=task,
+                data_dir=folder,
+                devices=devices,
+                preset=preset,
+                seed=seed,
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, run: str | Path, progress: Progress | None = None, store: Store | None = None) -> Study:
+        """The study of a run that is there, by its name or its folder. Raises UsageError."""
+        found = Run.open(str(run))
+        study = cls.__new__(cls)
+        study._set_up(found, found.name, None, progress, store)
+        study.config = found.config
+        return study
+
+    def _set_up(
+        self,
+        opened: Run | None,
+        name: str | None,
+        weights: Path | None,
+        progress: Progress | None,
+        store: Store | None,
+    ) -> None:
+        self._name, self._weights = name, weights
+        self._progress = progress or silent
+        self._store, self._owns_store = store or Store(), store is None
+        self._opened = opened
+        self._claim: Run | None = None  # the run while it is held
+        self._devices: dict[str, DeviceProfile | TableDevice] = {}
+        self._data_notes: tuple[str, ...] | None = None
+        self._state: SearchRun | None = None
+        self._fronts: dict[tuple[str, int | None], Front] = {}
+
+    def close(self) -> None:
+        """Let go of the store. What was done stays."""
+        if self._owns_store:
+            self._store.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run, whether or not it is there yet; its name is the run's.
+
+        Raises UsageError, TaskError: the data that the run is to begin with cannot be found.
+        """
+        return (self._opened or Run.at(self._content[0], self._name)).path
+
+    def device(self, name: str) -> DeviceProfile | TableDevice:
+        """A device by name, NAME or NAME@BATCH. Raises UsageError."""
+        if name not in self._devices:
+            found = find_device(name, self._store)
+            self._devices[name] = self._devices[found.id] = found
+        return self._devices[name]
+
+    def run(
+        self, verify: bool = True, on_verified: Callable[[Verification], None] | None = None
+    ) -> SearchResult:
+        """All steps, as `modnas-hw search` takes them.
+
+        Args:
+            verify: train and measure what was found.
+            on_verified: told of each device as soon as it is verified.
+
+        Raises as `search`, `verify` and `report` do.
+        """
+        with self._claimed() as run:
+            fronts = self.search()
+            results: dict[str, Verification] = {}
+            for device in self.config.devices if verify else ():
+                results[device] = self.verify(device)
+                if on_verified:
+                    on_verified(results[device])
+            return {
+                "run": run.name,
+                "data": list(self._notes),
+                "report": str(write_report(run, self._store)),
+                "fronts": fronts,
+                "verification": results,
+            }
+
+    def measure(self) -> dict[str, ProfileReport]:
+        """Measure what the predictors need on every device; imported tables need nothing.
+
+        Raises:
+            UsageError: data, weights or a table cannot be used, or are not those that the run began with.
+            DeviceUnavailableError: a device is or goes away; what was measured stays.
+            InUseError: another process writes into the run.
+        """
+        reports = {}
+        with self._claimed() as run:
+            space = self._made.space
+            for name in run.config.devices:
+                device = self.device(name)
+                if isinstance(device, TableDevice):
+                    tell_table(run, name, space, self._store, self._progress)
+                else:
+                    wanted = profile_sample(run, space)
+                    reports[name] = measure_for(
+                        run, device, space, wanted, store=self._store, progress=self._progress
+                    )
+        return reports
+
+    def fit(self) -> Figures:
+        """Fit the predictors, and the accuracy surrogate if there is to be one; figures of the predictors.
+
+        Raises as `measure` does, and TrainingError, DatasetError.
+        """
+        with self._claimed() as run:
+            if not is_fitted(run):
+                self.measure()
+                fit_models(run, self._made, self._store, self._progress)
+            figures: Figures = run.read_json("predictor.json")
+            return figures
+
+    def search(self) -> dict[str, list[FrontEntry]]:
+        """Search to the end and write down the fronts, by device. Raises as `fit` does."""
+        with self._claimed() as run:
+            self._state = None  # an interrupted one is not where its checkpoint is
+            self._fronts.clear()
+            self.measure()
+            fit_models(run, self._made, self._store, self._progress)
+            state = open_search(run, self._store, self._weights, self._made)
+            fronts = search_to_end(state, self._store, self._progress)
+            self._state = state
+            return fronts
+
+    def front(self, device: str, preferences: int | None = None) -> Front:
+        """The front of a device: as the search wrote it down, or read now for one that it was not about.
+
+        Args:
+            device: any whose reference architectures are measured.
+            preferences: evenly spread ones to answer; by default as many as the search.
+
+        Raises:
+            UsageError: no such device, too few preferences, or other data than the run began with.
+            DatasetError: the device's reference architectures are not measured.
+        """
+        wanted = self._check_wanted(device, preferences)
+        if wanted not in self._fronts:
+            self._fronts[wanted] = self._read_front(self._searched(), *wanted)
+        return self._fronts[wanted]
+
+    def networks(self, device: str, folder: str | Path, preferences: int | None = None) -> Networks:
+        """Write the networks of a device's front into a folder: trained, as ONNX files, with a list.
+
+        Raises as `front` does, and as `export_front`.
+        """
+        from harness.front_export import LIST, export_front  # what it needs for text is slow to import
+
+        self._check_wanted(device, preferences)
+        self._searched()
+        self._check_data()
+        found = cast(list[dict[str, Any]], self.front(device, preferences)["architectures"])
+        with training(self._progress, "training what was found") as on_evaluation:
+            document = export_front(self._read(), found, self._store, Path(folder), on_evaluation)
+        self._say(f"{len(found)} networks and {LIST} written to {folder}")
+        return cast(Networks, document)
+
+    def verify(self, device: str) -> Verification:
+        """Train and measure a device's front, beside as many random architectures.
+
+        Raises as `front` and `measure` do, and TrainingError.
+        """
+        target = self.device(device)
+        with self._held() as run:
+            self._check_data()
+            return verify_front(run, self._read(), target, self._store, self._progress)
+
+    def report(self) -> Path:
+        """Write the report of what there is so far; its path. Raises UsageError."""
+        return write_report(self._searched(), self._store)
+
+    @cached_property
+    def _made(self) -> TaskAndSpace:
+        return TaskAndSpace(self.config)
+
+    @cached_property
+    def _content(self) -> tuple[RunConfig, Fingerprint]:
+        """The configuration with what it rests on now, and the content of its data."""
+        runs = subfolder("runs")
+        if self._opened and self._opened.path.parent != runs:
+            raise UsageError(
+                f"run {self._opened.path} lies outside {runs}, so that it can be read but not continued; "
+                "move it there, or set MODNAS_HOME"
+            )
+        return complete(self.config, self._store, self._name, self._say, self._made)
+
+    def _check_data(self) -> tuple[str, ...]:
+        """Look at all data, once; what is to be said of them."""
+        if self._data_notes is None:
+            if self._opened is not None:  # it can say more of a folder that is gone than the task
+                require_place(self._opened)
+            self._data_notes = check_data(self.config, self._made.task, self._progress)
+        return self._data_notes
+
+    @cached_property
+    def _notes(self) -> tuple[str, ...]:
+        """What is to be said of data and weights, once everything has been looked at that can be wrong."""
+        config, _ = self._content
+        Run.at(config, self._name).check_free()
+        notes = check_weights(config, self._weights, self._made) if self._weights is not None else ()
+        for name in config.devices:
+            device = self.device(name)
+            if isinstance(device, TableDevice):
+                check_searchable(config, self._made.space, self._store, device.id)
+            else:
+                with DeviceSession(device):
+                    pass
+        return (*self._check_data(), *notes)
+
+    @contextmanager
+    def _claimed(self) -> Iterator[Run]:
+        """The run to be continued, begun if it is not there, and held against other writers."""
+        if self._claim is not None:
+            yield self._claim
+            return
+        (config, data), notes = self._content, self._notes
+        with Run.claim(config, self._name, data) as run:
+            self._say("\n".join([f"run {run.name}", *notes]))
+            run.write_json("notes.json", {"notes": notes})
+            if self._name is None and not run.has_learned and (why := forerunner(run, data)):
+                self._say(why)
+            self._claim = run
+            try:
+                yield run
+            finally:
+                self._claim = None
+
+    @contextmanager
+    def _held(self) -> Iterator[Run]:
+        """The run as it is, held against other writers."""
+        if self._claim is not None:
+            yield self._claim
+        else:
+            run = self._searched()
+            with run.held():
+                yield run
+
+    def _searched(self) -> Run:
+        """The run to read from: as it was opened, else searched now if it has not been."""
+        if self._opened is not None:
+            return self._opened
+        config, _ = self._content
+        run = Run.at(config, self._name)
+        there = run.stored_config()
+        if there is None or there.identity != config.identity or not run.has("front.json"):
+            self.search()
+        return run
+
+    def _read(self) -> SearchRun:
+        """The search to read from, as it stood when it was first read; drawn up once."""
+        if self._state is None:
+            run = self._claim or self._searched()
+            self._state = open_search(run, self._store, self._weights, self._made)
+            if not is_recorded(run.config):
+                text = "is older than records of data: whether they are still the same cannot be told"
+                self._say(f"run {run.name} {text}")
+        return self._state
+
+    def _check_wanted(self, device: str, preferences: int | None) -> tuple[str, int | None]:
+        """What front is wanted, by the device's id. Raises UsageError."""
+        count = len(self.config.objectives)
+        if preferences is not None and preferences < count:
+            raise UsageError(f"run {self.folder.name} has {count} objectives: as many --preferences")
+        return self.device(device).id, preferences
+
+    def _read_front(self, run: Run, device: str, preferences: int | None) -> Front:
+        written = written_front(run, device, preferences)
+        if written is not None and not is_there(run.config):
+            entries, table = written, run.read_json("front.json").get("tables", {}).get(device)
+            folder = run.config.data_dir
+            self._say(f"run {run.name}: its data are gone from {folder}; the front is as it was found")
+        else:
+            state = self._read()
+            entries = state.front(self._store, device, preferences)
+            table = tell_table(run, device, state.space, self._store, self._progress)
+        front: Front = {"run": run.name, "device": device, "architectures": cast(list[FrontEntry], entries)}
+        if table:
+            front["table"] = table
+        return front
+
+    def _say(self, text: str) -> None:
+        self._progress(Note(text))
+
+
+def _texts(constraints: Mapping[str, float] | Sequence[str]) -> tuple[str, ...]:
+    """Constraints as the command line has them."""
+    if isinstance(constraints, str):
+        return (constraints,)
+    if isinstance(constraints, Mapping):
+        return tuple(f"{metric}={bound}" for metric, bound in constraints.items())
+    return tuple(constraints)
