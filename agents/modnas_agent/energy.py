@@ -7,8 +7,9 @@ window, so that power is steady at both of its ends and the sensor has updates o
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
+from modnas_agent.errors import one_line
 from modnas_agent.plausibility import EnergyError
 from modnas_agent.recorder import Recorder
 from modnas_agent.request import EnergyRequest, WindowPlan
@@ -54,20 +55,45 @@ def uses_gpu(options: Mapping[str, Any]) -> bool:
     return provider.startswith(("CUDA", "Tensorrt")) or device.startswith("cuda")
 
 
+class OpenedSensor(NamedTuple):
+    """A sensor and the window that it needs, or the reason why there is none."""
+
+    sensor: Sensor | None = None
+    plan: WindowPlan | None = None
+    failure: str | None = None
+
+
+class Opening:
+    """Looking for the sensor of a measurement. `open` may take long and is called on a thread of its own."""
+
+    def __init__(self, request: EnergyRequest, on_gpu: bool) -> None:
+        self._request, self._on_gpu = request, on_gpu
+        self._asked = request.sensor
+
+    def open(self) -> OpenedSensor:
+        """The sensor and the window it needs, or why there is none."""
+        try:
+            sensor = find_sensor(self._request.sensor, self._request.options, self._on_gpu, self._ask)
+            return OpenedSensor(sensor, plan_window(sensor, self._request))
+        except (SensorError, EnergyError) as error:
+            return OpenedSensor(failure=str(error))
+
+    def given_up(self, error: Exception) -> OpenedSensor:
+        """What is found when `open` is waited for no longer."""
+        return OpenedSensor(failure=one_line(f"no power sensor: {self._asked} {error}"))
+
+    def _ask(self, name: str) -> None:
+        self._asked = name
+
+
 class EnergyMeasurement:
     """In the agent: the energy side of one job. Without a usable sensor it does nothing but tell why."""
 
-    def __init__(self, request: EnergyRequest, on_gpu: bool) -> None:
-        self.plan: WindowPlan | None = None
-        self._failure: str | None = None
+    def __init__(self, opened: OpenedSensor) -> None:
+        self.plan = opened.plan
+        self._failure = opened.failure
         self._idle: Window | None = None
-        self._recorder: Recorder | None = None
-        try:
-            sensor = find_sensor(request.sensor, request.options, on_gpu)
-            self.plan = plan_window(sensor, request)
-            self._recorder = Recorder(sensor)
-        except (SensorError, EnergyError) as error:
-            self._failure = str(error)
+        self._recorder = Recorder(opened.sensor) if opened.sensor is not None else None
 
     def begin_idle(self) -> float:
         """Start recording the idle board; for how many seconds from now, 0 when nothing is recorded."""
@@ -154,13 +180,3 @@ def implausible(recorder: Recorder) -> str | None:
     except EnergyError as error:
         return str(error)
     return None
-
-
-def describe(request: EnergyRequest, on_gpu: bool) -> dict[str, Any]:
-    """The sensor a measurement would use: its name, or the reason why it has none."""
-    try:
-        sensor = find_sensor(request.sensor, request.options, on_gpu)
-        plan_window(sensor, request)
-    except (SensorError, EnergyError) as error:
-        return {"sensor": None, "reason": str(error)}
-    return {"sensor": sensor.name, "reason": None}

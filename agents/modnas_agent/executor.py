@@ -1,77 +1,59 @@
 """Carries out one job at a time: lock the board, have a zygote ready, run, and account for how it ended.
 
-Nothing here blocks. The server's loop calls in when a zygote reports and when `deadline` has passed; while a
-network is being measured the agent sleeps.
+Nothing here blocks: files, drivers and processes that may keep one waiting are seen to on threads, see
+`background`. The server's loop calls in when a zygote reports, when a thread has ended and when `deadline`
+has passed; while a network is being measured the agent sleeps.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 from modnas_agent import conditions, errors
-from modnas_agent.energy import EnergyMeasurement, uses_gpu
+from modnas_agent.background import Background
+from modnas_agent.claim import Claim, claim
+from modnas_agent.energy import EnergyMeasurement, OpenedSensor, Opening, uses_gpu
+from modnas_agent.finish import classify_exit, keep, not_journaled, result_frame
+from modnas_agent.job import DISK_LIMIT_S, IMPORT_LIMIT_S, SENSOR_LIMIT_S, Job, lease_s
 from modnas_agent.journal import Journal
 from modnas_agent.lock import BoardLock, utc_now
-from modnas_agent.placement import allowed_cpus
+from modnas_agent.output import tell
 from modnas_agent.protocol import Frame
 from modnas_agent.request import MeasureRequest
 from modnas_agent.supervisor import ZygoteHandle
 from modnas_agent.trace import energy_warnings
 
 LOCK_RETRY_S = 0.5
-#: What a measurement may take beyond its own limits before its agent is taken to hang.
-LEASE_MARGIN_S = 60.0
-#: Importing a runtime from an SD card under load takes tens of seconds.
-IMPORT_LIMIT_S = 180.0
 #: A killed process that is not reaped after this long is given up together with its zygote.
 KILL_GRACE_S = 5.0
-
-#: What a process is ended with when its own code is at fault; other signals come from outside.
-CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "SIGPIPE")
+#: Threads for sensors, for files and processes. Those of a sensor or a disk that hangs never end.
+MOST_SENSORS, MOST_OTHERS = 4, 8
 
 #: How often it is looked whether a meter's last readings have come.
 METER_RETRY_S = 0.1
+#: How often the host is told that the sensor has not answered yet.
+NEWS_S = 1.0
+
+T = TypeVar("T")
 
 #: Sends a frame to the host; the flag says that it may be dropped.
 Send = Callable[[Mapping[str, Any], bool], None]
-
-
-@dataclass
-class Job:
-    """A probe (`request` is None) or a measurement, and what is known about it so far."""
-
-    id: str
-    backend: str
-    request: MeasureRequest | None = None
-    frame: Frame = field(default_factory=dict)
-    phase: str = "lock"
-    deadline: float = 0.0
-    lock_until: float = 0.0
-    started_at: str | None = None
-    started: float = 0.0
-    before: dict[str, Any] | None = None
-    cpus: list[int] | None = None
-    memory_kills: int | None = None
-    killed: bool = False
-    outcome: dict[str, Any] | None = None
-    stopped_for: str | None = None
-    energy: EnergyMeasurement | None = None
 
 
 class Executor:
     """Runs jobs against one board."""
 
     def __init__(self, root: Path, journal: Journal, send: Send, host: str = "") -> None:
-        self.lock = BoardLock(root / "agent.lock", host)
+        self._lock_path, self._host = root / "agent.lock", host
         self._journal = journal
         self._send = send
         self.job: Job | None = None
         self.zygote: ZygoteHandle | None = None
+        self.sensors = Background(MOST_SENSORS)
+        self.others = Background(MOST_OTHERS)
 
     @property
     def deadline(self) -> float | None:
@@ -88,7 +70,7 @@ class Executor:
         self.job = job
         if job.request is None:
             self._prepare(job)
-        elif not self._answer_from_journal(job):
+        else:
             job.lock_until = time.monotonic() + job.request.lock_wait_s
             self._try_lock(job)
 
@@ -99,17 +81,16 @@ class Executor:
 
     def abandon(self) -> None:
         """Forget a job that nobody waits for any more and that has not begun to measure."""
-        if self.job is not None and self.job.energy is not None:
-            self.job.energy.stop()
+        if self.job is not None:
+            self.job.let_go()
         self.job = None
-        self.lock.release()
 
     def close(self) -> None:
         """End the zygote and give up the lock."""
         if self.zygote is not None:
             self.zygote.close()
             self.zygote = None
-        self.lock.release()
+        self.abandon()
 
     def on_deadline(self) -> None:
         """The running job's deadline has passed."""
@@ -121,6 +102,8 @@ class Executor:
         elif job.phase == "import":
             self._drop_zygote()
             self._refuse(job, errors.RUNTIME, f"importing {job.backend} took more than {IMPORT_LIMIT_S:g} s")
+        elif job.phase == "sensor":
+            self._tell_of_sensor(job)
         elif job.phase == "idle":
             self._run(job)
         elif job.phase == "meter":
@@ -137,62 +120,102 @@ class Executor:
             return
         reports = self.zygote.receive()
         if reports is None:
-            self._on_lost_zygote(self.zygote.close())
+            self._on_lost_zygote(self.zygote)
             return
         for report in reports:
             self._on_report(report)
 
-    def _on_lost_zygote(self, ended: str) -> None:
+    def _on_lost_zygote(self, zygote: ZygoteHandle) -> None:
         """It was ended by somebody else: a network can only end the process that it runs in."""
         self.zygote, job = None, self.job
-        if job is not None and job.phase == "import":
-            self._refuse(job, errors.RUNTIME, f"importing {job.backend} ended with {ended}")
-        elif job is not None and job.phase in ("idle", "run"):
-            self._fail(job, job.stopped_for or errors.ENVIRONMENT, f"the worker's parent ended: {ended}")
+        if job is None or job.phase not in ("import", "sensor", "idle", "run"):
+            self._end_zygote(zygote)
+            return
+        importing, job.phase = job.phase == "import", "lost"
+
+        def tell_how(ended: object) -> None:
+            if importing:
+                self._refuse(job, errors.RUNTIME, f"importing {job.backend} ended with {ended}")
+            else:
+                what = f"the worker's parent ended: {ended}"
+                self._fail(job, job.stopped_for or errors.ENVIRONMENT, what)
+
+        self._await(job, zygote.close, tell_how, tell_how, limit_s=KILL_GRACE_S)
+
+    def _await(
+        self,
+        job: Job,
+        work: Callable[[], T],
+        then: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        *,
+        limit_s: float,
+        late: Callable[[T], None] = lambda value: None,
+    ) -> None:
+        """Go on with the job when `work`, on a thread, has ended or has taken too long."""
+        if job.call is not None:
+            job.call.forget()
+        job.deadline = None
+        job.call = self.others.start(work, then, failed, limit_s, late)
 
     def _try_lock(self, job: Job) -> None:
-        assert job.request is not None
-        try:
-            taken = self.lock.acquire(job.id, lease_s(job.request))
-            if not taken:
-                self.lock.evict()
-        except OSError as error:
-            self._refuse(job, "storage", f"cannot lock the board: {error}")
-            return
-        now = time.monotonic()
-        if taken:
-            # Another agent may have held the lock to finish this very request.
-            if not self._answer_from_journal(job):
-                job.started_at, job.started = utc_now(), now
-                self._prepare(job)
+        request, lock = job.request, BoardLock(self._lock_path, self._host)
+        assert request is not None
+
+        def failed(error: Exception) -> None:
+            self._refuse(job, "storage", f"cannot lock the board: {_said(error, self._lock_path)}")
+
+        self._await(
+            job,
+            lambda: claim(lock, self._journal, request.id, lease_s(request)),
+            partial(self._on_claim, job, lock),
+            failed,
+            limit_s=DISK_LIMIT_S,
+            late=lambda found: lock.release(),
+        )
+
+    def _on_claim(self, job: Job, lock: BoardLock, found: Claim) -> None:
+        job.lock, now = lock, time.monotonic()
+        if found.known is not None:
+            self.abandon()
+            self._send(found.known, False)
+        elif found.taken:
+            job.started_at, job.started = utc_now(), now
+            self._prepare(job)
         elif now >= job.lock_until:
-            holder = self.lock.holder() or {}
+            holder = found.holder
             who = f"{holder.get('host') or 'another host'} since {holder.get('since', '?')}"
             what = f"process {holder.get('pid', '?')}, request {holder.get('id', '?')}"
             self._refuse(job, "busy", f"the board is in use by {who} ({what})")
         else:
             job.deadline = min(now + LOCK_RETRY_S, job.lock_until)
 
-    def _answer_from_journal(self, job: Job) -> bool:
-        known = self._journal.get(job.id)
-        if known is None:
-            return False
-        self.abandon()
-        self._send(known, False)
-        return True
-
     def _prepare(self, job: Job) -> None:
-        """Have a zygote of the job's backend; one for another runtime gives its memory back."""
+        """Have a zygote of the job's backend; one for another runtime gives its memory back first."""
         job.phase, job.deadline = "import", time.monotonic() + IMPORT_LIMIT_S
-        if self.zygote is not None and self.zygote.backend != job.backend:
-            self._drop_zygote()
-        if self.zygote is None:
-            try:
-                self.zygote = ZygoteHandle(job.backend)
-            except OSError as error:
-                self._refuse(job, errors.ENVIRONMENT, f"cannot start a process: {error}")
-        elif self.zygote.greeting is not None:
-            self._on_greeting(job, self.zygote.greeting)
+        old, backend = self.zygote, job.backend
+        if old is not None and old.backend == backend:
+            if old.greeting is not None:
+                self._on_greeting(job, old.greeting)
+            return
+        self.zygote = None
+
+        def renew() -> ZygoteHandle:
+            if old is not None:
+                old.close()
+            return ZygoteHandle(backend)
+
+        def failed(error: Exception) -> None:
+            self._refuse(job, errors.ENVIRONMENT, f"cannot start a process: {error}")
+
+        self._await(
+            job, renew, partial(self._on_zygote, job), failed, limit_s=IMPORT_LIMIT_S, late=self._end_zygote
+        )
+
+    def _on_zygote(self, job: Job, zygote: ZygoteHandle) -> None:
+        """It has begun to import."""
+        self.zygote = zygote
+        job.deadline = time.monotonic() + IMPORT_LIMIT_S
 
     def _on_greeting(self, job: Job, greeting: Mapping[str, Any]) -> None:
         assert self.zygote is not None
@@ -200,7 +223,7 @@ class Executor:
             self._drop_zygote()
             self._refuse(job, errors.RUNTIME, greeting["message"])
         elif job.request is None:
-            self.job = None
+            self.abandon()
             found = {"version": greeting["version"], "providers": greeting["providers"]}
             self._send({"event": "probe", "id": job.id, "backend": job.backend, **found}, False)
         else:
@@ -208,15 +231,38 @@ class Executor:
 
     def _begin(self, job: Job, request: MeasureRequest) -> None:
         """Everything is ready. The idle power comes first: the board does nothing yet."""
-        if request.energy is not None:
-            job.energy = EnergyMeasurement(request.energy, uses_gpu(request.options))
-            idle_s = job.energy.begin_idle()
-            if idle_s > 0:
-                job.phase, job.deadline = "idle", time.monotonic() + idle_s
-                silent = {"n": 0, "elapsed_s": 0.0, "half_width": None}
-                self._send({"event": "progress", "id": job.id, "phase": "idle", **silent}, True)
-                return
-        self._run(job)
+        if request.energy is None:
+            self._run(job)
+            return
+        opening = Opening(request.energy, uses_gpu(request.options))
+        job.phase, job.sensor_asked = "sensor", time.monotonic()
+        job.deadline = job.sensor_asked + NEWS_S
+        job.call = self.sensors.start(
+            opening.open,
+            partial(self._on_sensor, job),
+            lambda error: self._on_sensor(job, opening.given_up(error)),
+            SENSOR_LIMIT_S,
+        )
+
+    def _tell_of_sensor(self, job: Job) -> None:
+        """It is waited for: the host shall not take that for silence."""
+        now = time.monotonic()
+        job.deadline = now + NEWS_S
+        self._send_progress(job, now - job.sensor_asked)
+
+    def _on_sensor(self, job: Job, opened: OpenedSensor) -> None:
+        job.energy = EnergyMeasurement(opened)
+        idle_s = job.energy.begin_idle()
+        if idle_s > 0:
+            job.phase, job.deadline = "idle", time.monotonic() + idle_s
+            self._send_progress(job, 0.0)
+        else:
+            self._run(job)
+
+    def _send_progress(self, job: Job, elapsed_s: float) -> None:
+        """Of a phase in which nothing is inferred."""
+        silent = {"n": 0, "elapsed_s": elapsed_s, "half_width": None}
+        self._send({"event": "progress", "id": job.id, "phase": job.phase, **silent}, True)
 
     def _run(self, job: Job) -> None:
         assert job.request is not None and self.zygote is not None
@@ -261,12 +307,12 @@ class Executor:
 
     def _on_exit(self, job: Job, ended: Frame) -> None:
         if ended["stderr"].strip():
-            print(ended["stderr"].rstrip(), file=sys.stderr, flush=True)
+            tell(ended["stderr"].rstrip())
         if job.outcome is not None:  # also when it was too late to stop it
             self._complete(job)
             return
         if job.stopped_for is not None:
-            self._fail(job, job.stopped_for, _stop_message(job))
+            self._fail(job, job.stopped_for, job.stop_message)
             return
         kernel_did = job.memory_kills is None or conditions.memory_kills() != job.memory_kills
         if ended["signal"] == "SIGKILL" and not kernel_did and not job.killed:
@@ -294,6 +340,8 @@ class Executor:
         self._finish(job, outcome)
 
     def _stop(self, job: Job, reason: str) -> None:
+        if job.phase == "finish":
+            return  # too late
         job.stopped_for = reason
         if job.phase == "run" and self.zygote is not None:
             self.zygote.send({"op": "kill"})
@@ -301,12 +349,15 @@ class Executor:
         elif job.phase == "meter":
             self._complete(job)
         else:
-            self._fail(job, reason, _stop_message(job))
+            self._fail(job, reason, job.stop_message)
 
     def _drop_zygote(self) -> None:
         if self.zygote is not None:
-            self.zygote.close()
+            self._end_zygote(self.zygote)
             self.zygote = None
+
+    def _end_zygote(self, zygote: ZygoteHandle) -> None:
+        self.others.start(zygote.close, lambda ended: None, lambda error: None, KILL_GRACE_S)
 
     def _refuse(self, job: Job, reason: str, message: str) -> None:
         """Answer with an error that is not a result: nothing was measured, asking again makes sense."""
@@ -325,54 +376,24 @@ class Executor:
         if outcome.get("reason") == errors.ENVIRONMENT:
             self._refuse(job, errors.ENVIRONMENT, outcome["message"])
             return
-        frame = {"event": "result", "id": job.id, **outcome}
-        if outcome["status"] != "ok":
-            frame["before"] = job.before
-            frame["after"] = conditions.snapshot(job.cpus or allowed_cpus()) if job.before else None
-        greeting = self.zygote.greeting if self.zygote is not None else None
-        frame["runtime"] = {"name": job.backend, "version": greeting.get("version") if greeting else None}
-        frame["started_at"], frame["ended_at"] = job.started_at, utc_now()
-        frame["wall_s"] = time.monotonic() - job.started if job.started_at else None
-        frame.setdefault("warnings", [])
-        try:
-            self._journal.put(frame)
-        except OSError as error:
-            frame["warnings"] = [*frame["warnings"], f"not journaled: {os.strerror(error.errno or 0)}"]
+        frame = result_frame(job, outcome, self.zygote.greeting if self.zygote is not None else None)
+        job.phase = "finish"
+        self._await(
+            job,
+            lambda: keep(self._journal, frame, job),
+            self._deliver,
+            lambda error: self._deliver(not_journaled(frame, str(error))),
+            limit_s=DISK_LIMIT_S,
+        )
+
+    def _deliver(self, frame: Frame) -> None:
         self.abandon()
         self._send(frame, False)
 
 
-def lease_s(request: MeasureRequest) -> float:
-    """Seconds after which whoever measures this hangs."""
-    energy_s = 4.0 * request.energy.max_window_s if request.energy is not None else 0.0
-    return IMPORT_LIMIT_S + request.timeout_s + energy_s + LEASE_MARGIN_S
-
-
-def _stop_message(job: Job) -> str:
-    if job.stopped_for == errors.TIMEOUT and job.request is not None:
-        return f"not finished after {job.request.timeout_s:g} s"
-    return "cancelled by the host"
+def _said(error: Exception, path: Path) -> str:
+    return str(error) if isinstance(error, OSError) else f"{path} {error}"
 
 
 def _lost_sensor(failure: str) -> str:
     return f"the power sensor was lost while it was needed: {failure}; see modnas-hw devices check"
-
-
-def classify_exit(ended: Mapping[str, Any], kernel_did: bool = True) -> tuple[str, str]:
-    """Reason and message for a worker that ended without an outcome and was not stopped by us.
-
-    `kernel_did`: whether it may be the kernel that killed it, for want of memory.
-    """
-    last = "".join(ended["stderr"].strip().splitlines()[-1:])
-    said = f": {last}" if last else ""
-    if errors.speaks_of_memory(ended["stderr"]):
-        return errors.MEMORY, f"out of memory{said}"
-    if ended["signal"] == "SIGKILL":
-        whom = "most likely by the kernel" if kernel_did else "twice, not by the kernel: perhaps by a watcher"
-        return errors.MEMORY, f"killed with SIGKILL, {whom} for want of memory"
-    if ended["signal"] is not None and ended["signal"] not in CRASH_SIGNALS:
-        return errors.ENVIRONMENT, f"somebody else ended the measuring process with {ended['signal']}"
-    if ended["signal"] is not None:
-        return errors.reason_for(last, errors.CRASHED), f"crashed with {ended['signal']}{said}"
-    message = f"the worker exited with code {ended['code']} and no result{said}"
-    return errors.reason_for(last, errors.WORKER), message

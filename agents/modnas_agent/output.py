@@ -1,7 +1,8 @@
-"""Writing to a host that may be slow, frozen or gone, without ever waiting for it."""
+"""Writing to somebody who may be slow, frozen or gone, without ever waiting: a host, a zygote, a person."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from typing import Any, Mapping
@@ -13,10 +14,11 @@ from modnas_agent.protocol import encode
 PIECE_BYTES = select.PIPE_BUF
 #: Past this, progress is dropped; results are kept.
 MAX_WAITING_BYTES = 4 << 20
+STDERR = 2
 
 
 class Output:
-    """Frames on their way out. After the first error the host is taken for gone and frames are dropped."""
+    """Frames on their way out. After the first error the reader is taken for gone and frames are dropped."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -46,3 +48,10 @@ class Output:
             self._waiting.clear()
         else:
             del self._waiting[:written]
+
+
+def tell(text: str) -> None:
+    """Write lines for a person to standard error, or drop them when nobody takes them."""
+    with contextlib.suppress(OSError):
+        if select.select([], [STDERR], [], 0)[1]:
+            os.write(STDERR, f"{text}\n".encode("utf-8", "replace")[-PIECE_BYTES:])

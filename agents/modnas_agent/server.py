@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from modnas_agent import errors
-from modnas_agent.energy import describe, uses_gpu
-from modnas_agent.executor import Executor, Job
+from modnas_agent.energy import OpenedSensor, Opening, uses_gpu
+from modnas_agent.executor import Executor
 from modnas_agent.hello import hello
+from modnas_agent.job import SENSOR_LIMIT_S, Job
 from modnas_agent.journal import Journal
 from modnas_agent.output import Output
 from modnas_agent.protocol import Frame, FrameReader, ProtocolError
@@ -68,14 +69,11 @@ class Server:
         self._idle_s = idle_s
         self._heard = time.monotonic()
         self._operations: dict[str, Callable[[Frame], None]] = {
-            "hello": lambda frame: self._send(hello(request_id(frame))),
             "ping": self._ping,
             "measure": self._measure,
             "probe": self._probe,
             "sensor": self._sensor,
             "cancel": self._cancel,
-            "fetch": self._fetch,
-            "bye": lambda frame: self._end(),
         }
 
     def run(self) -> None:
@@ -90,31 +88,37 @@ class Server:
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to it."""
-        inputs: Any = [] if self._ending else [self._input_fd]
-        zygote = self.executor.zygote
+        executor, zygote = self.executor, self.executor.zygote
+        inputs: Any = [executor.sensors, executor.others]
+        if not self._ending:
+            inputs.append(self._input_fd)
         if zygote is not None:
             inputs.append(zygote)
-        outputs = [self._output] if self._output.waiting else []
+        writing = [self._output] if zygote is None else [self._output, zygote.requests]
+        outputs = [output for output in writing if output.waiting]
         deadline = self._next_deadline()
         wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         readable, writable, _ = select.select(inputs, outputs, [], wait_s)
-        if writable:
-            self._output.write_ready()
+        for output in writable:
+            output.write_ready()
         if zygote is not None and zygote in readable:
-            self.executor.on_reports()
+            executor.on_reports()
         if self._input_fd in readable:
             self._read()
         if self._idle_s is not None and time.monotonic() - self._heard >= self._idle_s:
             self._end()
-        deadline = self.executor.deadline
-        if deadline is not None and time.monotonic() >= deadline:
-            self.executor.on_deadline()
-        while self._queue and self.executor.job is None:
-            self.executor.start(self._queue.popleft())
+        executor.sensors.turn()
+        executor.others.turn()
+        if executor.deadline is not None and time.monotonic() >= executor.deadline:
+            executor.on_deadline()
+        while self._queue and executor.job is None:
+            executor.start(self._queue.popleft())
 
     def _next_deadline(self) -> float | None:
         """When there is something to do that no descriptor tells of."""
-        known = [] if self.executor.deadline is None else [self.executor.deadline]
+        executor = self.executor
+        due = (executor.deadline, executor.sensors.deadline, executor.others.deadline)
+        known = [deadline for deadline in due if deadline is not None]
         if self._idle_s is not None and not self._ending:
             known.append(self._heard + self._idle_s)
         return min(known, default=None)
@@ -169,9 +173,16 @@ class Server:
 
     def _sensor(self, frame: Frame) -> None:
         """Which power sensor a measurement with this `energy` and these backend `options` would use."""
-        energy, options = parse_energy(frame) or EnergyRequest(), frame.get("options")
-        on_gpu = uses_gpu(options if isinstance(options, dict) else {})
-        self._send({"event": "sensor", "id": request_id(frame), **describe(energy, on_gpu)})
+        id_, energy, options = request_id(frame), parse_energy(frame) or EnergyRequest(), frame.get("options")
+        opening = Opening(energy, uses_gpu(options if isinstance(options, dict) else {}))
+
+        def answer(opened: OpenedSensor) -> None:
+            name = None if opened.sensor is None else opened.sensor.name
+            self._send({"event": "sensor", "id": id_, "sensor": name, "reason": opened.failure})
+
+        self.executor.sensors.start(
+            opening.open, answer, lambda error: answer(opening.given_up(error)), SENSOR_LIMIT_S
+        )
 
     def _enqueue(self, job: Job) -> None:
         if len(self._queue) >= MAX_QUEUE:
@@ -196,18 +207,6 @@ class Server:
         else:
             self._queue.remove(job)
             self._error(target, errors.CANCELLED, "cancelled by the host before it began")
-
-    def _fetch(self, frame: Frame) -> None:
-        id_, target = request_id(frame), request_id(frame, "target")
-        known = self._journal.get(target)
-        holder = self.executor.lock.holder() if known is None else None
-        if known is not None:
-            self._send(known)
-        elif self._known(target) is not None or (holder or {}).get("id") == target:
-            # In the second case an agent that lost its host is still at it.
-            self._send({"event": "pending", "id": id_, "target": target})
-        else:
-            self._error(id_, "unknown_request", f"nothing is known of request {target}")
 
     def _end(self) -> None:
         """No more requests. What has not begun is dropped; what is being measured is finished."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Mapping
 
 import modnas_agent
-from modnas_agent.protocol import Frame, FrameReader, ProtocolError, encode
+from modnas_agent.output import Output
+from modnas_agent.protocol import Frame, FrameReader, ProtocolError
 
 #: Runtimes must not start threads of their own beside the ones asked for, and must not call home.
 WORKER_ENVIRONMENT = {
@@ -55,7 +56,8 @@ class ZygoteHandle:
             start_new_session=True,  # the terminal's and the link's signals are the agent's business
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin_fd = self._process.stdin.fileno()
+        #: Requests on their way to it: one that is stopped or swapped out does not keep the agent waiting.
+        self.requests = Output(self._process.stdin.fileno())
         self._stdout_fd = self._process.stdout.fileno()
 
     def fileno(self) -> int:
@@ -64,10 +66,7 @@ class ZygoteHandle:
 
     def send(self, frame: Mapping[str, Any]) -> None:
         """Send a request. A zygote that is gone is noticed by `receive`, not here."""
-        data = memoryview(encode(frame))
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                data = data[os.write(self._stdin_fd, data) :]
+        self.requests.put(frame)
 
     def receive(self) -> list[Frame] | None:
         """Reports that arrived, or None when the zygote is gone. A torn line tells nothing and is dropped."""
@@ -77,7 +76,7 @@ class ZygoteHandle:
         return [frame for frame in self._reader.feed(data) if not isinstance(frame, ProtocolError)]
 
     def close(self) -> str:
-        """End it, at once if it must be, and say how it ended."""
+        """End it, at once if it must be, and say how it ended. Not for the loop: it waits for the end."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -85,7 +84,10 @@ class ZygoteHandle:
             self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk
+                self._process.wait(GRACE_S)
         self._process.stdout.close()
         code = self._process.returncode
+        if code is None:
+            return "no end, although it was killed"
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -150,7 +150,8 @@ class Situation:
             made["pmic"] = lambda _sysfs: sensors.Pmic(lambda _command: answer(world))
         monkeypatch.setattr(sensors, "SENSORS", made)
         options = {"sysfs_root": str(world.root), **self.make(world)}
-        return run_measurement(world, energy.EnergyMeasurement(EnergyRequest(self.sensor, options), False))
+        opening = energy.Opening(EnergyRequest(self.sensor, options), on_gpu=False)
+        return run_measurement(world, energy.EnergyMeasurement(opening.open()))
 
 
 def run_measurement(world: World, measurement: energy.EnergyMeasurement) -> dict[str, Any]:

@@ -5,6 +5,9 @@ A new one is a module beside this one and a line in `SENSORS`.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -37,20 +40,26 @@ ON_CPU = ("rapl", "jetson", "pmic", "ina2xx", "battery")
 ON_GPU = ("nvml", "jetson")
 #: What a greeting lists. A phone's battery is left out: its command may take ten seconds to fail.
 LISTED = ("nvml", "rapl", "jetson", "pmic", "ina2xx")
+#: How long a greeting waits for them: the host is waiting, and it may be looking for a board that it lost.
+GREETING_LIMIT_S = 5.0
 
 
-def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
+def find_sensor(
+    name: str, options: Mapping[str, Any], on_gpu: bool, on_ask: Callable[[str], None] = lambda name: None
+) -> Sensor:
     """The sensor `name`, or with `auto` the first that is there; raises `SensorError` with every reason.
 
     Args:
         options: of the sensor; `sysfs_root` is where sysfs is mounted, `/sys` when absent, and `max_w` the
             most the person holds for plausible, instead of the sensor's own bounds.
         on_gpu: whether the network that is measured runs on a GPU.
+        on_ask: told the name of each sensor before it is asked, which may take long.
     """
     if name != "auto":
         return _open(name, options)
     reasons = []
     for candidate in ON_GPU if on_gpu else ON_CPU:
+        on_ask(candidate)
         try:
             return _open(candidate, options)
         except SensorError as error:
@@ -58,15 +67,26 @@ def find_sensor(name: str, options: Mapping[str, Any], on_gpu: bool) -> Sensor:
     raise SensorError("no power sensor found (" + "; ".join(reasons) + ")")
 
 
-def found_sensors(sysfs_root: Path = SYSFS) -> list[str]:
-    """Names of the sensors that can be read on this board, for its greeting."""
-    found = []
-    for name in LISTED:
-        try:
-            found.append(_open(name, {"sysfs_root": str(sysfs_root)}).name)
-        except SensorError:
-            continue
-    return found
+def found_sensors(sysfs_root: Path = SYSFS, limit_s: float = GREETING_LIMIT_S) -> list[str]:
+    """Names of the sensors that can be read on this board, for its greeting.
+
+    Args:
+        limit_s: one that has not answered by then is left out. All are asked at once.
+    """
+    found: dict[str, str] = {}
+
+    def look(name: str) -> None:
+        with contextlib.suppress(SensorError):
+            found[name] = _open(name, {"sysfs_root": str(sysfs_root)}).name
+
+    threads = [threading.Thread(target=look, args=(name,), daemon=True) for name in LISTED]
+    until = time.monotonic() + limit_s
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    told = dict(found)
+    return [told[name] for name in LISTED if name in told]
 
 
 def _open(name: str, options: Mapping[str, Any]) -> Sensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -116,21 +118,35 @@ def run_command(command: Sequence[str]) -> str:
     """Output of a command; raises `SensorError` when it is missing, fails or takes too long."""
     name = command[0]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_LIMIT_S,
-            check=False,
-        )
+        code, output, errors = _run(command)
     except FileNotFoundError as error:
         raise LostSensorError(f"there is no command {name}") from error
     except subprocess.TimeoutExpired as error:
         raise LostSensorError(f"{name} did not answer within {COMMAND_LIMIT_S:g} s") from error
     except OSError as error:
         raise LostSensorError(f"{name} cannot be run: {error.strerror}") from error
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())[-200:]
-        raise LostSensorError(f"{name} failed with exit code {done.returncode}: {said}")
-    return done.stdout
+    if code != 0:
+        said = " ".join((errors or output).split())[-200:]
+        raise LostSensorError(f"{name} failed with exit code {code}: {said}")
+    return output
+
+
+def _run(command: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors.
+
+    One that takes too long is ended with all that it has started, which would hold its output open.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=COMMAND_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, output, errors
