@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modnas_agent import energy, sensors
+from modnas_agent.energy import measurement as energy
+from modnas_agent.energy import sensors
+from modnas_agent.energy.sensors import base, meter
+from modnas_agent.energy.sensors.meter import Meter
+from modnas_agent.energy.sensors.nvml import Nvml
 from modnas_agent.errors import one_line
-from modnas_agent.request import EnergyRequest
-from modnas_agent.sensors import base, meter
-from modnas_agent.sensors.meter import Meter
-from modnas_agent.sensors.nvml import Nvml
+from modnas_agent.wire.request import EnergyRequest
 
 IDLE_W, LOAD_W = 5.0, 20.0
 #: Inferences in the window.

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from agent_process import AgentProcess, Frame, descendants, synthetic_request
-from modnas_agent.journal import Journal
+from modnas_agent.board.journal import Journal
 
 IDLE_W, LOAD_W = 2.0, 5.0
 SPIN = {"kind": "spin", "latency_ms": 0.5}

@@ -20,8 +20,8 @@ from agent_process import (
     synthetic_request,
     write_artifact,
 )
-from modnas_agent import conditions
-from modnas_agent.journal import Journal
+from modnas_agent.board import conditions
+from modnas_agent.board.journal import Journal
 
 Start = Callable[..., AgentProcess]
 SPIN = {"kind": "spin", "latency_ms": 0.2}

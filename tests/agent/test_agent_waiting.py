@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from agent_process import PACKAGE_PARENT, AgentProcess, Frame, descendants, synthetic_request
-from modnas_agent.journal import Journal
+from modnas_agent.board.journal import Journal
 
 from harness import agent_client
 from harness.agent_archive import write_archive
@@ -45,7 +45,7 @@ def agent_with(lines: str) -> list[str]:
 @pytest.fixture
 def impatient(start_agent: Start) -> AgentProcess:
     """An agent that gives up a sensor after `SHORT_S`."""
-    setting = f"from modnas_agent import executor, server\nexecutor.SENSOR_LIMIT_S = {SHORT_S}"
+    setting = f"from modnas_agent.serving import executor, server\nexecutor.SENSOR_LIMIT_S = {SHORT_S}"
     return start_agent(command=agent_with(f"{setting}\nserver.SENSOR_LIMIT_S = {SHORT_S}"))
 
 
@@ -82,14 +82,14 @@ def until_pong(agent: AgentProcess, id_: str = "p") -> Frame:
     return frame
 
 
-def let_go(fifo: Path, agent: AgentProcess, threads: int) -> None:
-    """Have all who wait for the log find out that it is no file, until the agent has so many threads."""
+def let_go(fifo: Path, agent: AgentProcess) -> None:
+    """Have all who wait for the log find out that it is no file, until only the agent's loop is left."""
     deadline = time.monotonic() + 10
-    while thread_count(agent) > threads and time.monotonic() < deadline:
+    while thread_count(agent) > 1 and time.monotonic() < deadline:
         with contextlib.suppress(OSError):  # nobody waits just now
             os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
         time.sleep(0.01)
-    assert thread_count(agent) == threads
+    assert thread_count(agent) == 1
 
 
 def thread_count(agent: AgentProcess) -> int:
@@ -100,7 +100,7 @@ def test_pings_and_measurements_pass_a_sensor_that_is_opened(
     slow: Path, start_agent: Start, tmp_path: Path
 ) -> None:
     agent = start_agent(
-        command=agent_with("from modnas_agent.sensors import base\nbase.COMMAND_LIMIT_S = 4.0")
+        command=agent_with("from modnas_agent.energy.sensors import base\nbase.COMMAND_LIMIT_S = 4.0")
     )
     agent.send(op="sensor", id="quick", energy={"sensor": "pmic"})
     assert agent.wait_for("sensor") == {"event": "sensor", "id": "quick", "sensor": "pmic", "reason": None}
@@ -127,18 +127,16 @@ def test_a_greeting_does_not_wait_for_a_slow_sensor(slow: Path, start_agent: Sta
 def test_a_measurement_waits_for_its_sensor_and_says_so(
     agent: AgentProcess, fifo: Path, tmp_path: Path
 ) -> None:
-    threads = thread_count(agent)
     agent.send(**metered(tmp_path, "m", fifo))
     for _ in range(2):
         assert agent.wait_for("progress", "result", "error")["phase"] == "sensor"
         assert until_pong(agent)["busy_with"] == "m"
-    let_go(fifo, agent, threads)
+    let_go(fifo, agent)
     result = agent.wait_for("result", "error")
     assert result["status"] == "ok" and "must name the columns" in result["energy"]["reason"]
 
 
 def test_cancel_while_the_sensor_is_opened(agent: AgentProcess, fifo: Path, tmp_path: Path) -> None:
-    threads = thread_count(agent)
     agent.send(**metered(tmp_path, "m", fifo))
     assert agent.wait_for("progress", "result")["phase"] == "sensor"
     asked = time.monotonic()
@@ -147,7 +145,7 @@ def test_cancel_while_the_sensor_is_opened(agent: AgentProcess, fifo: Path, tmp_
     assert time.monotonic() - asked < SOON_S
     agent.send(**metered(tmp_path, "n", fifo))
     assert agent.wait_for("progress", "result")["phase"] == "sensor"
-    let_go(fifo, agent, threads)  # both are answered now; the first one is nobody's
+    let_go(fifo, agent)  # both are answered now; the first one is nobody's
     assert agent.wait_for("result", "error")["id"] == "n"
     until_pong(agent)
     assert agent.measure(synthetic_request(tmp_path, "o", SPIN))["status"] == "ok"
@@ -156,14 +154,13 @@ def test_cancel_while_the_sensor_is_opened(agent: AgentProcess, fifo: Path, tmp_
 def test_a_sensor_that_never_answers_gives_no_energy(
     impatient: AgentProcess, fifo: Path, tmp_path: Path
 ) -> None:
-    threads = thread_count(impatient)
     says = f"no power sensor: csv did not answer within {SHORT_S:g} s"
     result = impatient.measure(metered(tmp_path, "m", fifo))
     assert result["status"] == "ok" and result["energy"] == {"reason": says}
     impatient.send(op="sensor", id="s", energy={"sensor": "csv", "options": {"path": str(fifo)}})
     answer = impatient.wait_for("sensor")
     assert (answer["id"], answer["sensor"], answer["reason"]) == ("s", None, says)
-    let_go(fifo, impatient, threads)
+    let_go(fifo, impatient)
     until_pong(impatient)
     asked = {"sensor": "csv", "options": {"path": str(tmp_path / "absent")}}
     impatient.send(op="sensor", id="t", energy=asked)
@@ -173,7 +170,6 @@ def test_a_sensor_that_never_answers_gives_no_energy(
 def test_threads_for_sensors_that_never_answer_are_few(
     impatient: AgentProcess, fifo: Path, tmp_path: Path
 ) -> None:
-    before = thread_count(impatient)
     for turn in range(3):
         for number in range(6):
             energy = {"sensor": "csv", "options": {"path": str(fifo)}}
@@ -181,12 +177,12 @@ def test_threads_for_sensors_that_never_answer_are_few(
         answers = [impatient.wait_for("sensor") for _ in range(6)]
         assert all(answer["sensor"] is None for answer in answers)
     assert "earlier calls have not ended" in answers[-1]["reason"]
-    assert thread_count(impatient) - before <= 4
+    assert thread_count(impatient) <= 1 + 4
     asked = time.monotonic()
     result = impatient.measure(metered(tmp_path, "m", fifo))
     assert result["status"] == "ok" and "have not ended" in result["energy"]["reason"]
     assert time.monotonic() - asked < 8
-    let_go(fifo, impatient, before)
+    let_go(fifo, impatient)
     impatient.send(
         op="sensor", id="s", energy={"sensor": "csv", "options": {"path": str(tmp_path / "absent")}}
     )
@@ -219,7 +215,7 @@ def test_a_disk_that_takes_its_time(start_agent: Start, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_hangs_takes_no_result_away(start_agent: Start, tmp_path: Path) -> None:
-    hangs = "import os, time\nfrom modnas_agent import executor\nos.fsync = lambda fd: time.sleep(20)"
+    hangs = "import os, time\nfrom modnas_agent.serving import executor\nos.fsync = lambda fd: time.sleep(20)"
     agent = start_agent(command=agent_with(f"{hangs}\nexecutor.DISK_LIMIT_S = 1.0"))
     result = agent.measure(synthetic_request(tmp_path, "m", SPIN))
     assert result["status"] == "ok" and "not journaled: did not answer within 1 s" in result["warnings"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness_helpers import latency
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness.agent_client import AgentClient
 from harness.errors import DeviceUnavailableError
