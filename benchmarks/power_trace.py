@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from modnas_agent.energy import plan_window
-from modnas_agent.plausibility import EnergyError
-from modnas_agent.request import EnergyRequest
-from modnas_agent.sensors.base import POWER
-from modnas_agent.sensors.meter import Meter
-from modnas_agent.trace import Trace, Window, energy_per_inference, energy_warnings
+from modnas_agent.energy.measurement import plan_window
+from modnas_agent.energy.plausibility import EnergyError
+from modnas_agent.energy.sensors.base import POWER
+from modnas_agent.energy.sensors.meter import Meter
+from modnas_agent.energy.trace import Trace, Window, energy_per_inference, energy_warnings
+from modnas_agent.wire.request import EnergyRequest
 
 RATES_HZ = (1.0, 10.0, 1000.0)
 MAX_WINDOWS_S = (5.0, 30.0)

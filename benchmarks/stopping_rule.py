@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from modnas_agent import sampling
 from modnas_agent.backends import load_backend
-from modnas_agent.request import InputSpec, Timing
-from modnas_agent.stats import Interval, median_interval
+from modnas_agent.timing import sampling
+from modnas_agent.timing.stats import Interval, median_interval
+from modnas_agent.wire.request import InputSpec, Timing
 
 from harness.export import Artifact, ArtifactCache
 from modnas.spaces.nasbench201 import NasBench201

@@ -12,8 +12,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
 
-from modnas_agent.protocol import PROTOCOL_VERSION
-from modnas_agent.stats import quantile
+from modnas_agent.timing.stats import quantile
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import DeviceUnavailableError

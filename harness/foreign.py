@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modnas_agent.protocol import ProtocolError, decode
+from modnas_agent.wire.protocol import ProtocolError, decode
 
 # Longest text kept; the agent's own messages are shorter.
 MAX_TEXT = 1000

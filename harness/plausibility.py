@@ -15,7 +15,7 @@ CLOCK_SHARE = 1.1
 CLOCK_SLACK_S = 10.0
 # A network's memory is counted by pages, of which two may be the same memory.
 MEMORY_SHARE = 2.0
-# The tolerance of a request that names none, see `modnas_agent.request`.
+# The tolerance of a request that names none, see `modnas_agent.wire.request`.
 DEFAULT_TOLERANCE = 1e-3
 DEFAULT_TIMEOUT_S = 60.0
 # No machine takes more: 100 kW.
@@ -75,7 +75,7 @@ def _check_memory(found: Measured, memory_mb: float | None) -> None:
 
 
 def _check_outputs(found: Measured, request: Mapping[str, Any]) -> None:
-    """The agent's own rule (`modnas_agent.worker.check_outputs`), which it may not have kept."""
+    """The agent's own rule (`modnas_agent.timing.worker.check_outputs`), which it may not have kept."""
     expected = request.get("expected")
     if expected is None:
         return

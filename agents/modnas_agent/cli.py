@@ -14,8 +14,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(argv)
     if options.command == "hello":
-        from modnas_agent.hello import hello
-        from modnas_agent.protocol import encode
+        from modnas_agent.serving.hello import hello
+        from modnas_agent.wire.protocol import encode
 
         sys.stdout.buffer.write(encode(hello("")))
         sys.stdout.flush()
@@ -24,10 +24,10 @@ def main(argv: list[str] | None = None) -> int:
         print("modnas_agent: measuring needs a POSIX system: there is no fork here", file=sys.stderr)
         return 3
     if options.command == "zygote":
-        from modnas_agent.zygote import main as zygote
+        from modnas_agent.timing.zygote import main as zygote
 
         return zygote(options.backend)
-    from modnas_agent.server import serve
+    from modnas_agent.serving.server import serve
 
     return serve(Path(options.root), options.idle_s, options.host)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from modnas_agent.fill import fill_values
+from modnas_agent.wire.fill import fill_values
 from torch import Tensor, nn
 
 from harness.export.onnx_graph import ExportError, to_onnx
@@ -41,7 +41,7 @@ _NETWORK = re.compile(r"[0-9a-f]{64}\.(?!json$)[A-Za-z0-9.]+")
 class Artifact:
     """One network as a file.
 
-    `expected`: PyTorch's output, flattened, for the input that `modnas_agent.fill.fill_values` makes.
+    `expected`: PyTorch's output, flattened, for the input that `modnas_agent.wire.fill.fill_values` makes.
     `details`: what making the file left to tell, JSON-able (a compiler's log, its time).
     """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modnas_agent.files import open_own
-from modnas_agent.protocol import FrameReader, ProtocolError, encode
+from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import DeviceUnavailableError, UsageError
 from harness.foreign import clean_text, last_line

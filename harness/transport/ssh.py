@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modnas_agent.folder import ARTIFACTS
-from modnas_agent.protocol import FrameReader, ProtocolError, encode
+from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
 from harness.errors import UsageError
 from harness.foreign import clean_text, last_line

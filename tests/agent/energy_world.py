@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modnas_agent import energy, sensors
+from modnas_agent.energy import measurement as energy
+from modnas_agent.energy import sensors
+from modnas_agent.energy.sensors import base, meter
+from modnas_agent.energy.sensors.meter import Meter
+from modnas_agent.energy.sensors.nvml import Nvml
 from modnas_agent.errors import one_line
-from modnas_agent.request import EnergyRequest
-from modnas_agent.sensors import base, meter
-from modnas_agent.sensors.meter import Meter
-from modnas_agent.sensors.nvml import Nvml
+from modnas_agent.wire.request import EnergyRequest
 
 IDLE_W, LOAD_W = 5.0, 20.0
 #: Inferences in the window.
@@ -150,7 +151,8 @@ class Situation:
             made["pmic"] = lambda _sysfs: sensors.Pmic(lambda _command: answer(world))
         monkeypatch.setattr(sensors, "SENSORS", made)
         options = {"sysfs_root": str(world.root), **self.make(world)}
-        return run_measurement(world, energy.EnergyMeasurement(EnergyRequest(self.sensor, options), False))
+        opening = energy.Opening(EnergyRequest(self.sensor, options), on_gpu=False)
+        return run_measurement(world, energy.EnergyMeasurement(opening.open()))
 
 
 def run_measurement(world: World, measurement: energy.EnergyMeasurement) -> dict[str, Any]:

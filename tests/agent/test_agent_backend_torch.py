@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from agent_process import QUICK, AgentProcess, Frame, write_artifact
-from modnas_agent.fill import fill_values
+from modnas_agent.wire.fill import fill_values
 from torch import nn
 
 from harness.export import ExportError

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from modnas_agent import conditions, inventory
-from modnas_agent.placement import check_threads, choose_cpus
+from modnas_agent.board import conditions
+from modnas_agent.board.placement import check_threads, choose_cpus
+from modnas_agent.serving import inventory
 
 
 def build(root: Path, files: dict[str, str]) -> Path:

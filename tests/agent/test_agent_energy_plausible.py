@@ -11,11 +11,11 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modnas_agent.plausibility import EnergyError
-from modnas_agent.sensors import base
-from modnas_agent.sensors.base import COUNTER, POWER, Bounds, Sample
-from modnas_agent.sensors.rapl import Rapl
-from modnas_agent.trace import Trace, Window, energy_per_inference
+from modnas_agent.energy.plausibility import EnergyError
+from modnas_agent.energy.sensors import base
+from modnas_agent.energy.sensors.base import COUNTER, POWER, Bounds, Sample
+from modnas_agent.energy.sensors.rapl import Rapl
+from modnas_agent.energy.trace import Trace, Window, energy_per_inference
 
 IDLE, LOAD = Window(0.2, 1.4), Window(2.0, 4.0)
 END_S = 4.5

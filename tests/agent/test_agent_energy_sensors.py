@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modnas_agent.sensors import SensorError, find_sensor, found_sensors, nvml
-from modnas_agent.sensors.base import COUNTER, POWER, run_command
-from modnas_agent.sensors.battery import Battery
-from modnas_agent.sensors.ina2xx import Ina2xx
-from modnas_agent.sensors.jetson import Jetson
-from modnas_agent.sensors.meter import Meter
-from modnas_agent.sensors.nvml import Nvml
-from modnas_agent.sensors.pmic import Pmic
-from modnas_agent.sensors.rapl import Rapl
+from modnas_agent.energy.sensors import SensorError, find_sensor, found_sensors, nvml
+from modnas_agent.energy.sensors.base import COUNTER, POWER, run_command
+from modnas_agent.energy.sensors.battery import Battery
+from modnas_agent.energy.sensors.ina2xx import Ina2xx
+from modnas_agent.energy.sensors.jetson import Jetson
+from modnas_agent.energy.sensors.meter import Meter
+from modnas_agent.energy.sensors.nvml import Nvml
+from modnas_agent.energy.sensors.pmic import Pmic
+from modnas_agent.energy.sensors.rapl import Rapl
 
 #: What a Raspberry Pi 5 answers; the sum over its rails was worked out by hand from these numbers.
 PMIC_OUTPUT = """\

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from agent_process import AgentProcess, Frame, descendants, synthetic_request
+from modnas_agent.board.journal import Journal
 
 IDLE_W, LOAD_W = 2.0, 5.0
 SPIN = {"kind": "spin", "latency_ms": 0.5}
@@ -112,8 +113,7 @@ def test_rapl_energy_is_right_over_a_wrap(agent: AgentProcess, board: Board, tmp
                 break
     assert min(errors) < 0.03, errors
     assert tree.total_uj > tree.RANGE_UJ, "the counter wrapped meanwhile"
-    agent.send(op="fetch", id="f", target=result["id"])
-    assert agent.receive() == result
+    assert Journal(tmp_path / "root" / "journal").get(result["id"]) == result
 
 
 @pytest.mark.parametrize("range_uj", [262_143_328_850, 50_000_000])
@@ -168,8 +168,7 @@ def test_a_sensor_that_disappears_ends_it_without_a_result(
         answer = agent.measure(asking(tmp_path, "m", "rapl", sysfs_root=str(tmp_path / "sys")))
     assert (answer["event"], answer["reason"]) == ("error", "environment")
     assert "sensor was lost" in answer["message"] and "No such file" in answer["message"]
-    agent.send(op="fetch", id="f", target="m")
-    assert agent.receive()["reason"] == "unknown_request", "nothing is journaled"
+    assert Journal(tmp_path / "root" / "journal").get("m") is None
     assert agent.measure(synthetic_request(tmp_path, "n", SPIN))["status"] == "ok"
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modnas_agent.energy import plan_window
-from modnas_agent.plausibility import EnergyError
-from modnas_agent.request import EnergyRequest
-from modnas_agent.sensors.base import COUNTER, POWER, Sample
-from modnas_agent.sensors.meter import Meter
-from modnas_agent.trace import Trace, Window, energy_per_inference, energy_warnings
+from modnas_agent.energy.measurement import plan_window
+from modnas_agent.energy.plausibility import EnergyError
+from modnas_agent.energy.sensors.base import COUNTER, POWER, Sample
+from modnas_agent.energy.sensors.meter import Meter
+from modnas_agent.energy.trace import Trace, Window, energy_per_inference, energy_warnings
+from modnas_agent.wire.request import EnergyRequest
 
 #: Unix time minus monotonic time in the replayed logs.
 EPOCH_S = 1.7e9

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from agent_process import QUICK, AgentProcess, Frame, descendants, write_artifact
-from modnas_agent.fill import fill_values
+from modnas_agent.wire.fill import fill_values
 from onnx import TensorProto, helper, numpy_helper
 
 SHAPE = [1, 3, 32, 32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modnas_agent.protocol import MAX_FRAME_BYTES, FrameReader, ProtocolError, decode, encode
+from modnas_agent.wire.protocol import MAX_FRAME_BYTES, FrameReader, ProtocolError, decode, encode
 
 values = st.recursive(
     st.none()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from modnas_agent.request import RequestError, Timing, parse_measure
+from modnas_agent.wire.request import RequestError, Timing, parse_measure
 
 VALID: dict[str, Any] = {
     "op": "measure",

@@ -12,9 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import AgentProcess, Frame, descendants, synthetic_request, write_artifact
-from modnas_agent import conditions
-from modnas_agent.journal import Journal
+from agent_process import (
+    PACKAGE_PARENT,
+    AgentProcess,
+    Frame,
+    descendants,
+    synthetic_request,
+    write_artifact,
+)
+from modnas_agent.board import conditions
+from modnas_agent.board.journal import Journal
 
 Start = Callable[..., AgentProcess]
 SPIN = {"kind": "spin", "latency_ms": 0.2}
@@ -32,12 +39,12 @@ def wait_until_measuring(agent: AgentProcess) -> None:
     assert agent.wait_for("progress", "result", "error")["event"] == "progress"
 
 
-def test_the_agent_greets_first_and_again_when_asked(agent: AgentProcess) -> None:
+def test_the_agent_greets_first_and_as_its_command_does(agent: AgentProcess) -> None:
     assert agent.greeting["event"] == "hello" and agent.greeting["id"] == ""
-    agent.send(op="hello", id="h")
-    again = agent.receive()
-    assert again["id"] == "h" and again["protocol"] == 1
-    assert again["agent_version"] == agent.greeting["agent_version"]
+    command = [sys.executable, "-m", "modnas_agent", "hello"]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)}
+    again = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    assert again["protocol"] == 1 and again["agent_version"] == agent.greeting["agent_version"]
 
 
 def test_a_measurement_gives_every_figure(agent: AgentProcess, tmp_path: Path) -> None:
@@ -145,14 +152,12 @@ def test_cancel_ends_the_running_measurement_and_the_waiting_one(agent: AgentPro
     assert agent.measure(synthetic_request(tmp_path, "next", SPIN))["status"] == "ok"
 
 
-def test_a_result_is_journaled_fetched_and_not_measured_again(agent: AgentProcess, tmp_path: Path) -> None:
+def test_a_result_is_journaled_and_not_measured_again(agent: AgentProcess, tmp_path: Path) -> None:
     request = synthetic_request(tmp_path, "m", SPIN)
     result = agent.measure(request)
     assert agent.measure(request) == result
-    agent.send(op="fetch", id="f", target="m")
-    assert agent.receive() == result
-    agent.send(op="fetch", id="f", target="other")
-    assert agent.receive()["reason"] == "unknown_request"
+    assert journaled(tmp_path, "m") == result
+    assert journaled(tmp_path, "other") is None
 
 
 @pytest.mark.parametrize("link", ["input ends", "both ends close"])
@@ -165,14 +170,12 @@ def test_a_measurement_outlives_its_host(start_agent: Start, tmp_path: Path, lin
         first.process.send_signal(signal.SIGHUP)
     first.end_input()
     second = start_agent()
-    second.send(op="fetch", id="f", target="m")
-    assert second.receive() == {"event": "pending", "id": "f", "target": "m"}
+    assert journaled(tmp_path, "m") is None, "the first one is still at it"
     asked = time.monotonic()
     result = second.measure(request)  # waits for the lock, then finds the journal's answer
     assert result["status"] == "ok" and time.monotonic() - asked < 3
     assert first.process.wait(10) == 0
-    second.send(op="fetch", id="f", target="m")
-    assert second.receive() == result
+    assert journaled(tmp_path, "m") == result
 
 
 def test_two_agents_share_a_board_one_at_a_time(start_agent: Start, tmp_path: Path) -> None:
@@ -234,8 +237,8 @@ def test_a_worker_that_somebody_ends_is_no_result(
     os.kill(descendants(shared_agent.process.pid)[1], signal.Signals[name])
     answer = shared_agent.wait_for("result", "error")
     assert (answer["event"], answer["reason"]) == ("error", "environment") and name in answer["message"]
-    shared_agent.send(op="fetch", id="f", target=f"ended by {name}")
-    assert shared_agent.receive()["reason"] == "unknown_request", "nothing is journaled"
+    again = shared_agent.measure(synthetic_request(tmp_path, f"ended by {name}", SPIN))
+    assert again["status"] == "ok", "nothing is journaled"
 
 
 def test_the_agent_sleeps_while_it_measures(agent: AgentProcess, tmp_path: Path) -> None:
@@ -314,14 +317,13 @@ def test_an_unknown_backend_or_cpu_is_no_result(agent: AgentProcess, tmp_path: P
     far = {"name": "synthetic", "options": {"affinity": [4095]}}
     answer = agent.measure({**request, "id": "b", "backend": far})
     assert (answer["event"], answer["reason"]) == ("error", "environment") and "4095" in answer["message"]
-    agent.send(op="fetch", id="f", target="b")
-    assert agent.receive()["reason"] == "unknown_request", "nothing is journaled"
+    assert journaled(tmp_path, "b") is None
 
 
-def test_bye_lets_the_measurement_finish(agent: AgentProcess, tmp_path: Path) -> None:
+def test_the_end_of_the_input_lets_the_measurement_finish(agent: AgentProcess, tmp_path: Path) -> None:
     agent.send(**long_request(tmp_path, "m", 0.5))
     wait_until_measuring(agent)
-    agent.send(op="bye", id="b")
+    agent.end_input()
     assert agent.wait_for("result")["status"] == "ok"
     assert agent.process.wait(10) == 0
 
@@ -329,7 +331,7 @@ def test_bye_lets_the_measurement_finish(agent: AgentProcess, tmp_path: Path) ->
 def test_a_host_that_stops_reading_does_not_stop_the_agent(tmp_path: Path) -> None:
     root = tmp_path / "root"
     request = synthetic_request(tmp_path, "m", {"kind": "hang"}, timeout_s=0.3)
-    asking = b'{"op":"hello","id":"h"}\n' * 300  # far more than a pipe holds is due in answer
+    asking = b'{"op":"ping","id":"%s"}\n' % (b"p" * 200) * 3000  # far more than a pipe holds is due in answer
     with subprocess.Popen(
         [sys.executable, "-m", "modnas_agent", "serve", "--root", str(root)],
         stdin=subprocess.PIPE,
@@ -344,6 +346,11 @@ def test_a_host_that_stops_reading_does_not_stop_the_agent(tmp_path: Path) -> No
         process.kill()
     result = Journal(root / "journal").get("m")
     assert result is not None and result["reason"] == "timeout"
+
+
+def journaled(folder: Path, id_: str) -> Frame | None:
+    """What the agents on the root that the fixtures choose have kept of a request."""
+    return Journal(folder / "root" / "journal").get(id_)
 
 
 def is_running(pid: int) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modnas_agent.request import Timing
-from modnas_agent.sampling import Series, WarmUp, block_size, sample, warm_up
-from modnas_agent.stats import median, median_interval, quantile, variance_inflation
+from modnas_agent.timing.sampling import Series, WarmUp, block_size, sample, warm_up
+from modnas_agent.timing.stats import median, median_interval, quantile, variance_inflation
+from modnas_agent.wire.request import Timing
 from scipy.stats import binom
 
 Durations = Callable[[random.Random], Iterator[float]]

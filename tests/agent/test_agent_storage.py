@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modnas_agent.journal import Journal
-from modnas_agent.lock import BoardLock
+from modnas_agent.board.journal import Journal
+from modnas_agent.board.lock import BoardLock
 
 
 def result(id_: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_the_lock_tells_its_holder(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from modnas_agent.lock import BoardLock
+from modnas_agent.board.lock import BoardLock
 assert BoardLock(Path(sys.argv[1]), "eve@lap").acquire("x", float(sys.argv[2]))
 print("held", flush=True)
 time.sleep(60)

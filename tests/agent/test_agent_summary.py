@@ -6,10 +6,10 @@ from array import array
 from typing import Any
 
 import pytest
-from modnas_agent.request import Timing
-from modnas_agent.sampling import Series, WarmUp
-from modnas_agent.stats import Interval
-from modnas_agent.summary import warnings
+from modnas_agent.timing.sampling import Series, WarmUp
+from modnas_agent.timing.stats import Interval
+from modnas_agent.timing.summary import warnings
+from modnas_agent.wire.request import Timing
 
 EXACT = Interval(1.0, 1.0, 20.0)
 QUIET = WarmUp(10, 1e6, 0.1, True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness.store import Measurement, Store
 from harness.transport.base import Frame, TransportTimeoutError

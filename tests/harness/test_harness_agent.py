@@ -16,7 +16,7 @@ from typing import Any
 
 import modnas_agent
 import pytest
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness import agent_client
 from harness.agent_archive import archive_bytes, write_archive

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness_helpers import latency
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness.agent_client import AgentClient
 from harness.errors import DeviceUnavailableError
@@ -20,6 +20,12 @@ from harness.transport.base import Frame, TransportClosedError, TransportTimeout
 from harness.transport.lasting import MAX_LOSSES, LastingTransport
 from harness.transport.ssh_client import time_limit
 
+#: What is answered to requests that measure nothing.
+TOLD: dict[str, Frame] = {
+    "sensor": {"event": "sensor", "sensor": "rapl:package-0", "reason": None},
+    "probe": {"event": "probe", "version": "1", "providers": []},
+    "ping": {"event": "pong", "busy_with": None},
+}
 MEASURED = {"status": "ok", "latency": latency(1.0)}
 
 
@@ -36,6 +42,8 @@ class Board:
         self.refusing = 0
         self.greeting = "hello"
         self.chatter: str | None = None
+        #: The next request is not taken: the link is gone by then.
+        self.deaf = False
 
     def open(self, timeout_s: float) -> Any:
         assert timeout_s > 0
@@ -56,9 +64,15 @@ class Link:
         self._waiting: deque[Frame] = deque([{**greeting, "inventory": {"machine": board.machine}}])
 
     def send(self, frame: Mapping[str, Any]) -> None:
+        if self._board.deaf:
+            self._board.deaf = False
+            self._left = 0
+            raise TransportClosedError("the link broke while sending")
         self._board.requests.append(dict(frame))
+        identifier = frame["id"]
+        if frame["op"] in TOLD:
+            self._waiting.append({"id": identifier, **TOLD[frame["op"]]})
         if frame["op"] == "measure":
-            identifier = frame["id"]
             if identifier not in self._board.journal:
                 self._board.measured.append(identifier)
                 self._board.journal[identifier] = {"event": "result", "id": identifier, **MEASURED}
@@ -103,6 +117,54 @@ def test_result_is_fetched_after_the_link_broke() -> None:
     assert first["id"] == again["id"] and len(board.measured) == 1, "asked again, not measured again"
     assert "lock_wait_s" not in first and again["lock_wait_s"] > 7.0, "an agent may still hold the board"
     assert board.opened == 2
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.sensor({"sensor": "auto"}, {})["sensor"] == "rapl:package-0",
+        lambda client: client.probe("onnxruntime")["version"] == "1",
+        lambda client: client.ping()["busy_with"] is None,
+        lambda client: client.measure({}, 5.0)["status"] == "ok",
+    ],
+    ids=["sensor", "probe", "ping", "measure"],
+)
+@pytest.mark.parametrize("breaks", ["before it is sent", "before it is answered"])
+def test_every_request_is_repeated(ask: Callable[[AgentClient], bool], breaks: str) -> None:
+    board = Board(1, 1)
+    client = client_of(board)
+    board.deaf = breaks == "before it is sent"
+    assert ask(client)
+    assert {request["id"] for request in board.requests} == {board.requests[0]["id"]}
+    assert board.opened == 3 and len(board.measured) <= 1
+
+
+def test_what_was_given_up_is_not_repeated(tmp_path: Path) -> None:
+    board = Board(1)
+    client = client_of(board, patience_s=0.0)
+    board.refusing = 1
+    with pytest.raises(TransportClosedError):
+        client.measure({}, 5.0)
+    board.requests.clear()
+    assert client.sensor({"sensor": "auto"}, {})["sensor"] is not None
+    assert [request["op"] for request in board.requests] == ["sensor"]
+    board = Board(1)
+    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    AgentClient(transport)
+    transport.send({"op": "measure", "id": "r"})
+    assert transport.put(tmp_path / "file") == "file"
+    assert len(board.requests) == 1 and board.opened == 2, "nobody waits for it while a file is brought"
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["while it is waited for", "while it is sent"])
+def test_a_lost_link_is_looked_for_within_the_time_of_the_request(deaf: bool) -> None:
+    board = Board(1)
+    client = client_of(board, patience_s=60.0)
+    board.refusing, board.deaf = 10**9, deaf
+    began = time.monotonic()
+    with pytest.raises(TransportTimeoutError, match=r"before the request's time was over.*refused"):
+        client.ping(0.3)
+    assert time.monotonic() - began < 3.0
 
 
 def test_board_that_refuses_for_a_while() -> None:

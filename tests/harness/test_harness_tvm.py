@@ -63,7 +63,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 from pathlib import Path
 from modnas_agent.backends import load_backend
-from modnas_agent.request import InputSpec
+from modnas_agent.wire.request import InputSpec
 shape = tuple(int(size) for size in sys.argv[2].split(","))
 runner = load_backend("tvm").load(Path(sys.argv[1]), [InputSpec("input", shape, "float32")], {"threads": 1})
 runner.run()

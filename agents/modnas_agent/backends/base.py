@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Protocol, Sequence, runtime_chec
 if TYPE_CHECKING:
     import numpy as np
 
-    from modnas_agent.request import InputSpec
+    from modnas_agent.wire.request import InputSpec
 
 
 class UnavailableError(Exception):

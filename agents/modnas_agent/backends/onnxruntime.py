@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from modnas_agent.backends.base import Backend, Runner, UnavailableError
-from modnas_agent.fill import fill_inputs
+from modnas_agent.wire.fill import fill_inputs
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modnas_agent.request import InputSpec
+    from modnas_agent.wire.request import InputSpec
 
 CPU = "CPUExecutionProvider"
 #: Providers whose tensors live on a CUDA device.

@@ -21,7 +21,7 @@ from modnas_agent.backends.base import Backend, Runner, UnavailableError
 if TYPE_CHECKING:
     import numpy as np
 
-    from modnas_agent.request import InputSpec
+    from modnas_agent.wire.request import InputSpec
 
 CHUNK_BYTES = 16 << 20
 EXIT_CODE = 3

@@ -11,7 +11,7 @@ import fake_agent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modnas_agent.protocol import FrameReader, ProtocolError, encode
+from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
 from harness.agent_frames import (
     Failed,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from boards_keys import Endpoint
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 #: Whom it measures for, as it says itself.
 NAME = "eve@laptop"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from boards_host import OtherHost, spin, spin_artifact
 from boards_namespace import NamespaceBoard
-from modnas_agent.lock import utc_now
+from modnas_agent.board.lock import utc_now
 
 from harness.agent_client import AgentClient
 from harness.cli import main

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from boards_keys import Endpoint, make_key
 from boards_loopback import LoopbackBoard
-from modnas_agent.protocol import PROTOCOL_VERSION
+from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness.devices.board import Board
 from harness.devices.profile import DeviceProfile

@@ -1,0 +1,1 @@
+"""The board that is measured on: its state, its CPUs, who has it, and what was found."""

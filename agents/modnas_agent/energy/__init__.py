@@ -1,0 +1,1 @@
+"""The energy of an inference: sensors, their readings, and what follows from them."""

@@ -1,0 +1,1 @@
+"""Measuring a network: the process that is forked for it, when to stop, and the statistics."""

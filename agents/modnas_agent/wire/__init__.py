@@ -1,0 +1,1 @@
+"""What crosses between host and agent: frames, requests, and the inputs that both make by a formula."""
