@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modnas_agent.errors import ENVIRONMENT
+
 from harness.agent_frames import (
     FrameError,
     Pong,
@@ -52,6 +54,15 @@ def total_limit_s(timeout_s: float) -> float:
     another one for the measurement, which may not take longer than its own limit.
     """
     return 2.0 * silence_limit_s(timeout_s)
+
+
+class RefusedError(DeviceUnavailableError):
+    """The agent's answer is that it cannot do what was asked; `reason` is its word for why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        told = "" if refusal.reason == ENVIRONMENT else f"the agent answers {refusal.reason}: "
+        super().__init__(f"{told}{refusal.message}")
+        self.reason = refusal.reason
 
 
 class AgentClient:
@@ -125,7 +136,7 @@ class AgentClient:
             answer = self._wait_for(identifier, began, min(heard + silence_s, end))
             if answer["event"] == "error":
                 refusal = accept(Refusal, answer)
-                raise DeviceUnavailableError(f"the agent answers {refusal.reason}: {refusal.message}")
+                raise RefusedError(refusal)
             if answer["event"] == "progress":
                 heard = time.monotonic()
                 progress = plain(accept(Progress, answer))

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.errors import RUNTIME
 from modnas_agent.folder import entries, is_agents
 
 from harness.agent_archive import write_archive
-from harness.agent_client import AgentClient, ProgressCallback
+from harness.agent_client import AgentClient, ProgressCallback, RefusedError
 from harness.devices.agent_folder import told
 from harness.devices.board import install_command, start_agent
 from harness.devices.profile import DeviceProfile
@@ -162,8 +163,8 @@ class DeviceSession:
     def _check_backend(self) -> str:
         try:
             answer = self.client.probe(self.profile.backend)
-        except DeviceUnavailableError as error:
-            if self.profile.ssh is None or "answers runtime" not in str(error):
+        except RefusedError as error:
+            if self.profile.ssh is None or error.reason != RUNTIME:
                 raise
             mend = install_command(self.profile)
             raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
