@@ -13,9 +13,9 @@ import argparse
 import torch
 from tabulate import tabulate
 
-from harness.evaluation import evaluate_architectures
-from harness.runs import Run
-from harness.search_run import open_search
+from harness.runs.evaluation import evaluate_architectures
+from harness.runs.run import Run
+from harness.runs.search import open_search
 from harness.store import Store
 from modnas.spaces import Architecture
 

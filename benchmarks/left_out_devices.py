@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from harness.benchmark.problem import Problem
-from harness.tables import nasbench201
+from harness.bench.problem import Problem
+from harness.datasets import nasbench201
 from modnas.prediction import fit_predictor, metrics
 from modnas.prediction.meta import Prediction
 

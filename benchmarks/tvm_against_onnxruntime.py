@@ -27,11 +27,11 @@ import torch
 
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
-from harness.devices.session import DeviceSession
 from harness.export import Artifact, ArtifactCache
 from harness.export.exporters import TvmExporter
+from harness.measure.session import DeviceSession
+from harness.measure.tuning import tune
 from harness.presets import get_preset
-from harness.tuning import tune
 from modnas.spaces import Architecture, Space, get_space
 
 Files = dict[str, Artifact]

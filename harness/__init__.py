@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.errors import DeviceUnavailableError, ModnasHwError, UsageError
-    from harness.lock import InUseError
-    from harness.measuring import Profiled
-    from harness.profiling import ProfileReport
-    from harness.progress import Event, Note, Progress, Stage
+    from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError
+    from harness.core.lock import InUseError
+    from harness.core.progress import Event, Note, Progress, Stage
+    from harness.measure.profile_devices import Profiled
+    from harness.measure.profiling import ProfileReport
     from harness.public import device, profile, space
-    from harness.results import Front, Networks, SearchResult, Verification
+    from harness.runs.results import Front, Networks, SearchResult, Verification
     from harness.store import Store
     from harness.study import Study
 
@@ -51,13 +51,13 @@ __all__ = [
 
 # Where each name is, so that `import harness` and the command line's help need not wait for PyTorch.
 _PLACES = {
-    "harness.errors": ("DeviceUnavailableError", "ModnasHwError", "UsageError"),
-    "harness.lock": ("InUseError",),
-    "harness.measuring": ("Profiled",),
-    "harness.profiling": ("ProfileReport",),
-    "harness.progress": ("Event", "Note", "Progress", "Stage"),
+    "harness.core.errors": ("DeviceUnavailableError", "ModnasHwError", "UsageError"),
+    "harness.core.lock": ("InUseError",),
+    "harness.measure.profile_devices": ("Profiled",),
+    "harness.measure.profiling": ("ProfileReport",),
+    "harness.core.progress": ("Event", "Note", "Progress", "Stage"),
     "harness.public": ("device", "profile", "space"),
-    "harness.results": ("Front", "Networks", "SearchResult", "Verification"),
+    "harness.runs.results": ("Front", "Networks", "SearchResult", "Verification"),
     "harness.store": ("Store",),
     "harness.study": ("Study",),
 }

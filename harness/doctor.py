@@ -6,11 +6,11 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from harness.compile.compiler import require_tvm
+from harness.core.errors import ModnasHwError
+from harness.core.home import home
 from harness.devices.registry import device_names, get_profile, is_user_profile
-from harness.devices.session import DeviceSession
-from harness.errors import ModnasHwError
-from harness.home import home
+from harness.export.tvm.compiler import require_tvm
+from harness.measure.session import DeviceSession
 from harness.store import Store
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "moocore", "SQLAlchemy")

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.arch_lists import find_space, select_architectures
+from harness.core.errors import UsageError
+from harness.core.progress import Progress, silent
+from harness.devices.energy import EnergyModel
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import with_options
-from harness.energy import EnergyModel
-from harness.errors import UsageError
-from harness.measuring import OnStatus, Profiled, profile_devices
-from harness.progress import Progress, silent
+from harness.devices.table import TableDevice, find_device, measurable
+from harness.measure.arch_lists import find_space, select_architectures
+from harness.measure.profile_devices import OnStatus, Profiled, profile_devices
 from harness.store import Store
-from harness.tables.devices import TableDevice, find_device, measurable
 from modnas.spaces import Architecture, ArchitectureError, Space
 
 # What to measure: so many random ones, `reference`, `all`, a file of strings, or the architectures.

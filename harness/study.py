@@ -14,21 +14,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from harness.data_check import check_data
+from harness.core.errors import UsageError
+from harness.core.home import subfolder
+from harness.core.progress import Note, Progress, silent
+from harness.datasets.fingerprint import Fingerprint
 from harness.devices.profile import DeviceProfile
-from harness.devices.session import DeviceSession
-from harness.errors import UsageError
-from harness.fingerprint import Fingerprint
-from harness.home import subfolder
-from harness.profiling import ProfileReport
-from harness.progress import Note, Progress, silent
+from harness.devices.table import TableDevice, find_device
+from harness.measure.profiling import ProfileReport
+from harness.measure.session import DeviceSession
 from harness.report import write_report
-from harness.results import Front, FrontEntry, Networks, SearchResult, Verification
-from harness.run_inputs import complete, forerunner, is_recorded, is_there, require_place
-from harness.runs import Run, RunConfig, TaskAndSpace
-from harness.search_options import SearchOptions, resolve_config
-from harness.search_run import SearchRun, open_search, profile_sample, written_front
-from harness.search_steps import (
+from harness.runs.data_check import check_data
+from harness.runs.inputs import complete, forerunner, is_recorded, is_there, require_place
+from harness.runs.lookup import check_searchable
+from harness.runs.options import SearchOptions, resolve_config
+from harness.runs.results import Front, FrontEntry, Networks, SearchResult, Verification
+from harness.runs.run import Run, RunConfig, TaskAndSpace
+from harness.runs.search import SearchRun, open_search, profile_sample, written_front
+from harness.runs.stages import (
     fit_models,
     is_fitted,
     measure_for,
@@ -37,10 +39,8 @@ from harness.search_steps import (
     training,
     verify_front,
 )
-from harness.starting_weights import check_weights
+from harness.runs.starting_weights import check_weights
 from harness.store import Store
-from harness.tables.devices import TableDevice, find_device
-from harness.tables.lookup import check_searchable
 
 # Figures on held-out architectures: by metric, device and figure.
 Figures = dict[str, dict[str, dict[str, float]]]
@@ -104,7 +104,7 @@ class Study:
             accelerator: where networks are trained: `auto`, `cpu` or `cuda`.
             weights: file that the supernetwork's weights start from; `freeze_weights`: they stay as they are.
             bfloat16: run the supernetwork in bfloat16 where that is safe.
-            progress: told how far the work has come (see `harness.progress`).
+            progress: told how far the work has come (see `harness.core.progress`).
             store: instead of the home's own; it stays open.
 
         Raises:
@@ -287,7 +287,7 @@ class Study:
 
         Raises as `front` does, and as `export_front`.
         """
-        from harness.front_export import LIST, export_front  # what it needs for text is slow to import
+        from harness.runs.front_export import LIST, export_front  # what it needs for text is slow to import
 
         self._check_wanted(device, preferences)
         self._searched()

@@ -9,14 +9,14 @@ import modnas_agent
 import typer
 from modnas_agent.folder import ARCHIVE
 
+from harness.boards.agent_folder import told
+from harness.boards.board import Board
+from harness.boards.install import install, uninstall
+from harness.boards.runtimes import runtime_of
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
-from harness.devices.agent_folder import told
-from harness.devices.board import Board
-from harness.devices.install import install, uninstall
+from harness.core.errors import UsageError
 from harness.devices.registry import get_profile
-from harness.devices.runtimes import runtime_of
-from harness.errors import UsageError
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from harness.baselines_run import Row, run_baselines, summarise
+from harness.bench.baselines import Row, run_baselines, summarise
 from harness.cli.options import SpaceOption
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
-from harness.errors import UsageError
-from harness.tables import nasbench201
-from harness.tables.nasbench201_quality import DATASETS
+from harness.core.errors import UsageError
+from harness.datasets import nasbench201
+from harness.datasets.nasbench201_quality import DATASETS
 from modnas.baselines import method_names
 
 

@@ -12,7 +12,7 @@ import typer
 from harness.cli.output import JsonOption, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from harness.benchmark.rows import Row
+    from harness.bench.rows import Row
 
 benchmark_app = typer.Typer(
     help="The paper's experiments on published tables.", no_args_is_help=True, rich_markup_mode=None
@@ -26,7 +26,7 @@ SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with see
 
 
 def _show(rows: Sequence[Row], json_output: bool) -> None:
-    from harness.benchmark.rows import summary
+    from harness.bench.rows import summary
 
     if json_output:
         print_json({"rows": [asdict(row) for row in rows]})
@@ -43,7 +43,7 @@ def nasbench201(
     json_output: JsonOption = False,
 ) -> None:
     """Search on 13 devices and judge on 6 unseen ones, all from tables of 15,625 cells."""
-    from harness.benchmark import nasbench201 as benchmark
+    from harness.bench import nasbench201 as benchmark
 
     report = benchmark.run(data, experiment, seeds, out)
     if json_output:
@@ -64,7 +64,7 @@ def hat(
     json_output: JsonOption = False,
 ) -> None:
     """Transformers on 2 search devices and 1 unseen, from HAT's latency tables and published networks."""
-    from harness.benchmark import hat as benchmark
+    from harness.bench import hat as benchmark
 
     rows = benchmark.run(data, experiment, seeds)
     _show(rows, json_output)
@@ -82,7 +82,7 @@ def ofa(
     json_output: JsonOption = False,
 ) -> None:
     """Search once-for-all networks on 11 devices and judge on those and an unseen one."""
-    from harness.benchmark import ofa as benchmark
+    from harness.bench import ofa as benchmark
 
     rows = benchmark.run(data, experiment, seeds, out)
     _show(rows, json_output)

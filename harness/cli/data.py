@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from harness import datasets
-from harness.arch_lists import select_architectures
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, Shown, print_json, print_table, progress_bar, say
-from harness.errors import UsageError
-from harness.measuring import measure_on
+from harness.core.errors import UsageError
+from harness.core.tensors import load_tensors, save_tensors
+from harness.datasets import training_sets as datasets
+from harness.datasets.fetch import MIRROR, RECORD, Fetched, fetch, sources
+from harness.datasets.importing import BENCHMARKS, IMPORTERS, Consent, ImportReport, import_csv
+from harness.devices.table import TableDevice, find_device, remove_tables, table_note, table_origin
+from harness.measure.arch_lists import select_architectures
+from harness.measure.profile_devices import measure_on
 from harness.store import Store
-from harness.tables.devices import TableDevice, find_device, remove_tables, table_note, table_origin
-from harness.tables.fetch import MIRROR, RECORD, Fetched, fetch, sources
-from harness.tables.importing import BENCHMARKS, IMPORTERS, Consent, ImportReport, import_csv
-from harness.tensors import load_tensors, save_tensors
 from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.spaces import Space

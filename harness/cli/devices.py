@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.boards.adding import add_board, remove_profile, ssh_settings
 from harness.cli.output import JsonOption, print_json, print_table, say
-from harness.devices.adding import add_board, remove_profile, ssh_settings
+from harness.core.errors import ModnasHwError
 from harness.devices.registry import device_names, get_profile, is_user_profile
-from harness.errors import ModnasHwError
-from harness.store import Store
-from harness.tables.devices import (
+from harness.devices.table import (
     TableDevice,
     check_no_table,
     describe_tables,
@@ -19,6 +18,7 @@ from harness.tables.devices import (
     measurable,
     table_details,
 )
+from harness.store import Store
 
 app = typer.Typer(help="Device profiles.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -77,7 +77,7 @@ def show(name: str, json_output: JsonOption = False) -> None:
 @app.command()
 def check(name: str, json_output: JsonOption = False) -> None:
     """Walk from the network to the runtime, and name the first step that fails; exit 3 if one does."""
-    from harness.devices.steps import check_device  # it exports a network: PyTorch takes seconds to import
+    from harness.measure.checks import check_device  # it exports a network: PyTorch takes seconds to import
 
     with Store() as store:
         target = measurable(name, store)

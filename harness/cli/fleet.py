@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.output import print_table, say
-from harness.errors import DeviceUnavailableError
-from harness.failures import describe_failures
-from harness.fleet import DeviceStatus
-from harness.measuring import Profiled
+from harness.core.errors import DeviceUnavailableError
+from harness.measure.failures import describe_failures
+from harness.measure.fleet import DeviceStatus
+from harness.measure.profile_devices import Profiled
 
 _HEADERS = ["device", "state", "done", "rate/s", "left", "temperature", "last error"]
 

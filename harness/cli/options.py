@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.arch_lists import find_space
-from harness.errors import UsageError
-from harness.numerals import read_whole
+from harness.core.errors import UsageError
+from harness.core.numerals import read_whole
+from harness.measure.arch_lists import find_space
 from modnas.spaces import Space
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]

@@ -11,10 +11,10 @@ import typer
 from harness.cli.fleet import FleetTable, finish, tell_troubles
 from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
 from harness.cli.output import JsonOption, Shown, print_json, print_table
-from harness.energy import EnergyModel
-from harness.failures import failure_text
-from harness.measuring import Profiled
-from harness.profiling import operator_rows
+from harness.devices.energy import EnergyModel
+from harness.measure.failures import failure_text
+from harness.measure.profile_devices import Profiled
+from harness.measure.profiling import operator_rows
 from harness.public import profile as measure
 from harness.store import Measurement
 from modnas.spaces import Space

@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
-from harness.results import FrontEntry, Verification
+from harness.runs.results import FrontEntry, Verification
 from harness.study import Study
 from modnas.tasks import TASK_NAMES
 

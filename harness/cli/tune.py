@@ -9,7 +9,7 @@ import typer
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, print_json, say
 from harness.devices.registry import get_profile
-from harness.tuning import TuningReport, tune
+from harness.measure.tuning import TuningReport, tune
 
 
 def tune_command(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from harness.core.strict import Strict
 from harness.transport.ssh_names import check_path
 
 SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx", "battery", "csv"]
@@ -13,14 +14,12 @@ SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx",
 _TIMES = ("window_s", "max_window_s")
 
 
-class PowerSensor(BaseModel):
+class PowerSensor(Strict):
     """A power sensor, by name, with what that sensor needs to know; `docs/energy.md` has the list.
 
     `window_s`: shortest time under load. `max_window_s`: longest; a sensor that needs more gives no energy.
     `max_w`: the most that is held for plausible, in watts, instead of the sensor's own limit.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: SensorName = "auto"
     window_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0

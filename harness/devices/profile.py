@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -17,10 +15,11 @@ from pydantic import (
     ValidationError,
 )
 
+from harness.core.errors import UsageError
+from harness.core.strict import Strict
 from harness.devices.power import PowerSensor
 from harness.devices.targets import Target, check_target
-from harness.errors import UsageError
-from harness.transport import ssh_names
+from harness.transport.settings import SshSettings
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
@@ -29,11 +28,7 @@ class ProfileError(UsageError):
     """A profile file that cannot be read or does not fit the schema."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class BackendOptions(_Strict):
+class BackendOptions(Strict):
     """How the runtime is set up on the device; part of what identifies a measurement.
 
     `affinity`: CPUs to run on; `auto` takes as many as there are threads, from the highest-numbered down;
@@ -64,7 +59,7 @@ AGENT_OPTIONS = {
 POLICY_IN_KEY = ("precision", "warmup_s", "min_time_s", "max_time_s", "min_samples")
 
 
-class MeasurementPolicy(_Strict):
+class MeasurementPolicy(Strict):
     """When a measurement is good enough, and when it is given up.
 
     `precision`: half-width of the 95 % confidence interval of the median, relative to the median.
@@ -84,30 +79,7 @@ class MeasurementPolicy(_Strict):
     memory_limit_mb: Annotated[int, Field(gt=0)] | None = 2048
 
 
-class SshSettings(_Strict):
-    """How a board is reached over SSH. What is not given comes from `~/.ssh/config`, then from its defaults.
-
-    `host`: name or address; without one the profile's name is looked up.
-    `jump`: hosts to go through, `user@host:port`, several separated by commas.
-    `python`: interpreter on the board; without it the one the agent was installed with, or any that fits.
-    `directory`: the agent's folder, relative to the user's home there.
-    `systemd`: start the agent under the user's systemd there, in `modnas-agent.slice`.
-    `reconnect_s`: for how long after its last sign of life a board may be silent before it is given up.
-    """
-
-    host: Annotated[str, AfterValidator(ssh_names.check_host)] | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: Annotated[str, AfterValidator(ssh_names.check_user)] | None = None
-    identity_file: Annotated[str, AfterValidator(ssh_names.check_path)] | None = None
-    known_hosts: Annotated[str, AfterValidator(ssh_names.check_path)] | None = None
-    jump: Annotated[str, AfterValidator(ssh_names.check_jump)] | None = None
-    python: Annotated[str, AfterValidator(ssh_names.check_interpreter)] | None = None
-    directory: Annotated[str, AfterValidator(ssh_names.check_folder)] = ".modnas-agent"
-    systemd: bool = False
-    reconnect_s: Annotated[float, Field(ge=0)] = 26.0
-
-
-class RemoteTransport(_Strict):
+class RemoteTransport(Strict):
     """A transport that is not local. `{ssh: {}}` leaves everything to `~/.ssh/config`."""
 
     ssh: SshSettings
@@ -130,7 +102,7 @@ TransportSettings = Annotated[
 ]
 
 
-class DeviceProfile(_Strict):
+class DeviceProfile(Strict):
     """One device at one batch size.
 
     `transport`: how its agent is reached; `local` starts it as a child process on this machine.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.core.errors import UsageError
+from harness.core.home import home
 from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
-from harness.errors import UsageError
-from harness.home import home
 
 _SPEC = re.compile(rf"({NAME_PATTERN})(?:@([0-9]{{1,5}}))?")
 

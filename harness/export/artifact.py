@@ -22,10 +22,10 @@ import torch
 from modnas_agent.wire.fill import fill_values
 from torch import Tensor, nn
 
+from harness.core.home import has_sha256, subfolder, write_atomically
 from harness.export.onnx_graph import ExportError, to_onnx
 from harness.export.torch_program import to_program
 from harness.export.transformer_graphs import timed_onnx
-from harness.home import has_sha256, subfolder, write_atomically
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
 from modnas.spaces.transformer.decoding import TimedTranslation

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.compile.compiler import Compiler
-from harness.compile.errors import CompilerKilledError
+from harness.core.errors import UsageError
+from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
-from harness.errors import UsageError
 from harness.export.artifact import Artifact, ArtifactCache
 from harness.export.quantize import calibration, quantize
-from harness.home import subfolder
+from harness.export.tvm.compiler import Compiler
+from harness.export.tvm.errors import CompilerKilledError
 from harness.store import content_key
 from modnas.spaces import Architecture, Space
 

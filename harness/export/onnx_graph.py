@@ -18,7 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
 
-from harness.errors import ModnasHwError
+from harness.core.errors import ModnasHwError
 
 OPSET = 17
 # The lowest IR version that opset 17 allows: old runtimes on boards can still read the file.

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from torch.nn.functional import interpolate
 
+from harness.datasets.task_content import identity, look_at
 from harness.export.onnx_graph import ExportError
-from harness.task_content import identity, look_at
 from modnas.tasks.digits import digits
 
 # The images that activations' ranges are taken from.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.presets import mobilenetv3, nasbench201, transformer
 from harness.presets.base import Preset, Recipe
 

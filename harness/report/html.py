@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
-from harness.home import write_atomically
+from harness.core.home import write_atomically
 from harness.report import figures
-from harness.runs import Run
+from harness.runs.run import Run
 from harness.store import Measurement, Store
 
 PACKAGES = ("modnas-hw", "torch", "onnx", "onnxruntime", "numpy")

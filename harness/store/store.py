@@ -14,8 +14,8 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from harness.errors import ModnasHwError, UsageError
-from harness.home import store_url
+from harness.core.errors import ModnasHwError, UsageError
+from harness.core.home import store_url
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
 from harness.store.schema import NewerSchemaError, prepare
 

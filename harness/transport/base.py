@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import DeviceUnavailableError
+from harness.core.errors import DeviceUnavailableError
 
 Frame = dict[str, Any]
 

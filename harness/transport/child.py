@@ -16,8 +16,8 @@ from typing import Any
 from modnas_agent.files import open_own
 from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
-from harness.errors import DeviceUnavailableError, UsageError
-from harness.foreign import clean_text, last_line
+from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError, host_name
 
 # How long an agent may take to end after its input is closed before it is killed.

@@ -12,8 +12,8 @@ from typing import Any
 from modnas_agent.folder import ARTIFACTS
 from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
-from harness.errors import UsageError
-from harness.foreign import clean_text, last_line
+from harness.core.errors import UsageError
+from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.ssh_artifacts import BoardArtifacts
 from harness.transport.ssh_connection import SshConnection

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.devices.profile import SshSettings
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.transport.settings import SshSettings
 from harness.transport.ssh_config import HostConfig, look_up
 from harness.transport.ssh_names import MAX_JUMPS, is_plain_word, jump_hops, split_destination
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from modnas_agent.folder import ARTIFACT, FILE
 
-from harness.errors import DeviceUnavailableError
-from harness.home import file_sha256
+from harness.core.errors import DeviceUnavailableError
+from harness.core.home import file_sha256
 from harness.transport.ssh_connection import BoardFullError, Entry, SshConnection
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import paramiko
 
-from harness.errors import DeviceUnavailableError, UsageError
-from harness.foreign import clean_text
+from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.foreign import clean_text
 from harness.transport.base import TransportTimeoutError
 from harness.transport.ssh_address import Address
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import paramiko
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 
 # `Match exec` in the configuration runs a command of the user's.
 ASK_S = 10.0

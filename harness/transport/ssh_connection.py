@@ -19,8 +19,8 @@ import paramiko
 from modnas_agent.folder import FILE, FOLDER, kind_of
 from paramiko.sftp import CMD_NAME
 
-from harness.errors import DeviceUnavailableError
-from harness.foreign import clean_lines, clean_text
+from harness.core.errors import DeviceUnavailableError
+from harness.core.foreign import clean_lines, clean_text
 from harness.transport.base import TransportClosedError
 from harness.transport.ssh_address import Address
 from harness.transport.ssh_client import close, connect, time_limit
@@ -39,7 +39,7 @@ _LOST = (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError, struct.er
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended, and what it wrote: printable lines (see `harness.foreign`)."""
+    """A command that ended, and what it wrote: printable lines (see `harness.core.foreign`)."""
 
     status: int
     output: str

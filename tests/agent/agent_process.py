@@ -16,8 +16,8 @@ from typing import Any
 
 import modnas_agent
 
-from harness.agent_frames import Failed, Measured, Pong, Probe, Progress, Refusal, Sensor, parse, parse_hello
-from harness.plausibility import judged
+from harness.agent.frames import Failed, Measured, Pong, Probe, Progress, Refusal, Sensor, parse, parse_hello
+from harness.agent.plausibility import judged
 
 PACKAGE_PARENT = Path(modnas_agent.__file__).resolve().parent.parent
 QUICK = {"precision": 0.05, "max_time_s": 0.2, "min_time_s": 0.02, "warmup_s": 0.05, "timeout_s": 20}

@@ -18,11 +18,11 @@ import pytest
 from agent_process import PACKAGE_PARENT, AgentProcess, Frame, descendants, synthetic_request
 from modnas_agent.board.journal import Journal
 
-from harness import agent_client
-from harness.agent_archive import write_archive
-from harness.agent_client import AgentClient
+from harness.agent import client as agent_client
+from harness.agent.archive import write_archive
+from harness.agent.client import AgentClient
+from harness.agent.reconnecting import LastingTransport
 from harness.transport.child import ChildTransport
-from harness.transport.lasting import LastingTransport
 
 Start = Callable[..., AgentProcess]
 SPIN = {"kind": "spin", "latency_ms": 0.2}

@@ -11,7 +11,7 @@ import pytest
 from fetch_upstream import Upstream
 from harness_helpers import FakeAgent
 
-from harness.devices import session
+from harness.measure import session
 from harness.presets import PRESETS, Preset, Recipe
 from harness.store import Measurement
 from modnas.spaces import Architecture, Space, get_space

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from harness import baselines_run
-from harness.baselines_run import run_baselines
+from harness.bench import baselines as baselines_run
+from harness.bench.baselines import run_baselines
 from harness.cli import main
-from harness.errors import UsageError
-from harness.tables import nasbench201
-from harness.tables.nasbench201_quality import DATASETS, TableQuality
+from harness.core.errors import UsageError
+from harness.datasets import nasbench201
+from harness.datasets.nasbench201_quality import DATASETS, TableQuality
 from modnas.search import indicators
 from modnas.spaces.nasbench201 import NasBench201
 

@@ -8,10 +8,10 @@ import pytest
 from harness_helpers import TINY, FakeAgent
 
 from harness.cli import main
-from harness.devices import session
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.profiling import ProfileReport, profile_device
+from harness.measure import session
+from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
 from modnas.spaces import Architecture, Space
 

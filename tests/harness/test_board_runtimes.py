@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.runtimes import runtime_of
 from harness.cli import main
+from harness.core.errors import UsageError
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
-from harness.devices.runtimes import runtime_of
 from harness.devices.targets import tvm_target
-from harness.errors import UsageError
 
 
 def test_the_boards_tvm_is_the_one_that_compiled_here() -> None:

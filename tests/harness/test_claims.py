@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.benchmark.claims import Claim, claims
-from harness.benchmark.plots import write_page
-from harness.benchmark.problem import Problem
-from harness.benchmark.rows import EPOCH_METRIC, Row
-from harness.errors import UsageError
-from harness.tables.nasbench201 import load
+from harness.bench.claims import Claim, claims
+from harness.bench.plots import write_page
+from harness.bench.problem import Problem
+from harness.bench.rows import EPOCH_METRIC, Row
+from harness.core.errors import UsageError
+from harness.datasets.nasbench201 import load
 
 
 def rows(

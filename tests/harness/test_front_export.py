@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 from harness_helpers import assert_one_line
 
-from harness import evaluation
 from harness.cli import main
-from harness.home import subfolder
+from harness.core.home import subfolder
+from harness.runs import evaluation
 from modnas.tasks import get_task
 
 pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("fake_agents")]

@@ -18,13 +18,13 @@ import modnas_agent
 import pytest
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
-from harness import agent_client
-from harness.agent_archive import archive_bytes, write_archive
-from harness.agent_client import AgentClient, silence_limit_s, total_limit_s
+from harness.agent import client as agent_client
+from harness.agent.archive import archive_bytes, write_archive
+from harness.agent.client import AgentClient, silence_limit_s, total_limit_s
+from harness.core.errors import DeviceUnavailableError, ModnasHwError
 from harness.devices.registry import get_profile
-from harness.devices.session import DeviceSession
-from harness.errors import DeviceUnavailableError, ModnasHwError
 from harness.export import ArtifactCache
+from harness.measure.session import DeviceSession
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.child import ChildTransport
 from modnas.spaces import Space
@@ -42,7 +42,7 @@ HELLO: Frame = {
 
 
 def test_archive_is_the_same_in_every_process(tmp_path: Path) -> None:
-    code = "import sys; from harness import agent_archive as a; sys.stdout.buffer.write(a.archive_bytes())"
+    code = "import sys; from harness.agent import archive as a; sys.stdout.buffer.write(a.archive_bytes())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -216,7 +216,7 @@ PROBED: Frame = {"event": "probe", "version": "1.2", "providers": ["CPUExecution
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Script]:
     def use(script: Script) -> Script:
-        monkeypatch.setattr("harness.devices.session.open_transport", lambda _profile: script)
+        monkeypatch.setattr("harness.measure.session.open_transport", lambda _profile: script)
         return script
 
     return use

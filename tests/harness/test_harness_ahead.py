@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.export import Artifact, ExportError
-from harness.export.ahead import Ahead
+from harness.export.prefetch import Ahead
 from modnas.spaces import Architecture, Space
 
 

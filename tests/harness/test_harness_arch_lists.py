@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.arch_lists import select_architectures
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.measure.arch_lists import select_architectures
 from modnas.spaces import Space
 
 

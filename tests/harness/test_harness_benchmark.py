@@ -8,12 +8,12 @@ from statistics import fmean
 
 import pytest
 
-from harness.benchmark import main_experiment, modnas_method, nasbench201
-from harness.benchmark.problem import Problem
-from harness.benchmark.rows import Row, summary
+from harness.bench import main_experiment, modnas_method, nasbench201
+from harness.bench.problem import Problem
+from harness.bench.rows import Row, summary
 from harness.cli import main
-from harness.errors import UsageError
-from harness.tables.nasbench201 import load
+from harness.core.errors import UsageError
+from harness.datasets.nasbench201 import load
 from modnas.search.indicators import hypervolume
 
 

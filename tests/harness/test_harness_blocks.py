@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from harness_helpers import FakeAgent, latency
 
-from harness.blocks import Block, measure_in_blocks
-from harness.devices import session
 from harness.devices.profile import DeviceProfile
-from harness.profiling import profile_device
-from harness.repeatability import compare_sessions
+from harness.measure import session
+from harness.measure.drift import Block, measure_in_blocks
+from harness.measure.profiling import profile_device
+from harness.measure.repeatability import compare_sessions
 from harness.store import Measurement, Store
 from modnas.spaces import Architecture, Space
 

@@ -13,8 +13,8 @@ import pytest
 from harness_helpers import TINY, FakeAgent, assert_one_line
 
 from harness.cli import main
-from harness.devices import session
-from harness.runs import Run
+from harness.measure import session
+from harness.runs.run import Run
 from modnas.spaces import Space
 
 ERROR_COMMANDS = {

@@ -14,15 +14,15 @@ import torch
 from harness_helpers import FakeAgent
 
 from harness.cli import main
-from harness.datasets import device_features
-from harness.evaluation import evaluate_architectures
+from harness.datasets.task_content import PACKAGED, absolute, identity, look_at
+from harness.datasets.training_sets import device_features
+from harness.devices.table import StoredTable
 from harness.export import quantize
 from harness.presets import PRESETS
-from harness.runs import Run, RunConfig
-from harness.search_run import open_search
+from harness.runs.evaluation import evaluate_architectures
+from harness.runs.run import Run, RunConfig
+from harness.runs.search import open_search
 from harness.store import Evaluation, Measurement, Store, content_key
-from harness.tables.devices import StoredTable
-from harness.task_content import PACKAGED, absolute, identity, look_at
 from modnas.spaces import Space
 from modnas.tasks import TASK_NAMES
 from modnas.tasks.data_files import data_files

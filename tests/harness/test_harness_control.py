@@ -8,16 +8,15 @@ from typing import Any, ClassVar
 import pytest
 from harness_helpers import TINY, FakeAgent, MakeRow
 
-from harness import tuning
 from harness.cli import main
-from harness.compile.errors import CompileError, CompilerKilledError
-from harness.control import control_network
-from harness.devices import session
+from harness.core.errors import DeviceUnavailableError, needed
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError, needed
 from harness.export import Artifact, ArtifactCache, ExportError, exporters
-from harness.failures import describe_failures, failure_text
-from harness.profiling import ProfileReport, profile_device
+from harness.export.tvm.errors import CompileError, CompilerKilledError
+from harness.measure import session, tuning
+from harness.measure.control import control_network
+from harness.measure.failures import describe_failures, failure_text
+from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
 from modnas.spaces import Architecture, Space
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from harness.datasets import (
+from harness.core.errors import UsageError
+from harness.datasets.training_sets import (
     DatasetError,
     check_metric,
     device_features,
@@ -22,7 +23,6 @@ from harness.datasets import (
     measured_devices,
     save_dataset,
 )
-from harness.errors import UsageError
 from harness.store import Measurement, Store
 from modnas.prediction import DeviceTable
 from modnas.spaces import get_space

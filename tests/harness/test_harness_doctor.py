@@ -72,6 +72,6 @@ def test_agent_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_profile: Any) -> Any:
         raise doctor.ModnasHwError("no agent")
 
-    monkeypatch.setattr("harness.devices.session.open_transport", fail)
+    monkeypatch.setattr("harness.measure.session.open_transport", fail)
     found = by_name(checkup())
     assert not found["device cpu"].ok and found["device cpu"].required

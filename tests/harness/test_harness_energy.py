@@ -11,13 +11,13 @@ import pytest
 from harness_helpers import TINY, FakeAgent, MakeRow
 
 from harness.cli import main
-from harness.datasets import device_features, device_values
-from harness.devices import session
+from harness.core.errors import UsageError
+from harness.datasets.training_sets import device_features, device_values
+from harness.devices.energy import EnergyModel
 from harness.devices.power import PowerSensor
 from harness.devices.profile import DeviceProfile, ProfileError, load_profile
-from harness.energy import EnergyModel
-from harness.errors import UsageError
-from harness.profiling import ProfileReport, profile_device
+from harness.measure import session
+from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
 from modnas.spaces import Space
 

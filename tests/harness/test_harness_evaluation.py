@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.evaluation import evaluate_architectures
 from harness.presets import PRESETS, Recipe
-from harness.runs import RunConfig
+from harness.runs.evaluation import evaluate_architectures
+from harness.runs.run import RunConfig
 from harness.store import Store
 
 

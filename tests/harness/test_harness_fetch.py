@@ -15,13 +15,13 @@ import torch
 from fetch_upstream import Upstream
 
 from harness.cli import main
-from harness.errors import UsageError
-from harness.home import file_sha256
-from harness.tables import fetch as fetching
-from harness.tables import nasbench201
-from harness.tables.convert import CONVERTERS, ConversionError
-from harness.tables.download import DownloadError
-from harness.tables.fetch import MIRROR, fetch, sources
+from harness.core.errors import UsageError
+from harness.core.home import file_sha256
+from harness.datasets import fetch as fetching
+from harness.datasets import nasbench201
+from harness.datasets.convert import CONVERTERS, ConversionError
+from harness.datasets.download import DownloadError
+from harness.datasets.fetch import MIRROR, fetch, sources
 from modnas.spaces import get_space
 
 CELLS = [a.string for a in get_space("nasbench201").all()]

@@ -13,9 +13,9 @@ import pytest
 import torch
 from fetch_upstream import Upstream
 
-from harness.tables.convert import ConversionError
-from harness.tables.convert.files import indexed_column, load_torch, torch_column
-from harness.tables.download import DownloadError, download
+from harness.datasets.convert import ConversionError
+from harness.datasets.convert.files import indexed_column, load_torch, torch_column
+from harness.datasets.download import DownloadError, download
 
 # One file.
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import fingerprint as module
-from harness.errors import UsageError
-from harness.fingerprint import FileContent, Fingerprint, fingerprint
-from harness.home import home
+from harness.core.errors import UsageError
+from harness.core.home import home
+from harness.datasets.fingerprint import FileContent, Fingerprint, fingerprint
 
 
 def names_in(folder: Path) -> list[str]:

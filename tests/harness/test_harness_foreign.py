@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.foreign import (
+from harness.core.foreign import (
     MAX_TEXT,
     ForeignDataError,
     clean_lines,

@@ -13,20 +13,20 @@ from zipfile import ZipFile
 
 import pytest
 
-from harness.agent_archive import archive_bytes, write_archive
+from harness.agent.archive import archive_bytes, write_archive
+from harness.boards import wheels
+from harness.boards.runtimes import Runtime, WheelFile
+from harness.boards.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.cli import main
-from harness.devices import wheels
+from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.home import subfolder
+from harness.datasets.fetch import RECORD, fetch, sources
 from harness.devices.profile import DeviceProfile
-from harness.devices.runtimes import Runtime, WheelFile
-from harness.devices.session import DeviceSession
-from harness.devices.wheels import BoardPlatform, runtime_archive, runtime_file
-from harness.errors import DeviceUnavailableError, UsageError
 from harness.export import ArtifactCache
-from harness.front_export import _check_folder
-from harness.home import subfolder
+from harness.measure.session import DeviceSession
 from harness.presets import get_preset
-from harness.runs import Run, RunConfig
-from harness.tables.fetch import RECORD, fetch, sources
+from harness.runs.front_export import _check_folder
+from harness.runs.run import Run, RunConfig
 from modnas.spaces import get_space
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.home import home, store_url, subfolder, write_atomically
+from harness.core.errors import UsageError
+from harness.core.home import home, store_url, subfolder, write_atomically
 
 
 def test_home_is_made_and_named_by_the_environment(home_folder: Path) -> None:

@@ -15,13 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.cli import main
-from harness.datasets import device_features, device_table, device_values, measured_devices, thinned
-from harness.errors import UsageError
-from harness.runs import Run
+from harness.core.errors import UsageError
+from harness.datasets import devices, nasbench201
+from harness.datasets.importing import Imported, Table, import_tables, read_csv
+from harness.datasets.training_sets import (
+    device_features,
+    device_table,
+    device_values,
+    measured_devices,
+    thinned,
+)
+from harness.devices.table import TableDevice, find_device, measurable, stored_table
+from harness.runs.run import Run
 from harness.store import Store
-from harness.tables import devices, nasbench201
-from harness.tables.devices import TableDevice, find_device, measurable, stored_table
-from harness.tables.importing import Imported, Table, import_tables, read_csv
 from modnas.spaces import Space, get_space
 
 PUBLISHED = get_space("nasbench201")

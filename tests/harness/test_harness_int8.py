@@ -10,13 +10,13 @@ import onnxruntime
 import pytest
 from harness_helpers import FakeAgent
 
+from harness.core.errors import UsageError
 from harness.devices.registry import get_profile, with_options
-from harness.errors import UsageError
 from harness.export import ArtifactCache, ExportError
 from harness.export.artifact import probe_input
 from harness.export.exporters import ANY_OUTPUT, Int8Exporter
 from harness.export.quantize import calibration_batches
-from harness.profiling import profile_device
+from harness.measure.profiling import profile_device
 from harness.store import Store
 from modnas.spaces import Space
 from modnas.tasks.digits import digits

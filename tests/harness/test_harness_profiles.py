@@ -9,9 +9,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.core.errors import UsageError
 from harness.devices.profile import DeviceProfile, ProfileError, load_profile
 from harness.devices.registry import device_names, get_profile, is_user_profile
-from harness.errors import UsageError
 
 
 def user_profile(home_folder: Path, name: str, text: str) -> Path:

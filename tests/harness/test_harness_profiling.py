@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from harness_helpers import FakeAgent
 
-from harness.datasets import device_values
-from harness.devices import session
+from harness.core.errors import DeviceUnavailableError
+from harness.datasets.training_sets import device_values
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError
 from harness.export import ArtifactCache, ExportError
-from harness.profiling import ProfileReport, profile_device
+from harness.measure import session
+from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from harness.transport.base import TransportClosedError
 from modnas.spaces import Architecture, Space

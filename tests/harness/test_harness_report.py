@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.presets import PRESETS
 from harness.report import write_report
-from harness.runs import Run, RunConfig
+from harness.runs.run import Run, RunConfig
 from harness.store import Measurement, Store
 from modnas.spaces import Space
 

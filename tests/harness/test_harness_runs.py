@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.errors import ModnasHwError, UsageError
+from harness.core.errors import ModnasHwError, UsageError
 from harness.presets import PRESETS, get_preset
-from harness.runs import Run, RunConfig
+from harness.runs.run import Run, RunConfig
 
 
 def config(**changes: Any) -> RunConfig:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.devices.profile import DeviceProfile, ProfileError, SshSettings, load_profile
+from harness.core.errors import UsageError
+from harness.devices.profile import DeviceProfile, ProfileError, load_profile
 from harness.devices.registry import get_profile
-from harness.errors import UsageError
 from harness.transport import ssh_config
+from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import Address, parse_destination, resolve
 
 CONFIG = """

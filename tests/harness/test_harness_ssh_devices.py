@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.board import describe
+from harness.boards.wheels import BoardPlatform
 from harness.cli import main
-from harness.devices.board import describe
-from harness.devices.wheels import BoardPlatform
-from harness.errors import DeviceUnavailableError
+from harness.core.errors import DeviceUnavailableError
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 from harness_helpers import FakeAgent
 
 from harness.cli import main
-from harness.devices import session
+from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError, UsageError
-from harness.fleet import MAX_FAILURES, DeviceStatus, Fleet
-from harness.profiling import ProfileReport
+from harness.measure import session
+from harness.measure.fleet import MAX_FAILURES, DeviceStatus, Fleet
+from harness.measure.profiling import ProfileReport
 from harness.store import Store
 from harness.transport.base import TransportClosedError
 from modnas.spaces import Space
@@ -135,7 +135,7 @@ def test_command_line_with_several_devices(
         return FakeAgent()
 
     monkeypatch.setattr(session, "open_transport", opener)
-    monkeypatch.setattr("harness.fleet.BACKOFF_S", (0.01,))
+    monkeypatch.setattr("harness.measure.fleet.BACKOFF_S", (0.01,))
     command = ["profile", "--device", "good", "--device", "bad", "--archs", "2", "--json"]
     command += ["--set", "channels=4", "--set", "cells=1", "--set", "input=1x8x8"]
     assert main(command) == 1

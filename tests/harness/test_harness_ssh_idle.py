@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.agent_archive import write_archive
+from harness.agent.archive import write_archive
 
 
 def test_agent_ends_when_its_host_is_silent(tmp_path: Path) -> None:

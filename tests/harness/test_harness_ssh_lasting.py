@@ -13,11 +13,11 @@ import pytest
 from harness_helpers import latency
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
-from harness.agent_client import AgentClient
-from harness.errors import DeviceUnavailableError
-from harness.transport import lasting
+from harness.agent import reconnecting as lasting
+from harness.agent.client import AgentClient
+from harness.agent.reconnecting import MAX_LOSSES, LastingTransport
+from harness.core.errors import DeviceUnavailableError
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
-from harness.transport.lasting import MAX_LOSSES, LastingTransport
 from harness.transport.ssh_client import time_limit
 
 #: What is answered to requests that measure nothing.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.store import Evaluation, Measurement, Store, StoreError, content_key
 
 MakeRow = Callable[..., Measurement]

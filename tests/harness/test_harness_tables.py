@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import UsageError
-from harness.tables import nasbench201
+from harness.core.errors import UsageError
+from harness.datasets import nasbench201
 
 
 def test_published_tables(data_dir):

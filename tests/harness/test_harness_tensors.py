@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.tensors import TensorFileError, load_tensors, save_tensors
+from harness.core.tensors import TensorFileError, load_tensors, save_tensors
 
 TENSORS: dict[str, Tensor] = {
     "a": torch.arange(6.0).reshape(2, 3),

@@ -18,16 +18,16 @@ from harness_helpers import TINY
 from modnas_agent.backends import load_backend
 from modnas_agent.backends.base import UnavailableError
 
-from harness import tuning
 from harness.cli import main
-from harness.compile.compiler import Compiler
-from harness.compile.errors import CompileError
+from harness.core.errors import UsageError
+from harness.core.lock import InUseError, locked
 from harness.devices.profile import DeviceProfile, MeasurementPolicy
-from harness.errors import UsageError
 from harness.export import Artifact, ArtifactCache
 from harness.export.exporters import TvmExporter, copy_database, tuning_folder
-from harness.lock import InUseError, locked
-from harness.profiling import profile_device
+from harness.export.tvm.compiler import Compiler
+from harness.export.tvm.errors import CompileError
+from harness.measure import tuning
+from harness.measure.profiling import profile_device
 from harness.store import Store
 from modnas.spaces import Space
 

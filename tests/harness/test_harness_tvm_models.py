@@ -12,8 +12,8 @@ import torch
 from test_harness_tvm import run_alone
 from torch import Tensor, nn
 
-from harness.compile.compiler import Compiler
 from harness.export.artifact import probe_input
+from harness.export.tvm.compiler import Compiler
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tvm") is None or importlib.util.find_spec("onnxscript") is None,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.verify import compare_hypervolumes, random_architectures
+from harness.runs.verify import compare_hypervolumes, random_architectures
 from modnas.spaces import Space
 
 Points = list[tuple[float | None, ...]]

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.benchmark import hat, hat_predictor, hat_search
-from harness.benchmark.hat_bleu import BleuSurrogate
-from harness.benchmark.hat_search import HatProblem
-from harness.benchmark.rows import Row
+from harness.bench import hat, hat_predictor, hat_search
+from harness.bench.hat_bleu import BleuSurrogate
+from harness.bench.hat_search import HatProblem
+from harness.bench.rows import Row
 from harness.cli import main
-from harness.errors import UsageError
-from harness.tables.hat import load
+from harness.core.errors import UsageError
+from harness.datasets.hat import load
 from modnas.prediction.averages import fit_averages, fit_with_drift
 from modnas.prediction.paper_network import PaperNetwork, fit_paper_network
 from modnas.spaces.transformer import Transformer

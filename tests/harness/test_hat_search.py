@@ -15,8 +15,8 @@ from harness_helpers import FakeAgent
 
 from harness.cli import main
 from harness.presets import PRESETS, Preset, Recipe
-from harness.runs import Run
-from harness.search_run import open_search
+from harness.runs.run import Run
+from harness.runs.search import open_search
 from harness.store import Store
 from modnas.spaces.transformer.decoding import END
 from modnas.spaces.transformer.space import HYPERNETWORK_TABLES
@@ -106,7 +106,7 @@ def test_search_and_verify_with_inherited_weights(
     state.supernetwork.body.embedding.weight.data.mul_(2)
     with Store() as store:
         rows = store.counts()["evaluations"]
-        from harness.evaluation import evaluate_architectures
+        from harness.runs.evaluation import evaluate_architectures
 
         evaluate_architectures(state, [state.space.parse(entries[0]["arch"])], store)
         assert store.counts()["evaluations"] == rows + 1, "other weights are another evaluation"

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.benchmark import ofa, ofa_methods
-from harness.benchmark.ofa_problem import OfaProblem
+from harness.bench import ofa, ofa_methods
+from harness.bench.ofa_problem import OfaProblem
 from harness.cli import main
-from harness.errors import UsageError
-from harness.tables.ofa import load
+from harness.core.errors import UsageError
+from harness.datasets.ofa import load
 from modnas.prediction import metrics
 
 pytestmark = pytest.mark.trains

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.errors import ModnasHwError
-from harness.evaluation import evaluate_architectures
+from harness.core.errors import ModnasHwError
 from harness.presets import PRESETS
-from harness.runs import Run, RunConfig
+from harness.runs.evaluation import evaluate_architectures
+from harness.runs.run import Run, RunConfig
 from harness.store import Store
 from modnas.accuracy.training import recalibrate
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.benchmark import ofa, ofa_methods, ofa_plots
-from harness.benchmark.ofa_problem import OfaProblem
-from harness.benchmark.rows import Row
+from harness.bench import ofa, ofa_methods, ofa_plots
+from harness.bench.ofa_problem import OfaProblem
+from harness.bench.rows import Row
 from harness.cli import main
-from harness.tables.ofa import load
+from harness.datasets.ofa import load
 
 
 @pytest.fixture(scope="module")

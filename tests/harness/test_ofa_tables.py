@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from harness.cli import main
-from harness.datasets import device_features, device_values
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.datasets.ofa import load
+from harness.datasets.training_sets import device_features, device_values
 from harness.store import Store
-from harness.tables.ofa import load
 from modnas.spaces.mobilenetv3 import MobileNetV3
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from harness.cli import main
-from harness.errors import DeviceUnavailableError, ModnasHwError, UsageError
+from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError
 from harness.presets import get_preset
-from harness.runs import Run
-from harness.search_options import SearchOptions
+from harness.runs.options import SearchOptions
+from harness.runs.run import Run
+from harness.runs.surrogate import evaluation_sample
 from harness.store import Store
-from harness.surrogate_run import evaluation_sample
 from modnas.spaces import get_space
 
 SPACE = get_space("nasbench201")

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.cli import main
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.presets import PRESETS, Preset, Recipe
-from harness.runs import Run, RunConfig
-from harness.search_options import SearchOptions
-from harness.starting_weights import check_weights
+from harness.runs.options import SearchOptions
+from harness.runs.run import Run, RunConfig
+from harness.runs.starting_weights import check_weights
 from harness.store import content_key
 from modnas.search import SearchConfig
 from modnas.spaces import get_space

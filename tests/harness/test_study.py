@@ -22,8 +22,8 @@ import modnas.tasks.registry
 from harness import Note, Stage, Study
 from harness.cli import main
 from harness.cli.output import Shown
-from harness.progress import stage
-from harness.runs import Run
+from harness.core.progress import stage
+from harness.runs.run import Run
 from modnas.spaces import Space
 from modnas.spaces.nasbench201.space import NasBench201
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.cli import main
-from harness.errors import UsageError
-from harness.starting_weights import weights_sha256
+from harness.core.errors import UsageError
+from harness.runs.starting_weights import weights_sha256
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 

@@ -16,9 +16,9 @@ from integration_home import TINY, Home
 from onnx import TensorProto, helper, numpy_helper
 
 from harness.cli import main
-from harness.compile.compiler import Compiler
 from harness.export import ArtifactCache, artifact
 from harness.export.onnx_graph import to_onnx
+from harness.export.tvm.compiler import Compiler
 from modnas.spaces import get_space
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

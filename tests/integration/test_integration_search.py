@@ -19,8 +19,8 @@ SEARCH = ("search", "--devices", "quick", "--preset", "tiny", *RUN, "--no-verify
 # Ends after the measurements and the predictor.
 STOP_BEFORE_SEARCHING = """
 import os
-import harness.search_steps
-harness.search_steps.run_search = lambda *_: os._exit(77)
+import harness.runs.stages
+harness.runs.stages.run_search = lambda *_: os._exit(77)
 """
 # Dies in the middle of an epoch, as by kill -9.
 DIE_IN_EPOCH = """

@@ -15,9 +15,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "boards"))
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 
-from harness import agent_client
-from harness.devices import session
-from harness.transport import child, lasting
+from harness.agent import client as agent_client
+from harness.agent import reconnecting as lasting
+from harness.measure import session
+from harness.transport import child
 
 Attack = Callable[..., Lab]
 

@@ -435,7 +435,7 @@ def serve(mode: Mode, always: bool = False) -> None:
 
 
 def is_about_the_control(asked: Frame) -> bool:
-    """The control is measured less exactly than anything else (see `harness.control`)."""
+    """The control is measured less exactly than anything else (see `harness.measure.control`)."""
     return asked.get("op") == "measure" and asked["protocol"].get("precision") == 0.3
 
 

@@ -11,7 +11,7 @@ import pytest
 from attack_frames import PROFILE, Lab
 from boards_loopback import LoopbackBoard
 
-from harness import agent_client
+from harness.agent import client as agent_client
 from harness.transport import ssh, ssh_connection
 
 #: What is asked of a board whose command is played.

@@ -18,16 +18,16 @@ from rich.console import Console
 
 from harness.cli.fleet import _table
 from harness.cli.output import progress_bar
-from harness.control import Control
 from harness.devices.registry import get_profile
-from harness.devices.session import DeviceSession
 from harness.export import ArtifactCache
-from harness.export.ahead import Ahead
 from harness.export.exporters import open_exporter
-from harness.fleet import DeviceStatus
+from harness.export.prefetch import Ahead
+from harness.measure.control import Control
+from harness.measure.fleet import DeviceStatus
+from harness.measure.session import DeviceSession
+from harness.measure.tuning import _Bench
 from harness.report import html
 from harness.store import Store
-from harness.tuning import _Bench
 from modnas.spaces import get_space
 
 Attack = Callable[[str], Lab]
@@ -66,7 +66,7 @@ def test_commands(
     attack: Attack, monkeypatch: pytest.MonkeyPatch, command: list[str], mode: str, code: int
 ) -> None:
     lab = attack(mode)
-    monkeypatch.setattr("harness.fleet.BACKOFF_S", (0.05,))
+    monkeypatch.setattr("harness.measure.fleet.BACKOFF_S", (0.05,))
     folder = lab.home / "devices"
     (folder / "fake2.yaml").write_text((folder / "fake.yaml").read_text().replace("fake", "fake2"))
     for form in [["--json"], []] if "escapes" in mode else [["--json"]]:

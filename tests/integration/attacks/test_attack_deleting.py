@@ -14,12 +14,12 @@ from attack_deleting import Person, Put, file, folder, link, snapshot
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 
-from harness.agent_archive import archive_bytes
-from harness.devices.board import Board
+from harness.agent.archive import archive_bytes
+from harness.boards.board import Board
+from harness.core.errors import DeviceUnavailableError
 from harness.devices.profile import DeviceProfile
-from harness.devices.session import DeviceSession
-from harness.errors import DeviceUnavailableError
 from harness.export import Artifact
+from harness.measure.session import DeviceSession
 from harness.transport import ssh
 
 HASH = "0123456789ab"
@@ -248,7 +248,7 @@ def test_an_installation_that_fails_leaves_what_it_found(
         file("late.jpg")(person.agent)
         raise DeviceUnavailableError("no runtime")
 
-    monkeypatch.setattr("harness.devices.install.facts", fail)
+    monkeypatch.setattr("harness.boards.install.facts", fail)
     if existed:
         person.agent.mkdir()
     person.types("agent install", code=3)
@@ -257,7 +257,7 @@ def test_an_installation_that_fails_leaves_what_it_found(
     person.agent.rmdir()
     if existed:
         person.agent.mkdir()
-    monkeypatch.setattr("harness.devices.install.facts", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("harness.boards.install.facts", lambda *_, **__: 1 / 0)
     person.types("agent install", code=1)
     assert person.agent.exists() == existed and not list(person.agent.glob("*"))
 

@@ -21,10 +21,10 @@ from attack_identity import (
     write_image,
 )
 
-import harness.evaluation
-import harness.search_run
-from harness.errors import UsageError
-from harness.runs import Run
+import harness.runs.evaluation
+import harness.runs.search
+from harness.core.errors import UsageError
+from harness.runs.run import Run
 from harness.store import Store
 from harness.study import Study
 
@@ -312,14 +312,14 @@ def test_reading_a_run_whose_data_changed_or_are_gone(lab: Lab, searched: Path) 
 def test_data_that_change_during_a_training(
     lab: Lab, searched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = harness.evaluation.train
+    train = harness.runs.evaluation.train
 
     def disturbed(*arguments: Any, **options: Any) -> Any:
         result = train(*arguments, **options)
         other_bytes(searched / FIRST)
         return result
 
-    monkeypatch.setattr(harness.evaluation, "train", disturbed)
+    monkeypatch.setattr(harness.runs.evaluation, "train", disturbed)
     code, output, errors = lab.command("verify", "--run", "mine", "--device", "tab")
     assert (code, output) == (2, "") and "changed while they were in use" in errors
     with Store() as store:
@@ -332,7 +332,7 @@ def test_data_that_change_during_a_search(lab: Lab, monkeypatch: pytest.MonkeyPa
     lab.import_table("tab", "3x8x8")
     data = image_data(lab.folder / "data")
     whole = (data / FIRST).read_bytes()
-    epoch = harness.search_run.Search.run_epoch
+    epoch = harness.runs.search.Search.run_epoch
 
     def disturbed(search: Any) -> Any:
         stats = epoch(search)
@@ -341,7 +341,7 @@ def test_data_that_change_during_a_search(lab: Lab, monkeypatch: pytest.MonkeyPa
         return stats
 
     command = search("image-folder", data, "--run", "mine")
-    monkeypatch.setattr(harness.search_run.Search, "run_epoch", disturbed)
+    monkeypatch.setattr(harness.runs.search.Search, "run_epoch", disturbed)
     _, _, errors = lab.command(*command)
     assert "changed while they were in use" in errors
     monkeypatch.undo()
@@ -461,8 +461,8 @@ def test_a_command_that_failed_early_does_not_keep_its_name(lab: Lab, begun: Non
 
 
 def test_a_second_look_reads_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import fingerprint
-    from harness.task_content import look_at
+    from harness.datasets import fingerprint
+    from harness.datasets.task_content import look_at
 
     data = image_data(lab.folder / "data")
     time.sleep(2.1)  # until then a later change might get the same times

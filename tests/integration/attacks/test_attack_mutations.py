@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 
-from harness.agent_frames import (
+from harness.agent.frames import (
     Failed,
     FrameError,
     Measured,
@@ -25,8 +25,8 @@ from harness.agent_frames import (
     parse,
     parse_hello,
 )
-from harness.errors import DeviceUnavailableError
-from harness.plausibility import judged
+from harness.agent.plausibility import judged
+from harness.core.errors import DeviceUnavailableError
 
 MODELS = (Probe, Sensor, Pong, Progress, Refusal, Measured, Failed)
 REQUEST: dict[str, Any] = {

@@ -17,9 +17,10 @@ from integration_home import Home
 from pydantic import ValidationError
 
 from harness.cli import main
-from harness.devices.profile import BackendOptions, SshSettings, load_profile
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.devices.profile import BackendOptions, load_profile
 from harness.transport import ssh_address, ssh_client
+from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import Address, parse_destination, resolve
 from harness.transport.ssh_config import HostConfig
 

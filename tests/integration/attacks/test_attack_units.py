@@ -12,12 +12,12 @@ import pytest
 from integration_home import Home
 
 from harness.cli import main
-from harness.datasets import device_values
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.datasets import hat, nasbench201, ofa
+from harness.datasets.plausible import Plausibility
+from harness.datasets.training_sets import device_values
+from harness.devices.table import TableDevice, find_device
 from harness.store import Store
-from harness.tables import hat, nasbench201, ofa
-from harness.tables.devices import TableDevice, find_device
-from harness.tables.plausible import Plausibility
 from modnas.spaces import Architecture, Space, get_space
 
 pytestmark = pytest.mark.usefixtures("home")

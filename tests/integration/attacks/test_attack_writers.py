@@ -17,15 +17,15 @@ COMMAND = search("digits", None)
 # A search that says that it has begun, and does not go on before it is told to.
 HELD = """
 import os, pathlib, time
-import harness.search_steps
+import harness.runs.stages
 folder = pathlib.Path(%r)
-search = harness.search_steps.run_search
+search = harness.runs.stages.run_search
 def waiting(*arguments):
     (folder / f"began-{os.getpid()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.02)
     return search(*arguments)
-harness.search_steps.run_search = waiting
+harness.runs.stages.run_search = waiting
 """
 Started = subprocess.Popen[str]
 
@@ -107,7 +107,7 @@ def test_two_searches_that_begin_the_same_run_at_once(lab: Lab, processes: list[
 
 def test_only_the_kernel_says_who_holds_a_folder(tmp_path: Path) -> None:
     """A run that was copied while it was searched brings along what its holder wrote."""
-    from harness.lock import locked
+    from harness.core.lock import locked
 
     (tmp_path / "lock.json").write_text(json.dumps({"pid": os.getpid(), "since": "long ago"}))
     with locked(tmp_path, "the copy"):

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from boards_loopback import LoopbackBoard
 
-from harness.agent_archive import archive_bytes
-from harness.devices.board import Board
+from harness.agent.archive import archive_bytes
+from harness.boards.board import Board
+from harness.core.errors import DeviceUnavailableError
 from harness.devices.profile import DeviceProfile
-from harness.errors import DeviceUnavailableError
 
 SIZE_BYTES = 24 << 20
 

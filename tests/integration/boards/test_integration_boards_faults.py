@@ -18,15 +18,15 @@ from boards_host import OtherHost, spin, spin_artifact
 from boards_namespace import NamespaceBoard
 from modnas_agent.board.lock import utc_now
 
-from harness.agent_client import AgentClient
+from harness.agent.client import AgentClient
+from harness.boards.board import Board
+from harness.boards.install import install
 from harness.cli import main
-from harness.devices.board import Board
-from harness.devices.install import install
+from harness.core.errors import DeviceUnavailableError
+from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
-from harness.devices.session import DeviceSession, open_transport
-from harness.errors import DeviceUnavailableError
-from harness.home import subfolder
-from harness.profiling import ProfileReport, profile_device
+from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.session import DeviceSession, open_transport
 from harness.store import Measurement, Store
 from modnas.spaces import get_space
 

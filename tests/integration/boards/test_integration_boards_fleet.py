@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from boards_namespace import NamespaceBoard
 
+from harness.agent import reconnecting as lasting
 from harness.devices.profile import DeviceProfile
-from harness.fleet import DeviceStatus, Fleet
-from harness.profiling import profile_device
+from harness.measure.fleet import DeviceStatus, Fleet
+from harness.measure.profiling import profile_device
 from harness.store import Store
-from harness.transport import lasting, ssh, ssh_connection
+from harness.transport import ssh, ssh_connection
 from modnas.spaces import get_space
 
 SPACE = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))

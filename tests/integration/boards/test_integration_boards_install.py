@@ -22,8 +22,8 @@ from boards_image import share_wheels
 from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
 
+from harness.boards import runtime_install
 from harness.cli import main
-from harness.devices import runtime_install
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 #: Policies as in the profile of a quick device: the guide's own would take longer than a test may.

@@ -15,11 +15,11 @@ from boards_keys import Endpoint, make_key
 from boards_loopback import LoopbackBoard
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
-from harness.devices.board import Board
+from harness.boards.board import Board
+from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.devices.profile import DeviceProfile
-from harness.devices.session import DeviceSession
-from harness.errors import DeviceUnavailableError, UsageError
 from harness.export import ArtifactCache
+from harness.measure.session import DeviceSession
 from modnas.spaces import get_space
 
 SPACE = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))

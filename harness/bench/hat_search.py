@@ -1,0 +1,199 @@
+"""MODNAS on HAT's tables: latency by the tables' predictors, BLEU by the surrogate of published networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from harness.bench import table_search
+from harness.bench.hat_bleu import BleuSurrogate
+from harness.bench.rows import Row
+from harness.bench.table_search import character, read_off
+from harness.datasets.hat import SEARCH_DEVICES, UNSEEN_DEVICES, Floats, HatTables
+from modnas.prediction.averages import AveragesPredictor, fit_with_drift
+from modnas.search import Search, SearchConfig, SearchDevice, indicators
+from modnas.search.refinement import local_search, select
+from modnas.spaces import Architecture
+from modnas.spaces.transformer.space import HYPERNETWORK_TABLES, Transformer
+
+FRONT_SIZE = 24
+DEVICES = (*SEARCH_DEVICES, *UNSEEN_DEVICES)
+CONFIG = SearchConfig(
+    epochs=10,
+    steps_per_epoch=40,
+    learning_rate=0.1,
+    smoothing=5,
+    preferences_per_step=4,
+    tables=HYPERNETWORK_TABLES,
+    front_size=FRONT_SIZE,
+    cosine_penalty=0.0,
+)
+_REFINE, _RANGE_SAMPLE = 2000, 1000
+
+
+@dataclass(frozen=True)
+class HatProblem:
+    """The models that stand in for devices and trainings: `latency` by device, and `bleu`."""
+
+    space: Transformer
+    tables: HatTables
+    latency: dict[str, AveragesPredictor]
+    bleu: BleuSurrogate
+
+    @classmethod
+    def fit(cls, tables: HatTables) -> HatProblem:
+        """Fit on all rows of each table and on all of HAT's published networks."""
+        space = Transformer()
+        latency = {
+            device: fit_with_drift(table.features, table.latency_ms, np.arange(len(table.latency_ms)))[0]
+            for device, table in tables.tables.items()
+        }
+        hat = [p for p in tables.published if p.source == "hat"]
+        return cls(space, tables, latency, BleuSurrogate(space, hat))
+
+    def latency_ms(self, device: str, samples: Tensor) -> Tensor:
+        """What the device's table says of one-hot rows: (n, width) -> (n,), float64, differentiable."""
+        return self.latency[device](self.space.average_features(samples))
+
+    @torch.no_grad()
+    def points(self, device: str, architectures: Sequence[Architecture]) -> Floats:
+        """100 - BLEU and latency by the models, (n, 2)."""
+        samples = self.space.encode(architectures)
+        both = [self.bleu.losses(samples, None).double(), self.latency_ms(device, samples)]
+        return torch.stack(both, 1).numpy()
+
+    def published(self, source: str) -> list[Architecture]:
+        """The networks that a paper publishes for WMT'14 En-De."""
+        return [self.space.from_plan(p.plan) for p in self.tables.of_task(source)]
+
+
+def known_latency(problem: HatProblem, device: str) -> dict[str, float] | None:
+    """For an unseen device, how its references mix those of the search devices; None for a search device.
+
+    Shares of the search devices and of a constant, none negative, by least squares in relative error on the
+    ten references: all that may be known of it.
+    """
+    if device in SEARCH_DEVICES:
+        return None
+    references = problem.space.encode(problem.space.references)
+    with torch.no_grad():
+        own = problem.latency_ms(device, references).numpy()
+        others = [problem.latency_ms(name, references).numpy() for name in SEARCH_DEVICES]
+    shares, _ = nnls(np.stack([*others, np.ones_like(own)], 1) / own[:, None], np.ones_like(own))
+    return dict(zip([*SEARCH_DEVICES, "constant"], shares.tolist(), strict=True))
+
+
+def search_device(problem: HatProblem, device: str) -> SearchDevice:
+    """A device as the search sees it; an unseen one through `known_latency`."""
+    shares = known_latency(problem, device)
+
+    def predict(samples: Tensor) -> Tensor:
+        if shares is None:
+            values = problem.latency_ms(device, samples)
+        else:
+            parts = [shares[name] * problem.latency_ms(name, samples) for name in SEARCH_DEVICES]
+            values = torch.stack(parts).sum(0) + shares["constant"]
+        return values.to(samples.dtype).unsqueeze(1)
+
+    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        values = predict(problem.space.encode(sample))
+        references = problem.latency_ms(device, problem.space.encode(problem.space.references))
+    return SearchDevice(device, character(references), predict, values.amin(0), values.amax(0))
+
+
+def run_search(problem: HatProblem, devices: Sequence[SearchDevice], config: SearchConfig) -> Search:
+    """Search on the given devices; the state kept is the best by predicted hypervolume."""
+    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
+    errors = problem.points(SEARCH_DEVICES[0], sample)[:, 0]
+    bounds = float(errors.min()), float(errors.max())
+    return table_search.run_search(problem.space, devices, problem.bleu, config, error_bounds=bounds)
+
+
+def refined(problem: HatProblem, search: Search, device: SearchDevice) -> list[Architecture]:
+    """The front as read, and what a local search on the same predictions finds around it: at most 24."""
+
+    @torch.no_grad()
+    def score(architectures: Sequence[Architecture]) -> Floats:
+        samples = problem.space.encode(architectures)
+        errors = problem.bleu.losses(samples, None).double().unsqueeze(1)
+        return torch.cat([errors, device.predict(samples).double()], 1).numpy()
+
+    found, values = local_search(problem.space, read_off(search, device), score, _REFINE)
+    low, high = values.min(0), values.max(0)
+    # A tenth beyond the worst, or the fastest network would count for nothing.
+    scaled = indicators.scale(values, low, high + 0.1 * (high - low) + 1e-9)
+    return [found[n] for n in select(scaled, FRONT_SIZE)]
+
+
+def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Architecture]], float]]:
+    """Each method's architectures by device, and its seconds."""
+    began = time.monotonic()
+    devices = {name: search_device(problem, name) for name in DEVICES}
+    search = run_search(problem, [devices[name] for name in SEARCH_DEVICES], replace(CONFIG, seed=seed))
+    read = {name: read_off(search, device) for name, device in devices.items()}
+    searched = time.monotonic() - began
+    better = {name: refined(problem, search, device) for name, device in devices.items()}
+    randoms = problem.space.sample(FRONT_SIZE, torch.Generator().manual_seed(10_000 + seed))
+    return {
+        "modnas": (better, time.monotonic() - began),
+        "modnas-readoff": (read, searched),
+        "rs": (dict.fromkeys(DEVICES, randoms), 0.0),
+        "hat-published": (dict.fromkeys(DEVICES, problem.published("hat")), 0.0),
+        "help-published": (dict.fromkeys(DEVICES, problem.published("help")), 0.0),
+    }
+
+
+def reference_box(problem: HatProblem, device: str) -> tuple[Floats, Floats]:
+    """Ideal and worst point of the hypervolume: of the published networks, the worst a tenth further away."""
+    points = problem.points(device, [*problem.published("hat"), *problem.published("help")])
+    low, high = points.min(0), points.max(0)
+    return low, high + 0.1 * (high - low)
+
+
+def run(problem: HatProblem, seed: int) -> Iterator[Row]:
+    """Hypervolume of every method's set on every device.
+
+    `hypervolume`: all by the models. `hypervolume_pessimistic`: the BLEU of a method's set, not of the
+    published networks, lowered by the surrogate's leave-one-out error. `hypervolume_published_bleu`: the
+    published networks with the BLEU that was measured. Box: see `reference_box`; what is better than the
+    published ideal in an objective counts in full.
+    """
+    error = surrogate_error(problem)
+    for method, (sets, seconds) in fronts(problem, seed).items():
+        published = method.endswith("-published")
+        for device, architectures in sets.items():
+            points = problem.points(device, architectures)
+            other = points.copy()
+            if published:
+                other[:, 0] = [
+                    100 - p.bleu for p in problem.tables.of_task(method.removesuffix("-published"))
+                ]
+            else:
+                other[:, 0] += error
+            name = "hypervolume_published_bleu" if published else "hypervolume_pessimistic"
+            low, high = reference_box(problem, device)
+            for metric, values in (("hypervolume", points), (name, other)):
+                yield Row(
+                    experiment="main",
+                    method=method,
+                    device=device,
+                    group="search" if device in SEARCH_DEVICES else "unseen",
+                    seed=None if published else seed,
+                    metric=metric,
+                    value=indicators.hypervolume(indicators.scale(values, low, high)),
+                    evaluations=None,
+                    seconds=seconds,
+                )
+
+
+def surrogate_error(problem: HatProblem) -> float:
+    """Mean absolute leave-one-out error of the surrogate on the networks of WMT'14 En-De, in BLEU."""
+    mine = np.array([p.task == "wmt14.en-de" for p in problem.bleu.published])
+    return float(np.abs(problem.bleu.leave_one_out()[mine]).mean())

@@ -1,0 +1,117 @@
+"""Experiment `main`: every method's fronts on 13 search devices and 6 unseen ones, by the true tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from harness.bench.baselines import help_proposals, table_problem
+from harness.bench.modnas_method import (
+    CONFIG,
+    Choice,
+    best_evaluated,
+    fit_models,
+    refined,
+    run_search,
+    search_device,
+    short_listed,
+)
+from harness.bench.problem import FRONT_SIZE, Problem
+from harness.bench.rows import Fronts, Row
+from harness.bench.table_search import read_off
+from modnas.baselines import get_method
+from modnas.search import preferences
+from modnas.search.front import FrontPoint
+from modnas.spaces import Architecture
+
+# Preferences at which the MetaHypernetwork is read before the refinement.
+STARTS = FRONT_SIZE
+# By their names in `modnas.baselines`.
+BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
+
+
+def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """MODNAS and its ablations, by name.
+
+    `modnas`: fronts refined on predictions; `modnas-readoff`: as read from the MetaHypernetwork;
+    `refinement-only`: the same refinement from random architectures, without a search; `best-evaluated`:
+    neither, only the best of what the surrogate was fitted on; `modnas+evaluated`: the best of the first's
+    candidates and the last's; `modnas-sotl-ep12`: the part of `modnas` that its accuracies after 12 epochs
+    leave, which stand in for the sum of training losses.
+    """
+    return _variants(problem, seed, "active")
+
+
+def randomly_informed(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """The same with evaluated cells drawn at random: each name with `-random` behind it."""
+    return {f"{name}-random": fronts for name, fronts in _variants(problem, seed, "random").items()}
+
+
+def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
+    began = time.monotonic()
+    models = fit_models(problem, seed, choice=choice)
+    devices = {name: search_device(problem, models, name) for name in problem.devices}
+    fitted = time.monotonic() - began
+    search = run_search(
+        problem, models, [devices[name] for name in problem.search_devices], replace(CONFIG, seed=seed)
+    )
+    searched = time.monotonic() - began
+
+    def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
+        start = time.monotonic()
+        fronts = {name: read(name) for name in problem.devices}
+        return Fronts(fronts, tuple(models.evaluated), before + time.monotonic() - start)
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def random_starts(name: str) -> list[FrontPoint]:
+        rows = preferences.spread(STARTS, 2).tolist()
+        starts = problem.space.sample(STARTS, generator)
+        return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]
+
+    def by_search(name: str) -> list[FrontPoint]:
+        return search.front(devices[name].features, STARTS)
+
+    found = {
+        "modnas": timed(lambda n: refined(problem, models, devices[n], by_search(n)), searched),
+        "modnas-readoff": timed(lambda n: read_off(search, devices[n]), searched),
+        "refinement-only": timed(lambda n: refined(problem, models, devices[n], random_starts(n)), fitted),
+        "modnas+evaluated": timed(
+            lambda n: refined(problem, models, devices[n], by_search(n), evaluated=True), searched
+        ),
+        "best-evaluated": timed(lambda n: best_evaluated(problem, models, devices[n]), fitted),
+    }
+    whole = found["modnas"]
+    listed = {n: short_listed(problem, devices[n], front) for n, front in whole.by_device.items()}
+    known = {name: front for name, front in listed.items() if front is not None}
+    if known:
+        found["modnas-sotl-ep12"] = Fronts(known, whole.evaluated, whole.seconds)
+    return found
+
+
+def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """The baselines, each with 24 true evaluations on every device, search device or not."""
+    proposals = help_proposals(problem.tables, lambda seed, seconds: None)
+    found = {}
+    for name in BASELINES:
+        began = time.monotonic()
+        fronts = {
+            device: get_method(name)(table_problem(problem.quality(device), proposals), FRONT_SIZE, seed)
+            for device in problem.devices
+        }
+        found[name] = Fronts(fronts, (), time.monotonic() - began)
+    return found
+
+
+# Each gives the fronts of one or more named methods for one seed.
+METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, randomly_informed, baselines]
+
+
+def run(problem: Problem, seed: int) -> Iterator[Row]:
+    """All methods at one seed."""
+    for method in METHODS:
+        for name, fronts in method(problem, seed).items():
+            yield from fronts.rows(problem, "main", name, seed)

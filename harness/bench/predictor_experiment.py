@@ -1,0 +1,74 @@
+"""Experiment `predictor`: latency of the 6 unseen devices from their ten reference measurements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from harness.bench.problem import Floats, Problem
+from harness.bench.rows import Row
+from modnas.prediction import fit_predictor, gcn, metrics
+
+# HELP's published Spearman correlations with 10 measurements (Lee et al., 2021; see docs/benchmarks.md).
+HELP_SPEARMAN = {
+    "titan_rtx_256": 0.987,
+    "gold_6226": 0.989,
+    "fpga": 0.985,
+    "pixel2": 0.802,
+    "raspi4": 0.890,
+    "eyeriss": 0.940,
+}
+
+
+def help_range(problem: Problem, device: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """HELP's evaluation cells: indices 900 to 1899 without the fastest and the slowest tenth."""
+    latency = problem.tables.latency_ms[device]
+    ranked = 900 + np.argsort(latency[900:1900], kind="stable")
+    return np.asarray(ranked[100:900], dtype=np.int64)
+
+
+def run(problem: Problem, seed: int) -> Iterator[Row]:
+    """Rows by device: `spearman_help` on HELP's range; `spearman`, `hit_rate` (within 10 %) and, for the
+    Gaussian process, `coverage` (share inside the 90 % interval) on all cells.
+
+    Methods: `gaussian-process` is the MetaPredictor; `gcn` the network of the paper, `gcn-adapted`
+    the same trained on with the ten references; `help-published` what HELP prints.
+    """
+    tables = [problem.known(device) for device in problem.search_devices]
+    began = time.monotonic()
+    predictor = fit_predictor(problem.space, tables, seed=seed)
+    for device in problem.unseen_devices:
+        true = problem.tables.latency_ms[device]
+        guess = predictor.predict(problem.cells, problem.references(device))
+        inside = (guess.lower <= true) & (true <= guess.upper)
+        figures = {**_figures(problem, device, guess.value), "coverage": float(inside.mean())}
+        yield from _rows("gaussian-process", device, seed, figures, time.monotonic() - began)
+    began = time.monotonic()
+    network = gcn.fit_graph_predictor(problem.space, tables, seed=seed)
+    for device in problem.unseen_devices:
+        references = problem.references(device)
+        adapted = gcn.adapt(network, problem.space, references, seed=seed)
+        for name, one in (("gcn", network), ("gcn-adapted", adapted)):
+            figures = _figures(problem, device, one.predict(problem.space, problem.cells, references))
+            yield from _rows(name, device, seed, figures, time.monotonic() - began)
+    if seed == 0:
+        for device, value in HELP_SPEARMAN.items():
+            yield from _rows("help-published", device, None, {"spearman_help": value}, 0.0)
+
+
+def _figures(problem: Problem, device: str, guess: Floats) -> dict[str, float]:
+    true, chosen = problem.tables.latency_ms[device], help_range(problem, device)
+    return {
+        "spearman_help": metrics.spearman(guess[chosen], true[chosen]),
+        "spearman": metrics.spearman(guess, true),
+        "hit_rate": metrics.hit_rate(guess, true),
+    }
+
+
+def _rows(
+    method: str, device: str, seed: int | None, figures: dict[str, float], seconds: float
+) -> Iterator[Row]:
+    for metric, value in figures.items():
+        yield Row("predictor", method, device, "unseen", seed, metric, value, None, seconds)

@@ -1,0 +1,1 @@
+"""What the rest stands on: errors, the home folder, locks, numerals, progress, tensors as files."""

@@ -1,0 +1,88 @@
+"""The one folder that holds everything the harness keeps: `MODNAS_HOME`, by default `~/.modnas-hw`.
+
+devices/      the user's device profiles (YAML); they shadow the shipped ones
+store.sqlite  measurements and evaluations, unless MODNAS_STORE names another database
+artifacts/    exported networks, content-addressed
+weights/      trained networks, by the evaluation they belong to
+looked-at/    which files of data sets were found whole, so that they are not looked at again
+agent/        the local agent's root: its archive, journal and lock
+hashes.sqlite what files that were looked at contain, so that a second look is short
+runs/<name>/  one folder a search
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+
+from harness.core.errors import UsageError
+
+
+def home() -> Path:
+    """The home folder, made if it is missing. Raises UsageError when it cannot be written."""
+    path = Path(os.environ.get("MODNAS_HOME") or Path.home() / ".modnas-hw").expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}-{threading.get_native_id()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"home folder {path} cannot be written ({error.strerror}); set MODNAS_HOME to a writable folder"
+        ) from error
+    return path
+
+
+def subfolder(name: str) -> Path:
+    """A folder below the home folder, made if it is missing. Raises UsageError when it cannot be made."""
+    path = home() / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be made ({error.strerror}); set MODNAS_HOME to a folder of its own"
+        ) from error
+    return path
+
+
+def store_url() -> str:
+    """SQLAlchemy URL of the store: `MODNAS_STORE`, or SQLite in the home folder."""
+    return os.environ.get("MODNAS_STORE") or f"sqlite:///{home() / 'store.sqlite'}"
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Whether there is a file with this content."""
+    try:
+        return file_sha256(path) == sha256
+    except OSError:
+        return False
+
+
+def is_half_written(found: str, name: str) -> bool:
+    """Whether a name is of what a killed `write_atomically` left of a file with another name."""
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9]+-[0-9]+\.tmp", found) is not None
+
+
+def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
+    """Replace a file as a whole: after a kill there is the old content or the new, never half of it.
+
+    `durable`: the same after a power cut, which costs a wait for the disk.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

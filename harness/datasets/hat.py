@@ -1,0 +1,92 @@
+"""HAT's published data: latencies of 2,000 sampled transformers on three devices, and networks with BLEU.
+
+A latency's row has ten averages over layers, not the layers' own choices: it cannot be turned into an
+architecture, so these tables are no table devices.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import UsageError
+from modnas.spaces.transformer.plan import Plan, PlanError, from_hat
+
+Floats = NDArray[np.float64]
+# The paper's split (table 3): searched on the first two.
+SEARCH_DEVICES = ("gpu_titanxp", "cpu_xeon")
+UNSEEN_DEVICES = ("cpu_raspberrypi",)
+TASK = "wmt14.en-de"
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """One device: `features` (n, 10) as `hat_features` has them, `latency_ms` (n,) of encoder and decoder
+    together, in the order in which they were measured."""
+
+    device: str
+    features: Floats
+    latency_ms: Floats
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network from a paper.
+
+    `source`: hat or help; `hardware`: what it was searched for; `bleu`: on its task's test set.
+    """
+
+    name: str
+    source: str
+    task: str
+    hardware: str
+    plan: Plan
+    bleu: float
+
+
+@dataclass(frozen=True)
+class HatTables:
+    """All of it; `tables` by device."""
+
+    tables: dict[str, LatencyTable]
+    published: tuple[Published, ...]
+
+    def of_task(self, source: str, task: str = TASK) -> list[Published]:
+        """What a paper publishes for a task."""
+        return [p for p in self.published if (p.source, p.task) == (source, task)]
+
+
+def load(data: Path) -> HatTables:
+    """Read `hat/` of the folder. Raises UsageError when something is missing or damaged."""
+    folder = data / "hat"
+    try:
+        names = json.loads((folder / "reference.json").read_text())["features"]
+        tables = {d: _table(folder, d, names) for d in (*SEARCH_DEVICES, *UNSEEN_DEVICES)}
+        networks = json.loads((folder / "subtransformers.json").read_text())
+        published = tuple(_published(source, row) for source in ("hat", "help") for row in networks[source])
+    except (OSError, KeyError, TypeError, ValueError, PlanError) as error:
+        raise UsageError(
+            f"{folder}: no usable tables of HAT ({error!r}); modnas-hw dataset fetch hat --to DIR gets them"
+        ) from error
+    return HatTables(tables, published)
+
+
+def _table(folder: Path, device: str, names: list[str]) -> LatencyTable:
+    with gzip.open(folder / f"wmt14ende_{device}.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    features = np.array([[float(row[name]) for name in names] for row in rows])
+    parts = ("latency_mean_encoder", "latency_mean_decoder")
+    return LatencyTable(device, features, np.array([sum(float(row[part]) for part in parts) for row in rows]))
+
+
+def _published(source: str, row: dict[str, Any]) -> Published:
+    hardware = re.sub(r"[^a-z0-9]", "", str(row["hardware"]).lower())
+    return Published(row["name"], source, row["task"], hardware, from_hat(row["config"]), float(row["bleu"]))

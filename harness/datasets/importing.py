@@ -1,0 +1,335 @@
+"""Import of tables into the store: the published ones of NAS-Bench-201, and anyone's `arch,value` file."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.numerals import read_number
+from harness.datasets import nasbench201, ofa
+from harness.datasets.plausible import Judgement, Plausibility
+from harness.datasets.training_sets import UNITS, check_metric, device_values
+from harness.devices.profile import NAME_PATTERN
+from harness.devices.table import check_free, check_hides_none
+from harness.store import ImportedTable, Store
+from modnas.spaces import ArchitectureError, Space, get_space
+
+_HEADER = ["arch", "value"]
+_NAME = re.compile(rf"{NAME_PATTERN}(@[0-9]{{1,5}})?")
+# How a unit may be written: MJ would be a thousand million times as much.
+_SPELLINGS = {"ms": ("ms",), "mj": ("mj", "mJ")}
+# So many rows that cannot be right are named in an error.
+_NAMED = 20
+# A whole table so many times beyond what is usual is stored with a warning: there are such devices.
+_UNUSUAL = 20.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Values of one metric on one device: `entries` by canonical string, in `unit`; `source` says whence.
+
+    `lines`: where in the source an entry is, for those read from a text file.
+    """
+
+    device: str
+    metric: str
+    unit: str
+    source: str
+    entries: Mapping[str, float]
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did with one table: `added` of its `architectures` were new or had another value.
+
+    `warnings`: one a row that does not look right, and one where the whole table does not.
+    """
+
+    device: str
+    metric: str
+    architectures: int
+    added: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the person agreed to: that a table hides a shipped profile, that rows cannot be right."""
+
+    replace: bool = False
+    implausible: bool = False
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did. `left_out`: published devices whose name is taken, with the reason."""
+
+    space: Space
+    imported: list[Imported]
+    left_out: dict[str, str]
+
+
+def import_tables(
+    store: Store, space: Space, tables: Iterable[Table], warnings: Iterable[tuple[str, ...]] | None = None
+) -> list[Imported]:
+    """Append what the store does not have yet of each table, all tables or none. Values are not judged.
+
+    Args:
+        space: its name and network size are those of the values.
+        warnings: to be reported with each table.
+
+    Raises:
+        UsageError: a device's name belongs to a profile.
+    """
+    rows, report, given = [], [], list(tables)
+    said = list(warnings) if warnings is not None else [()] * len(given)
+    for table, about in zip(given, said, strict=True):
+        check_free(table.device)
+        known = _known(store, space, table)
+        new = {arch: value for arch, value in table.entries.items() if known.get(arch) != value}
+        report.append(Imported(table.device, table.metric, len(table.entries), len(new), about))
+        if new:
+            rows.append(
+                ImportedTable(
+                    device=table.device,
+                    space=space.name,
+                    variant=space.variant,
+                    metric=table.metric,
+                    unit=table.unit,
+                    source=table.source,
+                    created_at=datetime.now(timezone.utc),
+                    entries=new,
+                )
+            )
+    store.add(*rows)
+    return report
+
+
+def _known(store: Store, space: Space, table: Table) -> dict[str, float]:
+    known: dict[str, float] = {}
+    for row in store.tables(table.device, space.name, table.metric):
+        if row.variant == space.variant:
+            known.update(row.entries)
+    return known
+
+
+def import_nasbench201(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
+    """Import the 19 devices' latency, and the energy of the two that have it.
+
+    The values belong to the networks of the benchmark: C = 16, N = 5, 32x32 pixels, CIFAR-10's classes.
+    Raises UsageError when the tables are missing, damaged or of other cells than the space's.
+    """
+    space = get_space("nasbench201", channels=16, cells=5, classes=10, input_shape=(3, 32, 32))
+    published = nasbench201.load(data)
+    folder = data.resolve() / "nb201"
+    tables = [
+        Table(
+            device, metric, unit, source, _published_entries(space, device, published.archs, values.tolist())
+        )
+        for metric, unit, source, by_device in (
+            ("latency", "ms", f"{folder / 'latency.npz'}", published.latency_ms),
+            ("energy", "mj", f"{folder / 'energy_reconstructed.npz'} (modelled)", published.energy_mj),
+        )
+        for device, values in by_device.items()
+    ]
+    return _import_published(store, space, tables, consent)
+
+
+def import_ofa(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
+    """Import the latency of once-for-all's MobileNetV3 networks on 12 devices.
+
+    The values belong to networks of width 1.2 with 1,000 classes and inputs of 128 to 224 pixels. Raises
+    UsageError when the tables are missing or damaged.
+    """
+    published = ofa.load(data)
+    source = f"{data.resolve() / 'ofa' / 'archs_latency.npz'}"
+    archs = tuple(architecture.string for architecture in published.architectures)
+    tables = [
+        Table(
+            device,
+            "latency",
+            "ms",
+            source,
+            _published_entries(published.space, device, archs, values.tolist()),
+        )
+        for device, values in published.latency_ms.items()
+    ]
+    return _import_published(store, published.space, tables, consent)
+
+
+def _import_published(store: Store, space: Space, tables: list[Table], consent: Consent) -> ImportReport:
+    """Import the tables whose names are free: who has a board called like one of many wants the others."""
+    left_out: dict[str, str] = {}
+    for table in tables:
+        try:
+            _check_name(table.device, store, consent)
+        except UsageError as error:
+            left_out[table.device] = str(error)
+    kept = [table for table in tables if table.device not in left_out]
+    by_metric = {table.metric: Plausibility(space, table.metric) for table in kept}
+    warnings = [_check_values(store, space, table, by_metric[table.metric], consent) for table in kept]
+    return ImportReport(space, import_tables(store, space, kept, warnings), left_out)
+
+
+def _check_name(name: str, store: Store, consent: Consent) -> None:
+    check_free(name)
+    if not consent.replace:
+        check_hides_none(name, store)
+
+
+def _check_values(
+    store: Store, space: Space, table: Table, plausibility: Plausibility, consent: Consent
+) -> tuple[str, ...]:
+    """Warnings about a table. Raises UsageError when values cannot be right and nobody accepts that."""
+    judgement = plausibility.judge(table.entries, _known(store, space, table))
+    doubts = [f"{_place(table, doubt.arch)}: {doubt.text(table.unit)}" for doubt in judgement.doubts]
+    if doubts and not consent.implausible:
+        raise UsageError(_refusal(table, judgement, doubts))
+    warnings = [f"{table.source}, {doubt}" for doubt in doubts]
+    factor = max(judgement.off, 1 / judgement.off)
+    if factor > _UNUSUAL:
+        times = f"{float(f'{factor:.1g}'):g} times {'larger' if judgement.off > 1 else 'smaller'}"
+        warnings.append(
+            f"{table.source}: the values of {table.device} are about {times} than "
+            f"{judgement.why}; see whether they are in {table.unit}"
+        )
+    return tuple(warnings)
+
+
+def _place(table: Table, arch: str) -> str:
+    return f"line {table.lines[arch]}" if arch in table.lines else arch
+
+
+def _refusal(table: Table, judgement: Judgement, doubts: list[str]) -> str:
+    count, low, high = judgement.believed
+    more = f"; and {len(doubts) - _NAMED} more" if len(doubts) > _NAMED else ""
+    mend = "correct them, or keep them with --accept-implausible"
+    if judgement.by_stored:
+        mend += f"; if what is stored is wrong: modnas-hw dataset remove --device {table.device}"
+    return (
+        f"{table.source}: {len(doubts)} of {len(table.entries)} values of {table.device} cannot be in "
+        f"{table.unit} if the {count} others are, {low:.4g} to {high:.4g} {table.unit}, nearer to "
+        f"{judgement.why}: {'; '.join(doubts[:_NAMED])}{more}; {mend}"
+    )
+
+
+# Published tables that `dataset import` knows, by name.
+IMPORTERS: dict[str, Callable[[Store, Path, Consent], ImportReport]] = {
+    "nasbench201": import_nasbench201,
+    "ofa": import_ofa,
+}
+BENCHMARKS = tuple(IMPORTERS)
+
+
+def _published_entries(
+    space: Space, device: str, archs: tuple[str, ...], values: list[float]
+) -> dict[str, float]:
+    entries = dict(zip(archs, values, strict=False))
+    try:
+        whole = len(entries) == len(archs) == len(values)
+        if not whole or not all(space.parse(arch).string == arch for arch in archs[:: len(archs) // 50 or 1]):
+            raise UsageError(f"the table of {device} has not one value a cell of {space.name}")
+    except ArchitectureError as error:
+        raise UsageError(f"the table of {device}: {error}") from error
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise UsageError(f"the table of {device} has values that are not positive numbers")
+    return entries
+
+
+def import_csv(
+    store: Store,
+    path: Path,
+    device: str,
+    space: Space,
+    *,
+    metric: str,
+    unit: str | None,
+    consent: Consent = Consent(),
+) -> list[Imported]:
+    """Import one file with the header `arch,value`; nothing of it is kept unless all of it is good.
+
+    Raises UsageError naming the file and line of the first thing wrong, or the rows that cannot be right
+    beside the others, beside other devices of the store, and for the networks' work.
+    """
+    check_metric(metric)
+    if unit is not None and unit not in _SPELLINGS[UNITS[metric]]:
+        raise UsageError(f"--unit {unit}: {metric} is kept in {UNITS[metric]}; convert the values first")
+    if _NAME.fullmatch(device) is None:
+        raise UsageError(
+            f"--device {device!r} is no device name: letters, digits, _ . - and at most 64 of them"
+        )
+    _check_name(device, store, consent)
+    rows = _read_rows(path, space)
+    entries = {arch: value for arch, (_, value) in rows.items()}
+    lines = {arch: line for arch, (line, _) in rows.items()}
+    # A file's name need not be text; the store keeps nothing else.
+    source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
+    table = Table(device, metric, UNITS[metric], source, entries, lines)
+    plausibility = Plausibility(space, metric, _peers(store, space, table))
+    return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
+
+
+def _peers(store: Store, space: Space, table: Table) -> list[dict[str, float]]:
+    """What is known of the other devices, for networks of the same size."""
+    measured = set(store.devices(space.name, space.variant)) - set(store.table_devices())
+    names = measured | set(store.table_devices(space.name, space.variant))
+    return [
+        {arch.string: value for arch, value in device_values(store, name, space, table.metric).items()}
+        for name in sorted(names - {table.device})
+    ]
+
+
+def read_csv(path: Path, space: Space) -> dict[str, float]:
+    """Values by canonical string from a file with the header `arch,value`.
+
+    Values must be positive numbers, and every architecture occurs once. Raises UsageError with file and line.
+    """
+    return {arch: value for arch, (_, value) in _read_rows(path, space).items()}
+
+
+def _read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
+    """Line and value by canonical string."""
+    entries: dict[str, tuple[int, float]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            for row in rows:
+                line = rows.line_num
+                if line == 1 and [name.strip() for name in row] != _HEADER:
+                    raise UsageError(f"{path}, line 1: the header must be arch,value, not {','.join(row)!r}")
+                if line > 1 and row:
+                    arch, value = _entry(f"{path}, line {line}", row, space)
+                    if arch in entries:
+                        raise UsageError(f"{path}, line {line}: {arch} occurs twice")
+                    entries[arch] = line, value
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"table {path} cannot be read: {error}") from error
+    if not entries:
+        raise UsageError(
+            f"table {path} is empty: give the header arch,value and a line for each architecture"
+        )
+    return entries
+
+
+def _entry(where: str, row: list[str], space: Space) -> tuple[str, float]:
+    if len(row) != 2:
+        raise UsageError(f"{where}: expected an architecture and a value, not {len(row)} fields")
+    try:
+        arch = space.parse(row[0]).string
+    except ArchitectureError as error:
+        raise UsageError(f"{where}: {error}") from error
+    try:
+        value = read_number(row[1])
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}; write it as in 12.5") from error
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{where}: {row[1].strip()} is not a positive number")
+    return arch, value

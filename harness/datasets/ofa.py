@@ -1,0 +1,63 @@
+"""The tables of the once-for-all MobileNetV3 space: 5,000 networks measured on 12 devices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import UsageError
+from modnas.spaces import Architecture
+from modnas.spaces.mobilenetv3 import MobileNetV3
+from modnas.spaces.mobilenetv3.accuracy import AccuracyModel
+
+
+@dataclass(frozen=True)
+class OfaTables:
+    """Every array has one entry a network, in the order of `architectures`.
+
+    Args:
+        space: the networks' size: width 1.2, 1,000 classes, inputs of 128 to 224 pixels.
+        latency_ms: by device.
+        accuracy: error by once-for-all's accuracy predictor.
+        reference: `reference.json`: reference networks, device splits, published networks.
+    """
+
+    space: MobileNetV3
+    architectures: tuple[Architecture, ...]
+    latency_ms: Mapping[str, NDArray[np.float64]]
+    accuracy: AccuracyModel
+    reference: Mapping[str, Any]
+
+
+def load(data: Path) -> OfaTables:
+    """Read `data/ofa`. Raises UsageError when a file is missing or damaged."""
+    folder, space = data / "ofa", MobileNetV3()
+    try:
+        arrays = _arrays(folder / "archs_latency.npz")
+        rows = zip(*(arrays[name].tolist() for name in ("ks", "e", "d", "r")), strict=True)
+        return OfaTables(
+            space=space,
+            architectures=tuple(space.from_lists(*row) for row in rows),
+            latency_ms={
+                name.removeprefix("lat_"): values.astype(np.float64)
+                for name, values in arrays.items()
+                if name.startswith("lat_")
+            },
+            accuracy=AccuracyModel(space, _arrays(folder / "acc_predictor.npz")),
+            reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
+        )
+    except FileNotFoundError as error:
+        raise UsageError(f"{data} holds no once-for-all tables: {error.filename} is missing") from error
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
+        raise UsageError(f"the once-for-all tables in {folder} cannot be read: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -1,0 +1,236 @@
+"""From stored measurements to device vectors and to the MetaPredictor's training set."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.core.errors import ModnasHwError, UsageError
+from harness.core.home import subfolder, write_atomically
+from harness.devices.energy import energy_sensor
+from harness.devices.profile import POLICY_IN_KEY
+from harness.devices.table import stored_table
+from harness.store import Measurement, Store
+from modnas.prediction import DeviceTable
+from modnas.spaces import Architecture, Space
+
+# Column of the store for each metric that a device can be asked for.
+METRICS = {"latency": "latency_ms", "energy": "energy_mj"}
+# Unit of each metric, as it appears in names.
+UNITS = {"latency": "ms", "energy": "mj"}
+
+
+class DatasetError(ModnasHwError):
+    """There are not the measurements that were asked for."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """A device's measurements of the ten reference architectures, for one metric.
+
+    `values`: in the metric's unit, in the order of `space.references`.
+    """
+
+    device: str
+    metric: str
+    values: tuple[float, ...]
+
+    @property
+    def vector(self) -> Tensor:
+        """The values min-max scaled over the ten to [0, 1], shape (10,) (Lee et al., HELP, 2021)."""
+        raw = torch.tensor(self.values, dtype=torch.float64)
+        span = raw.max() - raw.min()
+        return ((raw - raw.min()) / (span if span > 0 else 1.0)).float()
+
+
+def check_metric(metric: str) -> str:
+    """The metric's column in the store. Raises UsageError for an unknown metric."""
+    if metric not in METRICS:
+        raise UsageError(f"no metric {metric!r}; known: {', '.join(METRICS)}")
+    return METRICS[metric]
+
+
+def device_values(
+    store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
+) -> dict[Architecture, float]:
+    """Values of one device in one state, by architecture; a table device's are those of its table.
+
+    Only rows that were measured like `like` count, the newest one when it is absent: same fingerprint,
+    backend options and protocol, and for energy the same sensor as the newest row with an energy.
+    """
+    values = _values(store, device, space, metric, like)
+    return {space.parse(text): value for text, value in values.items()}
+
+
+def _values(
+    store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
+) -> dict[str, float]:
+    """`device_values` by the architectures' strings: parsing a whole table takes longer than reading it."""
+    column = check_metric(metric)
+    table = stored_table(store, device, space, metric)
+    if table is not None:
+        return table.values
+    rows = store.device_measurements(device, space.name, space.variant)
+    if not rows:
+        return {}
+    wanted = conditions(like or rows[-1])
+    measured = [
+        row
+        for row in rows
+        if row.status == "ok" and getattr(row, column) is not None and conditions(row) == wanted
+    ]
+    if metric == "energy":
+        measured = [row for row in measured if energy_sensor(row) == energy_sensor(measured[-1])]
+    return {row.arch: float(getattr(row, column)) for row in measured}
+
+
+def conditions(row: Measurement) -> tuple[str, str, str]:
+    """What two rows of one device must share for their values to be compared: machine, backend, settings."""
+    options, policy = row.request.get("options"), row.request.get("protocol") or {}
+    protocol = [policy.get(name) for name in POLICY_IN_KEY]
+    return row.fingerprint, row.backend, json.dumps([options, protocol], sort_keys=True)
+
+
+def device_features(
+    store: Store, device: str, space: Space, metric: str = "latency", like: Measurement | None = None
+) -> Features:
+    """The device's vector from the store, `like` as in `device_values`.
+
+    Raises DatasetError when a reference was not measured.
+    """
+    values = _values(store, device, space, metric, like)
+    missing = [a for a in space.references if a.string not in values]
+    if missing:
+        table = stored_table(store, device, space, metric)
+        mend = (
+            f"run modnas-hw features --device {device}"
+            if table is None
+            else "import them with modnas-hw dataset import"
+        )
+        raise DatasetError(
+            f"device {device}: {len(missing)} of {len(space.references)} reference architectures have no "
+            f"{metric} for {space.name} {table.variant if table else space.variant}; {mend}"
+        )
+    return Features(device, metric, tuple(values[a.string] for a in space.references))
+
+
+def device_table(
+    store: Store,
+    device: str,
+    space: Space,
+    metric: str = "latency",
+    only: Collection[Architecture] | None = None,
+) -> DeviceTable:
+    """One device's share of a training set: its vector and everything measured on it, or that of `only`."""
+    features = device_features(store, device, space, metric)
+    values = device_values(store, device, space, metric)
+    if only is not None:
+        values = {a: values[a] for a in only if a in values}
+    return DeviceTable(
+        name=device,
+        features=np.array(features.values),
+        architectures=list(values),
+        values=np.array(list(values.values())),
+    )
+
+
+def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:
+    """A table with at most `limit` architectures, drawn at random; the vector stays."""
+    count = len(table.architectures)
+    if count <= limit:
+        return table
+    kept = sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist())
+    return DeviceTable(
+        table.name, table.features, [table.architectures[i] for i in kept], np.asarray(table.values)[kept]
+    )
+
+
+def measured_devices(store: Store, space: Space, metric: str = "latency") -> list[str]:
+    """Devices in the store whose vector for this space at this network size is complete.
+
+    A table of networks of another size is used only for a device that is named.
+    """
+    tables = set(store.table_devices(space.name, space.variant))
+    measured = set(store.devices(space.name, space.variant)) - set(store.table_devices())
+    found = []
+    for device in sorted(tables | measured):
+        values = _values(store, device, space, metric)
+        if all(a.string in values for a in space.references):
+            found.append(device)
+    return found
+
+
+def dataset_path(space: Space, metric: str) -> Path:
+    """Where `dataset build` puts a training set."""
+    return subfolder("datasets") / f"{space.name}-{space.variant}-{metric}.npz"
+
+
+def predictor_path(space: Space, metric: str) -> Path:
+    """Where `predictor train` puts a MetaPredictor."""
+    return subfolder("predictors") / f"{space.name}-{space.variant}-{metric}.safetensors"
+
+
+def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceTable]) -> None:
+    """Write a training set as .npz without pickled objects.
+
+    Arrays: `archs` (n,) text; `encodings` (n, width) one-hot; `devices` (t,) text; `features` (t, 10), raw;
+    `values` (t, n) in the metric's unit, NaN where a device has no measurement.
+    Raises UsageError when the file cannot be written.
+    """
+    archs = list(dict.fromkeys(a for table in tables for a in table.architectures))
+    position = {a: i for i, a in enumerate(archs)}
+    values = np.full((len(tables), len(archs)), np.nan)
+    for row, table in zip(values, tables, strict=True):
+        row[[position[a] for a in table.architectures]] = table.values
+    arrays: dict[str, Any] = {
+        "space": np.array(space.name),
+        "variant": np.array(space.variant),
+        "metric": np.array(metric),
+        "unit": np.array(UNITS[metric]),
+        "archs": np.array([a.string for a in archs]),
+        "encodings": space.encode(archs).numpy(),
+        "devices": np.array([table.name for table in tables]),
+        "features": np.stack([np.asarray(table.features) for table in tables]),
+        "values": values,
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise UsageError(f"data set {path} cannot be written: {error.strerror}") from error
+
+
+def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
+    """Read what `save_dataset` wrote. Raises UsageError for a missing, damaged or foreign file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        found = f"{arrays['space']} {arrays['variant']}"
+        if found != f"{space.name} {space.variant}":
+            raise UsageError(f"data set {path} is of {found}, not of {space.name} {space.variant}")
+        archs = [space.parse(str(text)) for text in arrays["archs"]]
+        tables = []
+        for name, vector, row in zip(arrays["devices"], arrays["features"], arrays["values"], strict=True):
+            measured = np.flatnonzero(np.isfinite(row))
+            tables.append(
+                DeviceTable(
+                    name=str(name),
+                    features=vector,
+                    architectures=[archs[i] for i in measured],
+                    values=row[measured],
+                )
+            )
+        return tables
+    except UsageError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
+        raise UsageError(f"data set {path} cannot be read: {error}; build it with dataset build") from error

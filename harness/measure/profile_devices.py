@@ -1,0 +1,171 @@
+"""Measuring on devices as commands do: on one with progress in words, or on several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.progress import Note, Progress, silent, stage
+from harness.devices.energy import EnergyModel
+from harness.devices.profile import DeviceProfile
+from harness.measure.failures import describe_failures
+from harness.measure.fleet import DeviceStatus, Fleet, State
+from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.repeatability import Repeatability, compare_sessions
+from harness.store import Measurement, Store
+from modnas.spaces import Architecture, Space
+
+OnStatus = Callable[[list[DeviceStatus]], None]
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What came of measuring on one device.
+
+    Attributes:
+        device: its id, NAME or NAME@BATCH.
+        state: `done`, or `quarantined`: it was given up, for the reason in `error`.
+        report: what was measured and reused; None where the device did not come to its end.
+        error: the last thing that went wrong; None where nothing did.
+        energy_model: what models an energy of the rows, if that was asked for.
+        repeatability: a comparison for every session after the first.
+    """
+
+    device: str
+    state: State
+    report: ProfileReport | None
+    error: str | None = None
+    energy_model: EnergyModel | None = None
+    repeatability: tuple[Repeatability, ...] = ()
+
+    @property
+    def rows(self) -> list[Measurement]:
+        """Newest row of every architecture, in the order asked for, failures among them."""
+        return self.report.rows if self.report else []
+
+
+def measure_on(
+    target: DeviceProfile,
+    space: Space,
+    architectures: Sequence[Architecture],
+    store: Store,
+    *,
+    seed: int = 0,
+    energy: bool = False,
+    per_op: bool = False,
+    fresh: bool = False,
+    retry_before: datetime | None = None,
+    progress: Progress = silent,
+) -> ProfileReport:
+    """`profile_device`, with progress and a closing line."""
+    with stage(progress, f"measuring on {target.id}", "arch") as measuring:
+        measured: list[Measurement] = []
+
+        def on_start(missing: int, reused: int) -> None:
+            measuring.update(total=missing, note=f"({reused} in the store)")
+
+        def on_row(row: Measurement, report: ProfileReport) -> None:
+            measured.append(row)
+            note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
+            measuring.update(report.measured, note=note)
+
+        try:
+            report = profile_device(
+                target,
+                space,
+                architectures,
+                store,
+                seed=seed,
+                energy=energy,
+                per_op=per_op,
+                fresh=fresh,
+                retry_before=retry_before,
+                on_start=on_start,
+                on_row=on_row,
+            )
+        except DeviceUnavailableError as error:
+            if not measured:
+                raise
+            mend = f"{len(measured)} measured before are kept, the same command goes on from there"
+            raise DeviceUnavailableError(f"{error}; {mend}") from error
+    progress(Note(summary(report)))
+    for block in report.blocks:
+        if block.again or not block.settled:
+            progress(Note(f"{report.device}: {block}"))
+    if report.energy_note:
+        progress(Note(f"{report.device}: {report.energy_note}"))
+    return report
+
+
+def profile_devices(
+    targets: Sequence[DeviceProfile],
+    space: Space,
+    architectures: Sequence[Architecture],
+    store: Store,
+    *,
+    seed: int = 0,
+    energy: bool = False,
+    per_op: bool = False,
+    sessions: int = 1,
+    retry_failed: bool = False,
+    progress: Progress = silent,
+    on_status: OnStatus | None = None,
+) -> list[Profiled]:
+    """Measure on one device, or on several at a time, each for itself; see `harness.profile`."""
+    retry_before = datetime.now(timezone.utc) if retry_failed else None
+    if len(targets) > 1:
+        if per_op or sessions > 1:
+            raise UsageError("--per-op and --sessions work with one --device")
+        fleet = Fleet(
+            targets, space, architectures, store, seed=seed, energy=energy, retry_before=retry_before
+        )
+        return [Profiled(s.device, s.state, s.report, s.error) for s in fleet.run(on_status)]
+
+    def measure(session: int) -> ProfileReport:
+        return measure_on(
+            targets[0],
+            space,
+            architectures,
+            store,
+            seed=seed + session,
+            energy=energy,
+            per_op=per_op,
+            fresh=session > 0,
+            retry_before=None if session else retry_before,
+            progress=progress,
+        )
+
+    report = measure(0)
+    compared: list[Repeatability] = []
+    for session in range(1, sessions):
+        before, report = report.rows, measure(session)
+        compared.append(compare_sessions(before, report.rows))
+        progress(Note(f"{report.device}: {compared[-1]}"))
+    return [Profiled(report.device, "done", report, repeatability=tuple(compared))]
+
+
+def summary(report: ProfileReport) -> str:
+    """One line: what was measured, what was reused, what failed, how fast, how exact."""
+    parts = [f"{report.device}: measured {report.measured}, reused {report.reused} from the store"]
+    if report.measured:
+        parts.append(
+            f"{report.measured / report.seconds:.2f} architectures/s "
+            f"({report.window_s / report.seconds:.0%} of the time measuring, "
+            f"{report.export_s / report.seconds:.0%} exporting)"
+        )
+    if report.repeated:
+        parts.append(f"{report.repeated} measured again after drift or a disturbance")
+    if report.max_abs_diff is not None:
+        parts.append(f"largest output difference from PyTorch {report.max_abs_diff:.1e}")
+    tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
+    if tuned:
+        parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune mends that)")
+    failures = describe_failures(report.rows, report.failed_reused)
+    if failures:
+        parts.append(failures)
+    warned = sum(bool(row.record.get("warnings")) for row in report.rows)
+    if warned:
+        parts.append(f"{warned} with warnings")
+    return "; ".join(parts)

@@ -1,0 +1,369 @@
+"""Measuring many architectures on one device: nothing twice, every failure a row."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import inspect
+
+from harness.core.errors import DeviceUnavailableError, needed
+from harness.datasets.training_sets import conditions
+from harness.devices.energy import energy_failure
+from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
+from harness.export import Artifact, ArtifactCache, ExportError
+from harness.export.exporters import open_exporter
+from harness.export.prefetch import Ahead
+from harness.export.tvm.errors import CompileError
+from harness.measure.control import Control
+from harness.measure.drift import Block, measure_in_blocks
+from harness.measure.energy_source import EnergySource
+from harness.measure.failures import failure_text, is_passing, is_retried
+from harness.measure.session import DAMAGED, DeviceSession
+from harness.store import Measurement, Store, content_key
+from harness.transport.base import Frame
+from modnas.spaces import Architecture, Space
+
+
+@dataclass
+class ProfileReport:
+    """What a call of `profile` did.
+
+    `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
+    `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
+    found in the store. `export_s`: time spent waiting for
+    files; `window_s`: time inside the device's measurement windows.
+    """
+
+    device: str
+    rows: list[Measurement] = field(default_factory=list)
+    measured: int = 0
+    repeated: int = 0
+    reused: int = 0
+    failed: int = 0
+    failed_reused: int = 0
+    seconds: float = 0.0
+    export_s: float = 0.0
+    window_s: float = 0.0
+    blocks: list[Block] = field(default_factory=list)
+    energy: EnergySource | None = None
+
+    @property
+    def energy_note(self) -> str | None:
+        """One line on the energies: their sensor, or why there are none; None when nobody asked."""
+        if self.energy is None:
+            return None
+        told = sum(row.energy_mj is not None for row in self.rows)
+        if told:
+            by = f" with {self.energy.sensor}" if self.energy.sensor else ""
+            note = f"energy of {told} of {len(self.rows)}{by}, net of idle power"
+        else:
+            note = "energy is absent"
+        failures = [reason for reason in map(energy_failure, self.rows) if reason]
+        reason = self.energy.reason or (failures[0] if failures else None)
+        return f"{note}: {reason}" if reason and told < len(self.rows) else note
+
+    @property
+    def max_abs_diff(self) -> float | None:
+        """Largest difference between an output on the device and PyTorch's, over all rows that have one."""
+        return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
+
+
+def measurement_key(
+    session: DeviceSession, made_with: Mapping[str, Any], space: Space, architecture: Architecture
+) -> str:
+    """What must be equal for a stored measurement to answer a new request.
+
+    `made_with`: what of the file's making counts (see `Exporter.key`).
+    """
+    profile = session.profile
+    policy = profile.policy.model_dump()
+    return content_key(
+        {
+            "arch": architecture.id,
+            "variant": space.variant,
+            "device": profile.name,
+            "fingerprint": session.fingerprint,
+            "backend": profile.backend,
+            "options": {**session.backend_options(), **made_with},
+            "batch": profile.batch,
+            "protocol": {name: policy[name] for name in POLICY_IN_KEY},
+        }
+    )
+
+
+def profile_device(
+    profile: DeviceProfile,
+    space: Space,
+    architectures: Sequence[Architecture],
+    store: Store,
+    *,
+    seed: int = 0,
+    energy: bool = False,
+    per_op: bool = False,
+    fresh: bool = False,
+    retry_before: datetime | None = None,
+    on_row: Callable[[Measurement, ProfileReport], None] | None = None,
+    on_start: Callable[[int, int], None] | None = None,
+) -> ProfileReport:
+    """Measure what the store does not have yet, in random order, and return all rows.
+
+    What is measured while the device drifts or is disturbed is measured once more (`harness.measure.drift`).
+
+    Args:
+        fresh: measure everything, whatever the store has.
+        retry_before: measure stored failures again that are older than this, unless their reason would not go
+            away (see `harness.measure.failures`).
+        energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
+        seed: of the order, so that slow changes of the device do not line up with a property of the networks.
+        per_op: also take the time of every kind of operator, where the backend can tell it.
+        on_row: called after each new row.
+        on_start: called once with (architectures to measure, architectures already stored).
+
+    Raises:
+        DeviceUnavailableError: the device is or goes away, or fails in a way that is not the network's fault;
+            rows measured before are kept, nothing is stored of what failed.
+        StoreError: a row cannot be written.
+    """
+    start = time.perf_counter()
+    report = ProfileReport(profile.id)
+    with needed("keep networks' files"):
+        cache = ArtifactCache()
+    with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
+        if energy:
+            report.energy = EnergySource.of(session)
+        made_with = exporter.key(space)
+        keys = {a: measurement_key(session, made_with, space, a) for a in dict.fromkeys(architectures)}
+        stored = store.measurements(keys.values())
+        missing = [
+            a
+            for a in keys
+            if fresh
+            or keys[a] not in stored
+            or _outdated(stored[keys[a]], report, profile, per_op)
+            or is_retried(stored[keys[a]], retry_before)
+        ]
+        random.Random(seed).shuffle(missing)
+        report.reused = len(keys) - len(missing)
+        report.failed_reused = sum(stored[keys[a]].status != "ok" for a in keys.keys() - set(missing))
+        if on_start:
+            on_start(len(missing), report.reused)
+
+        def keep(row: Measurement) -> Measurement:
+            known = stored.get(row.key)
+            stored[row.key] = row
+            store.add(row)
+            if known is not None and known.status == "ok" and is_passing(row):
+                # It works, as was seen: what answers from now on is the success, with the failure told.
+                mark(known, f"measured again it failed: {failure_text(row)}")
+            if on_row:
+                on_row(row, report)
+            return row
+
+        def mark(row: Measurement, reason: str) -> None:
+            marked = _with_warning(row, reason)
+            store.add(marked)
+            stored[marked.key] = marked
+
+        with Ahead(exporter, space, profile.batch, missing, parallel=profile.ssh is not None) as files:
+            profiler = _Profiler(session, files, space, report, per_op)
+            report.blocks = measure_in_blocks(
+                missing,
+                lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
+                profiler.read_anchor,
+                lambda architecture, reason: mark(stored[keys[architecture]], reason),
+                size=profile.policy.anchor_every,
+                limit=profile.policy.drift_limit,
+            )
+        cache.prune()
+    report.rows = [stored[keys[a]] for a in keys]
+    if report.rows and not report.measured:
+        _make_newest(store, report.rows[-1])
+    report.failed = sum(row.status != "ok" for row in report.rows)
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, float]]:
+    """(kind of operator, mean count, mean ms, share of the time) over the rows that know, slowest first."""
+    tables = [row.record["per_op"] for row in rows if row.record.get("per_op")]
+    counts: Counter[str] = Counter()
+    times_ms: Counter[str] = Counter()
+    for entry in (entry for table in tables for entry in table):
+        counts[entry["op"]] += entry["count"]
+        times_ms[entry["op"]] += entry["ms"]
+    total = times_ms.total()
+    return [
+        (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total if total else 0.0)
+        for kind, time_ms in times_ms.most_common()
+    ]
+
+
+def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, per_op: bool) -> bool:
+    """Whether a stored row does not answer: it lacks what is asked for now, or it is a failure under other
+    limits than the profile has now, which may not occur again.
+    """
+    if report.energy is not None and report.energy.unanswered_by(row):
+        return True
+    if row.status != "ok":
+        return bool(row.request.get("protocol") != profile.policy.model_dump())
+    return per_op and "per_op" not in row.record
+
+
+def _make_newest(store: Store, row: Measurement) -> None:
+    """Say in the store that the device is as it was for `row`, if it has been in another state since.
+
+    Predictors take a device's newest state, which must be the one that was asked for last.
+    """
+    newest = store.device_measurements(row.device, row.space, row.variant)[-1]
+    if conditions(newest) != conditions(row):
+        store.add(_again(row, row.record))
+
+
+def _with_warning(row: Measurement, warning: str) -> Measurement:
+    """The row once more, with one more reason to distrust it."""
+    return _again(row, {**row.record, "warnings": [*(row.record.get("warnings") or []), warning]})
+
+
+def _again(row: Measurement, record: Mapping[str, Any]) -> Measurement:
+    """A row as something to append once more."""
+    columns = {c.key: getattr(row, c.key) for c in inspect(Measurement).columns if c.key != "id"}
+    return Measurement(**{**columns, "record": dict(record)})
+
+
+class _Profiler:
+    """One open device and one space: turns architectures into rows."""
+
+    def __init__(
+        self,
+        session: DeviceSession,
+        files: Ahead,
+        space: Space,
+        report: ProfileReport,
+        per_op: bool,
+    ) -> None:
+        self._session, self._files, self._space = session, files, space
+        self._report, self._per_op = report, per_op
+        self._control = Control(session, files)
+        self._taken: set[str] = set()
+
+    def read_anchor(self) -> float | None:
+        """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
+        try:
+            artifact = self._files.get(self._space.references[0])
+        except (ExportError, CompileError):
+            return None
+        latency: dict[str, Any] = self._take(self._space.references[0], artifact).get("latency") or {}
+        return latency.get("median_ms")
+
+    def _file(self, architecture: Architecture) -> Artifact:
+        """The file of an architecture; the time waited for it counts as spent on exporting."""
+        start = time.perf_counter()
+        try:
+            return self._files.get(architecture)
+        finally:
+            self._report.export_s += time.perf_counter() - start
+
+    def _take(self, architecture: Architecture, artifact: Artifact, **options: bool) -> Frame:
+        """One measurement; a file that was damaged here meanwhile is made again, and measured then."""
+        result = self._take_once(artifact, **options)
+        if result.get("reason") == DAMAGED and not artifact.is_whole():
+            result = self._take_once(self._file(architecture), **options)
+        if result.get("reason") == DAMAGED:
+            raise DeviceUnavailableError(
+                f"device {self._session.profile.name}: {result.get('message')}; it was brought twice"
+            )
+        return result
+
+    def _take_once(self, artifact: Artifact, *, energy: bool = False, per_op: bool = False) -> Frame:
+        """One measurement on the device, after its pause."""
+        time.sleep(self._session.profile.policy.cooldown_s)
+        result = self._session.measure(
+            artifact, tolerance=self._files.tolerance, energy=energy, per_op=per_op
+        )
+        self._report.window_s += float(result.get("measure_s") or 0.0)
+        return result
+
+    def measure(self, architecture: Architecture, key: str) -> Measurement:
+        """Export and measure one architecture; a failure of either is a row too, if it is the network's.
+
+        Raises DeviceUnavailableError where it is the device's, or this machine's.
+        """
+        artifact: Artifact | None = None
+        try:
+            artifact = self._file(architecture)
+            energy = self._report.energy
+            wanted = energy is not None and energy.sensor is not None
+            result = self._take(architecture, artifact, energy=wanted, per_op=self._per_op)
+            if result["status"] != "ok":
+                self._control.believe(result, per_op=self._per_op)
+            elif wanted:
+                self._check_sensor(result)
+        except ExportError as error:
+            self._control.believe_making(error)
+            result = {"status": "error", "reason": "export", "message": str(error)}
+        except CompileError as error:
+            self._control.believe_making(error)
+            build = {**self._files.made_with, "log": error.log}
+            result = {"status": "error", "reason": "compile", "message": str(error), "build": build}
+        if key in self._taken:
+            self._report.repeated += 1
+        else:
+            self._report.measured += 1
+        self._taken.add(key)
+        return self._row(architecture, key, artifact, result)
+
+    def _check_sensor(self, result: Frame) -> None:
+        """Raise DeviceUnavailableError when there is no sensor any more; there was one when this began."""
+        energy = result.get("energy") or {}
+        if energy.get("sensor") is None:
+            raise DeviceUnavailableError(
+                f"device {self._session.profile.name}: the power sensor was lost: {energy.get('reason')}; "
+                f"see modnas-hw devices check {self._session.profile.name}"
+            )
+
+    def _row(
+        self, architecture: Architecture, key: str, artifact: Artifact | None, result: Frame
+    ) -> Measurement:
+        profile = self._session.profile
+        latency: dict[str, Any] = result.get("latency") or {}
+        if artifact is not None and artifact.details:
+            result = {**result, "build": dict(artifact.details)}
+        return Measurement(
+            key=key,
+            space=self._space.name,
+            variant=self._space.variant,
+            arch=architecture.string,
+            device=profile.id,
+            fingerprint=self._session.fingerprint,
+            batch=profile.batch,
+            backend=profile.backend,
+            status=result["status"],
+            reason=result.get("reason"),
+            message=result.get("message"),
+            latency_ms=latency.get("median_ms"),
+            latency_p10_ms=latency.get("p10_ms"),
+            latency_p90_ms=latency.get("p90_ms"),
+            latency_ci_low_ms=latency.get("ci_low_ms"),
+            latency_ci_high_ms=latency.get("ci_high_ms"),
+            latency_n=latency.get("n"),
+            energy_mj=(result.get("energy") or {}).get("net_mj"),
+            memory_mb=result.get("memory_mb"),
+            max_abs_diff=result.get("max_abs_diff"),
+            artifact_sha256=artifact.sha256 if artifact else "",
+            created_at=datetime.now(timezone.utc),
+            request={
+                "options": {**self._session.backend_options(), **self._files.made_with},
+                "protocol": profile.policy.model_dump(),
+                "agent_version": self._session.client.agent_version,
+                "runtime_version": self._session.runtime_version,
+                "inventory": self._session.client.inventory,
+            },
+            record={name: value for name, value in result.items() if name not in ("event", "id")},
+        )

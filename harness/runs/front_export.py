@@ -1,0 +1,101 @@
+"""The networks of a front as files for an application: trained, in ONNX, with a list of what they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.core.errors import UsageError
+from harness.runs.evaluation import evaluate_architectures, trained_weights
+from harness.export.onnx_graph import to_onnx
+from harness.export.transformer_graphs import greedy_onnx
+from harness.core.home import write_atomically
+from harness.runs.search import SearchRun
+from harness.store import Evaluation, Store
+from modnas.spaces import Architecture
+from modnas.spaces.transformer.network import TransformerNetwork
+from modnas.tasks.translation import TranslationTask
+
+LIST, VOCABULARY = "networks.json", "vocabulary.model"
+
+
+def export_front(
+    state: SearchRun,
+    entries: Sequence[dict[str, Any]],
+    store: Store,
+    folder: Path,
+    on_evaluation: Callable[[Evaluation, bool], None] | None = None,
+) -> dict[str, Any]:
+    """Write the networks of a front into a folder; those that have not been trained yet are trained first.
+
+    A file `N.onnx` for each, N from 1 in the order of the front, and `networks.json`, which says what they
+    are. A translator decodes greedily (see `greedy_onnx`); its vocabulary is written beside it.
+
+    Args:
+        entries: as `SearchRun.front` gives them.
+        folder: made if it is missing; what an earlier export wrote there is replaced, nothing else is.
+
+    Returns:
+        What `networks.json` holds: `space`, `variant`, `task` and `networks`, the entries with `file` and
+        `error` (percent, test split).
+
+    Raises:
+        UsageError: the folder cannot be written, or has other files of these names.
+        ExportError: a network cannot be written as ONNX.
+    """
+    translates = isinstance(state.task, TranslationTask)
+    names = [f"{number}.onnx" for number in range(1, len(entries) + 1)]
+    _check_folder(folder, [LIST, *([VOCABULARY] if translates else []), *names])
+    space, config = state.space, state.run.config
+    architectures = [space.parse(entry["arch"]) for entry in entries]
+    evaluations = evaluate_architectures(state, architectures, store, on_evaluation, weights_wanted=True)
+    document: dict[str, Any] = {"space": space.name, "variant": space.variant, "task": config.task}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        document["networks"] = [
+            {**entry, "file": name, "error": evaluations[architecture].error}
+            for name, entry, architecture in zip(names, entries, architectures, strict=True)
+        ]
+        # First: whose files these are is known from it, also when this is interrupted.
+        write_atomically(folder / LIST, json.dumps(document, indent=1))
+        if isinstance(state.task, TranslationTask):
+            write_atomically(folder / VOCABULARY, state.task.vocabulary.serialized_model_proto())
+        for network, architecture in zip(document["networks"], architectures, strict=True):
+            content = _onnx(state, architecture, evaluations[architecture])
+            write_atomically(folder / network["file"], content)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder") from error
+    return document
+
+
+def _check_folder(folder: Path, names: Sequence[str]) -> None:
+    """Raise UsageError when a file that is about to be written is there and is not from an earlier export."""
+    try:
+        networks = json.loads((folder / LIST).read_text())["networks"]
+        ours = {LIST, VOCABULARY, *(network["file"] for network in networks)}
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    foreign = [name for name in names if name not in ours and os.path.lexists(folder / name)]
+    if foreign:
+        raise UsageError(
+            f"{folder} has a file {foreign[0]} that is not of an earlier export; name another folder"
+        )
+
+
+def _onnx(state: SearchRun, architecture: Architecture, evaluation: Evaluation) -> bytes:
+    network = state.space.network(architecture)
+    network.load_state_dict(trained_weights(evaluation))
+    if isinstance(network, TransformerNetwork):
+        model = greedy_onnx(network)
+    else:
+        shape = (1, *state.space.input_shape_of(architecture))
+        with torch.inference_mode():
+            output = network.eval()(torch.zeros(shape))
+        model = to_onnx(network, shape, tuple(output.shape))
+    content: bytes = model.SerializeToString()
+    return content

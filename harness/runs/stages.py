@@ -1,0 +1,118 @@
+"""The steps of a search, each from start to end, with progress: measuring, fitting, searching, verifying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from harness.devices.profile import DeviceProfile
+from harness.measure.profile_devices import measure_on
+from harness.measure.profiling import ProfileReport
+from harness.core.progress import Note, Progress, stage
+from harness.runs.results import FrontEntry, Table, Verification
+from harness.runs.run import Run, TaskAndSpace
+from harness.runs.search import SearchRun, fit_predictors, hardware_metrics, run_search, write_fronts
+from harness.store import Evaluation, Store
+from harness.runs.surrogate import fit_run_surrogate
+from harness.devices.table import TableDevice, table_note, table_origin
+from harness.runs.lookup import look_up
+from harness.runs.verify import OnEvaluation, verify_device
+from modnas.search.stats import EpochStats, Validation
+from modnas.spaces import Architecture, Space
+
+
+def measure_for(
+    run: Run,
+    device: DeviceProfile,
+    space: Space,
+    architectures: Sequence[Architecture],
+    *,
+    store: Store,
+    progress: Progress,
+) -> ProfileReport:
+    """Measure on a device all that the run's objectives need. Raises as `profile_device` does."""
+    energy = "energy" in run.config.objectives
+    return measure_on(
+        device, space, architectures, store, seed=run.config.seed, energy=energy, progress=progress
+    )
+
+
+def tell_table(run: Run, device: str, space: Space, store: Store, progress: Progress) -> Table | None:
+    """Tell where a table device's values come from; nothing for a device that is measured."""
+    table = table_origin(store, device, space, *hardware_metrics(run))
+    if table:
+        progress(Note(table_note(device, table, space)))
+    return cast(Table | None, table)
+
+
+def is_fitted(run: Run) -> bool:
+    """Whether the run has its predictors, and its accuracy surrogate if it is to have one."""
+    surrogate = run.config.evaluations is None or run.has("surrogate.safetensors")
+    return run.has("predictor.json") and surrogate
+
+
+def fit_models(run: Run, made: TaskAndSpace, store: Store, progress: Progress) -> None:
+    """Fit the predictors and the accuracy surrogate, where they are wanted and not there."""
+    if not run.has("predictor.json"):
+        for metric, devices in fit_predictors(run, made.space, store).items():
+            for device, figures in devices.items():
+                shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+                progress(Note(f"predictor of {metric} on {device}, held out: {shown}"))
+    if not is_fitted(run):
+        total = run.config.evaluations
+        with training(progress, "training for the surrogate", total) as on_evaluation:
+            fit_run_surrogate(run, made.space, made.task, store, on_evaluation)
+        text = f"accuracy surrogate: fitted on the validation errors of {total} trained networks"
+        progress(Note(text))
+
+
+def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[str, list[FrontEntry]]:
+    """Run the epochs that are left, and write down the front of each device."""
+    search = state.search
+    if search.epoch:
+        progress(Note(f"search: {search.epoch} of {search.config.epochs} epochs are done already"))
+    with stage(progress, "searching", "epoch", search.config.epochs, search.epoch) as searching:
+
+        def on_warmup(done: int) -> None:
+            searching.update(note=f"warm-up {done} of {search.config.warmup_epochs}")
+
+        def on_epoch(stats: EpochStats, validation: Validation | None) -> None:
+            note = f"hypervolume {validation.score:.3f}" if validation else ""
+            searching.update(stats.epoch + 1, note=note)
+
+        run_search(state, on_epoch, on_warmup)
+    progress(Note(f"search: {search.epoch} epochs, best front after epoch {search.best_epoch}"))
+    fronts: dict[str, list[FrontEntry]] = write_fronts(state, store)["devices"]
+    return fronts
+
+
+def verify_front(
+    run: Run, state: SearchRun, device: DeviceProfile | TableDevice, store: Store, progress: Progress
+) -> Verification:
+    """Verify one device, and keep the result in verification.json. Raises as `verify_device` does."""
+    table = tell_table(run, device.id, state.space, store, progress)
+
+    def measure(chosen: list[Architecture]) -> ProfileReport:
+        if isinstance(device, TableDevice):
+            return look_up(store, device.id, state.space, hardware_metrics(run), chosen)
+        return measure_for(run, device, state.space, chosen, store=store, progress=progress)
+
+    with training(progress, "training what was found") as on_evaluation:
+        document = verify_device(state, device.id, store, measure, on_evaluation)
+    if table:
+        document["table"] = table
+    done = run.read_json("verification.json") if run.has("verification.json") else {}
+    run.write_json("verification.json", {**done, device.id: document})
+    return cast(Verification, document)
+
+
+@contextmanager
+def training(progress: Progress, name: str, total: int | None = None) -> Iterator[OnEvaluation]:
+    """A stage in which networks are trained; to be told of each."""
+    with stage(progress, name, "network", total) as running:
+
+        def on_evaluation(row: Evaluation, now: bool) -> None:
+            running.update(running.done + 1, rate=1 / row.seconds, note=f"error {row.error:.2f} %")
+
+        yield on_evaluation
