@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import fingerprint as module
 from harness.core.errors import UsageError
 from harness.core.home import home
+from harness.datasets import fingerprint as module
 from harness.datasets.fingerprint import FileContent, Fingerprint, fingerprint
 
 
