@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.datasets import devices, nasbench201
+from harness.datasets import nasbench201
 from harness.datasets.importing import Imported, Table, import_tables, read_csv
 from harness.datasets.training_sets import (
     device_features,
@@ -25,6 +25,7 @@ from harness.datasets.training_sets import (
     measured_devices,
     thinned,
 )
+from harness.devices import table as devices
 from harness.devices.table import TableDevice, find_device, measurable, stored_table
 from harness.runs.run import Run
 from harness.store import Store
