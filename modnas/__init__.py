@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from modnas.core.errors import InputError, ModnasError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
     from modnas.search import Search, SearchConfig, SearchDevice
-    from modnas.spaces import Architecture, ArchitectureError, Space, Supernetwork, get_space, space_names
+    from modnas.spaces import (
+        Architecture,
+        ArchitectureError,
+        Preset,
+        Recipe,
+        Space,
+        Supernetwork,
+        get_space,
+        space_names,
+        space_presets,
+    )
     from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task
 
 __all__ = [
@@ -26,6 +36,8 @@ __all__ = [
     "MetaPredictor",
     "ModnasError",
     "Prediction",
+    "Preset",
+    "Recipe",
     "Search",
     "SearchConfig",
     "SearchDevice",
@@ -36,6 +48,7 @@ __all__ = [
     "get_space",
     "get_task",
     "space_names",
+    "space_presets",
 ]
 
 # Where each name is: importing the package does not wait for PyTorch.
@@ -46,10 +59,13 @@ _PLACES = {
     "modnas.spaces": (
         "Architecture",
         "ArchitectureError",
+        "Preset",
+        "Recipe",
         "Space",
         "Supernetwork",
         "get_space",
         "space_names",
+        "space_presets",
     ),
     "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task"),
 }

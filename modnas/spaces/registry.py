@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from modnas.core.preset import DEFAULT_PRESETS, Preset
 from modnas.core.space import Space
 
 _BUILT_IN = {
@@ -32,8 +34,20 @@ def get_space(name: str, **config: Any) -> Space:
         KeyError: no such space.
         TypeError, ValueError: a setting the space does not have or cannot take.
     """
-    module, _, attribute = _targets()[name].partition(":")
-    space = getattr(import_module(module), attribute)(**config)
+    space = _maker(name)(**config)
     if not isinstance(space, Space):
         raise TypeError(f"{name} is not a modnas Space")
     return space
+
+
+def space_presets(name: str) -> Mapping[str, Preset]:
+    """The presets that the space called `name` brings, by their names. Raises KeyError: no such space."""
+    presets: Mapping[str, Preset] = getattr(_maker(name), "presets", DEFAULT_PRESETS)
+    return presets
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    """What makes the space: its class, or a function. Raises KeyError."""
+    module, _, attribute = _targets()[name].partition(":")
+    maker: Callable[..., Any] = getattr(import_module(module), attribute)
+    return maker
