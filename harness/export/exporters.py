@@ -11,12 +11,13 @@ from typing import Any, Protocol
 from harness.core.errors import UsageError
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
-from harness.export.artifact import Artifact, ArtifactCache
+from harness.export.artifact import Artifact, ArtifactCache, graph_version
 from harness.export.quantize import calibration, quantize
 from harness.export.tvm.compiler import Compiler
 from harness.export.tvm.errors import CompilerKilledError
 from harness.store import content_key
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 # Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
 OUTPUT_TOLERANCE = 1e-3
@@ -29,10 +30,10 @@ class Exporter(Protocol):
 
     tolerance: float
 
-    def key(self, space: Space) -> dict[str, Any]:
-        """What besides the runtime's options identifies a measurement of networks of `space`, JSON-able."""
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        """What besides the runtime's options identifies a measurement of networks of `source`, JSON-able."""
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
         """The file for an architecture. Raises ExportError or CompileError."""
 
     def into(self, cache: ArtifactCache) -> Exporter:
@@ -50,11 +51,11 @@ class PlainExporter:
     def __init__(self, cache: ArtifactCache, form: str) -> None:
         self._cache, self._form = cache, form
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        return graph_version(source)
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        return self._cache.get(space, architecture, batch, form=self._form)
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        return self._cache.get(source, architecture, batch, form=self._form)
 
     def into(self, cache: ArtifactCache) -> PlainExporter:
         return PlainExporter(cache, self._form)
@@ -71,14 +72,14 @@ class Int8Exporter:
     def __init__(self, cache: ArtifactCache) -> None:
         self._cache = cache
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {"quantize": "int8", "calibration": calibration()}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        used = calibration(source.inputs(source.anchor))
+        return {"quantize": "int8", "calibration": used, **graph_version(source)}
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        shape = source.input_shape
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        plain = self._cache.get(source, architecture, batch)
         return self._cache.derived(
-            source, "int8.onnx", self.key(space), lambda path, output: quantize(path, output, shape)
+            plain, "int8.onnx", self.key(source), lambda path, output: quantize(path, output, plain.inputs)
         )
 
     def into(self, cache: ArtifactCache) -> Int8Exporter:
@@ -128,16 +129,17 @@ class TvmExporter:
         target = dict(chosen) if chosen is not None else dict(self._known_host()[0])
         return {**target, "num-cores": self._profile.options.threads}
 
-    def key(self, space: Space) -> dict[str, Any]:
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
         return {
             "target": self.target,
             "compiler": self._known_host()[1],
-            "tuning": database_hash(database) if (database := self._database(space)) else None,
+            "tuning": database_hash(database) if (database := self._database(source)) else None,
+            **graph_version(source),
         }
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        parts, target, database = self.key(space), self.target, self._database(space)
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        plain = self._cache.get(source, architecture, batch)
+        parts, target, database = self.key(source), self.target, self._database(source)
 
         def build(path: Path, output: Path) -> Mapping[str, Any]:
             try:
@@ -146,7 +148,7 @@ class TvmExporter:
                 built = self._compiler.compile(path, output, target, database)
             return {**parts, **built}
 
-        return self._cache.derived(source, "so", parts, build)
+        return self._cache.derived(plain, "so", parts, build)
 
     def into(self, cache: ArtifactCache) -> TvmExporter:
         return TvmExporter(cache, self._profile, self)
@@ -155,12 +157,12 @@ class TvmExporter:
         self._compiler.close()
         self._copies.cleanup()
 
-    def _database(self, space: Space) -> Path | None:
+    def _database(self, source: ArchitectureSource) -> Path | None:
         """The tuning database as it was when it was first asked for, None where there is none.
 
         A copy: `modnas-hw tune` may add to it while networks are compiled, and they say with which it was.
         """
-        folder = tuning_folder(self._profile, space, self.target)
+        folder = tuning_folder(self._profile, source, self.target)
         if folder not in self._databases:
             copy = Path(self._copies.name, folder.name)
             self._databases[folder] = copy if copy_database(folder, copy) else None
@@ -185,9 +187,9 @@ def open_exporter(profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
     return PlainExporter(cache, "pt2" if profile.backend == "torch" else "onnx")
 
 
-def tuning_folder(profile: DeviceProfile, space: Space, target: Mapping[str, Any]) -> Path:
-    """Where the tuning database of a device, a space at one network size, and a target lies."""
-    name = f"{profile.id}-{space.name}-{space.variant}-{content_key(target)[:12]}"
+def tuning_folder(profile: DeviceProfile, source: ArchitectureSource, target: Mapping[str, Any]) -> Path:
+    """Where the tuning database of a device, a source of architectures, and a target lies."""
+    name = f"{profile.id}-{source.name}-{source.variant}-{content_key(target)[:12]}"
     return subfolder("tuning") / name
 
 

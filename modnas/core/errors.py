@@ -19,3 +19,7 @@ class InputError(ModnasError):
     """Something that was given cannot be used: a name, a text, a file of data."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ExportError(ModnasError):
+    """A network that cannot be written as the file that is wanted: a layer, an operation, a shape."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness_sources import probe_input
 from test_harness_tvm import run_alone
 from torch import Tensor, nn
 
-from harness.export.artifact import probe_input
 from harness.export.tvm.compiler import Compiler
 
 pytestmark = pytest.mark.skipif(
