@@ -36,6 +36,7 @@ from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.fingerprint import Fingerprint
 from harness.presets import Preset
 from harness.store import content_key
+from modnas.core.supernetwork import NoSupernetworkError
 from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
 
@@ -102,10 +103,16 @@ class RunConfig(BaseModel):
         return task
 
     def make_space(self, task: AnyTask) -> Space:
-        """The space with networks that fit the task."""
-        return get_space(
+        """The space with networks that fit the task.
+
+        Raises NoSupernetworkError where it has no supernetwork and the search is to train one.
+        """
+        space = get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
         )
+        if self.evaluations is None and not space.has_supernetwork:
+            raise NoSupernetworkError(space.name)
+        return space
 
 
 class TaskAndSpace:
