@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from harness.datasets.training_sets import UNITS
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
+from harness.datasets.task_content import absolute
+from harness.datasets.training_sets import UNITS
 from harness.presets import get_preset
 from harness.runs.run import RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
-from harness.datasets.task_content import absolute
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
 from modnas.spaces import space_names
