@@ -25,6 +25,7 @@ WAITING = {"precision": 1e-5, "max_time_s": 3.0}
 NAMES = ("a", "b", "dying")
 
 
+@pytest.mark.exclusive
 @pytest.mark.slow
 def test_one_of_three_boards_dies_and_the_others_finish(
     make_board: Callable[[], NamespaceBoard],

@@ -64,6 +64,7 @@ def test_given_weights_are_exported(tmp_path):
         )
 
 
+@pytest.mark.exclusive
 def test_a_published_network_is_exported_from_its_description(tmp_path, data_dir):
     """The network that HELP publishes for Titan RTX at 20.3 ms, full size; exporting costs under a second."""
     space = MobileNetV3()

@@ -319,6 +319,7 @@ def append(path: Path, text: str) -> None:
         file.write(text)
 
 
+@pytest.mark.exclusive
 def test_meter_gives_the_rows_that_come_after_it_was_opened(tmp_path: Path) -> None:
     now = time.time()
     path = meter_file(tmp_path, "time,power_w", f"{now - 0.2},9", f"{now - 0.1},9")
@@ -333,6 +334,7 @@ def test_meter_gives_the_rows_that_come_after_it_was_opened(tmp_path: Path) -> N
     assert [sample.value for sample in meter.poll()] == [2.5]
 
 
+@pytest.mark.exclusive
 def test_meter_knows_other_columns_clocks_and_dates(tmp_path: Path) -> None:
     start = time.time()
     moments = [datetime.fromtimestamp(start + n, timezone.utc).isoformat() for n in range(3)]

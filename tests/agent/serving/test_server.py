@@ -86,6 +86,7 @@ def test_a_failure_has_its_reason_and_the_next_measurement_goes_on(
     assert shared_agent.measure(synthetic_request(tmp_path, f"after {kind}", SPIN))["status"] == "ok"
 
 
+@pytest.mark.exclusive
 def test_short_calls_are_timed_in_blocks_and_many_samples_summarised(
     agent: AgentProcess, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_short_calls_are_timed_in_blocks_and_many_samples_summarised(
     assert latency["quantiles_ms"] == sorted(latency["quantiles_ms"]) and len(latency["quantiles_ms"]) == 101
 
 
+@pytest.mark.exclusive
 def test_the_instrument_is_right_within_one_percent(agent: AgentProcess, tmp_path: Path) -> None:
     model = {"kind": "spin", "latency_ms": 0.5, "jitter": 0.02, "tail": {"probability": 0.02, "factor": 10}}
     errors = []
@@ -113,6 +115,7 @@ def test_the_instrument_is_right_within_one_percent(agent: AgentProcess, tmp_pat
     assert min(errors) < 0.01, errors
 
 
+@pytest.mark.exclusive
 def test_ping_is_answered_while_measuring(agent: AgentProcess, tmp_path: Path) -> None:
     agent.send(**long_request(tmp_path, "long", 1.0))
     wait_until_measuring(agent)
@@ -126,6 +129,7 @@ def test_ping_is_answered_while_measuring(agent: AgentProcess, tmp_path: Path) -
     assert agent.receive() == {"event": "pong", "id": "q", "busy_with": None}
 
 
+@pytest.mark.exclusive
 def test_progress_comes_at_most_twice_a_second(agent: AgentProcess, tmp_path: Path) -> None:
     agent.send(**long_request(tmp_path, "long", 1.2))
     seen = []

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_harness_tvm import run_alone
 from torch import Tensor, nn
+from tvm_alone import run_alone
 
 from harness.export.artifact import probe_input
 from harness.export.tvm.compiler import Compiler

@@ -109,6 +109,7 @@ def test_what_is_no_object(line: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.exclusive
 def test_a_number_of_a_million_digits_is_refused_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(ForeignDataError, match="digits"):

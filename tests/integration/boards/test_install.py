@@ -51,6 +51,7 @@ def board_files(board: NamespaceBoard) -> str:
     return board.shell("find /home/board /tmp -mindepth 1 | sort")
 
 
+@pytest.mark.exclusive
 @pytest.mark.slow
 def test_the_guide_followed_by_the_letter(
     make_board: Callable[..., NamespaceBoard],

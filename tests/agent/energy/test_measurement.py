@@ -17,6 +17,8 @@ import pytest
 from agent_process import AgentProcess, Frame, descendants, synthetic_request
 from modnas_agent.board.journal import Journal
 
+# The board that a thread plays keeps time.
+pytestmark = pytest.mark.exclusive
 IDLE_W, LOAD_W = 2.0, 5.0
 SPIN = {"kind": "spin", "latency_ms": 0.5}
 

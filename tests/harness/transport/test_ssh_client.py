@@ -28,6 +28,7 @@ def test_a_board_that_comes_back_is_noticed_at_the_next_try(monkeypatch: pytest.
     assert all(timeout <= ssh_client.DIAL_S for timeout in tries)
 
 
+@pytest.mark.exclusive
 def test_a_board_that_stays_away_costs_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     def create(_address: tuple[str, int], timeout: float) -> Any:
         time.sleep(timeout)

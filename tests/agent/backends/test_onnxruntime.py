@@ -74,6 +74,7 @@ def test_a_network_is_measured_and_its_output_agrees(agent: AgentProcess, tmp_pa
     assert result["memory_delta_mb"] < 500
 
 
+@pytest.mark.exclusive
 def test_the_figure_is_what_a_plain_loop_sees(agent: AgentProcess, tmp_path: Path) -> None:
     model = convnet(64)
     options = onnxruntime.SessionOptions()
@@ -95,6 +96,7 @@ def test_the_figure_is_what_a_plain_loop_sees(agent: AgentProcess, tmp_path: Pat
     assert min(abs(ratio - 1) for ratio in ratios) < 0.05, ratios
 
 
+@pytest.mark.exclusive
 def test_a_measurement_costs_little_beyond_measuring(
     start_agent: Callable[..., AgentProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

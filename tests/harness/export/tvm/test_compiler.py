@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +15,7 @@ import pytest
 from harness_helpers import TINY
 from modnas_agent.backends import load_backend
 from modnas_agent.backends.base import UnavailableError
+from tvm_alone import run_alone
 
 from harness.cli import main
 from harness.core.errors import UsageError
@@ -52,31 +51,6 @@ def compiler() -> Iterator[Compiler]:
 def network(space: Space, tmp_path: Path) -> Artifact:
     """A small network as ONNX."""
     return ArtifactCache(tmp_path).get(space, space.references[0], 1)
-
-
-RUN_ALONE = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("tvm", "torch", "onnx"):
-            raise ImportError(f"{name} is blocked")
-sys.meta_path.insert(0, Blocker())
-from pathlib import Path
-from modnas_agent.backends import load_backend
-from modnas_agent.wire.request import InputSpec
-shape = tuple(int(size) for size in sys.argv[2].split(","))
-runner = load_backend("tvm").load(Path(sys.argv[1]), [InputSpec("input", shape, "float32")], {"threads": 1})
-runner.run()
-print(*runner.outputs()[0].ravel())
-"""
-
-
-def run_alone(library: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Output of a library in a process that cannot import TVM's package."""
-    command = [sys.executable, "-c", RUN_ALONE, str(library), ",".join(map(str, shape))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
-    return np.array([float(value) for value in done.stdout.split()])
 
 
 def test_the_host_target_names_its_cpu(compiler: Compiler) -> None:

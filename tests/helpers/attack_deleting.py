@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "boards"))
-
 from boards_loopback import LoopbackBoard
 
 from harness.cli import main
