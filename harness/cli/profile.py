@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.fleet import FleetTable, finish, tell_troubles
+from harness.cli.fleet import FleetTable, finish, none_left, tell_troubles
 from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
-from harness.cli.output import JsonOption, Shown, print_json, print_table
+from harness.cli.output import JsonOption, Shown, error_document, print_json, print_table
 from harness.measure.documents import device_document, devices_document
 from harness.measure.failures import failure_text
 from harness.measure.profile_devices import Profiled
@@ -83,8 +83,10 @@ def profile(
 
 def _show_fleet(found: list[Profiled], space: Space, metrics: frozenset[str], json_output: bool) -> None:
     tell_troubles(found)
+    failure = none_left(found)
     if json_output:
-        print_json(devices_document(found, space, metrics))
+        error = error_document(failure.code, str(failure)) if failure else {}
+        print_json({**devices_document(found, space, metrics), **error})
     finish(found)
 
 

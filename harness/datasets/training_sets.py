@@ -31,6 +31,8 @@ UNITS = {"latency": "ms", "energy": "mj"}
 class DatasetError(ModnasHwError):
     """There are not the measurements that were asked for."""
 
+    code = "no-measurements"
+
 
 @dataclass(frozen=True)
 class Features:

@@ -21,6 +21,8 @@ Optimizer = Literal["sgd", "adam"]
 class TrainingError(ModnasError):
     """Training that came to no result. One line: what, where and the mend."""
 
+    code = "training"
+
 
 @dataclass(frozen=True)
 class TrainResult:
