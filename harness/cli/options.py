@@ -20,6 +20,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),
 ]
+MetricOption = Annotated[str, typer.Option("--metric", help="latency or energy")]
+MeasuredDevicesOption = Annotated[
+    list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
 

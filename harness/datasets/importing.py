@@ -7,9 +7,10 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
@@ -75,6 +76,16 @@ class ImportReport:
     space: Space
     imported: list[Imported]
     left_out: dict[str, str]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "space": self.space.name,
+            "variant": self.space.variant,
+            "added": sum(one.added for one in self.imported),
+            "devices": [asdict(one) for one in self.imported],
+            "left_out": self.left_out,
+        }
 
 
 def import_tables(
@@ -275,6 +286,36 @@ def import_csv(
     table = Table(device, metric, UNITS[metric], source, entries, lines)
     plausibility = Plausibility(space, metric, _peers(store, space, table))
     return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
+
+
+def import_named(
+    store: Store,
+    what: str,
+    *,
+    source: Path | None,
+    device: str | None,
+    space: Space,
+    metric: str,
+    unit: str | None,
+    consent: Consent = Consent(),
+) -> ImportReport:
+    """Import what `dataset import` was given: a benchmark's tables from a folder, or one device's file.
+
+    Args:
+        what: one of `BENCHMARKS`, or a file with the header `arch,value`.
+        source: the folder of a benchmark; with it `device`, `metric` and `unit` are the tables' own.
+
+    Raises UsageError as the importers do, and where it is neither the one nor the other.
+    """
+    known = ", ".join(BENCHMARKS)
+    if source is not None:
+        if what not in BENCHMARKS or device is not None:
+            raise UsageError(f"--from DIR goes with one of {known} and without --device")
+        return IMPORTERS[what](store, source, consent)
+    if device is None:
+        raise UsageError(f"import of {what}: name its --device, or for {known} the folder: --from")
+    found = import_csv(store, Path(what), device, space, metric=metric, unit=unit, consent=consent)
+    return ImportReport(space, found, {})
 
 
 def _peers(store: Store, space: Space, table: Table) -> list[dict[str, float]]:

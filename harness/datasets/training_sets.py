@@ -17,7 +17,7 @@ from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
 from harness.devices.energy import energy_sensor
 from harness.devices.profile import POLICY_IN_KEY
-from harness.devices.table import stored_table
+from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
 from modnas.prediction import DeviceTable
 from modnas.spaces import Architecture, Space
@@ -30,6 +30,8 @@ UNITS = {"latency": "ms", "energy": "mj"}
 
 class DatasetError(ModnasHwError):
     """There are not the measurements that were asked for."""
+
+    code = "no-measurements"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,34 @@ def device_table(
         architectures=list(values),
         values=np.array(list(values.values())),
     )
+
+
+def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str] | None) -> list[DeviceTable]:
+    """`device_table` of the named devices, of all whose vector is complete where none is named.
+
+    Raises:
+        UsageError: no such device or metric, or nothing was measured.
+        DatasetError: a device lacks a reference architecture.
+    """
+    check_metric(metric)
+    names = [find_device(name, store).id for name in devices or []]
+    names = names or measured_devices(store, space, metric)
+    if not names:
+        raise UsageError(
+            f"no device has measurements of {space.name} {space.variant}; "
+            "run modnas-hw profile and modnas-hw features first"
+        )
+    return [device_table(store, name, space, metric) for name in names]
+
+
+def describe(table: DeviceTable) -> dict[str, Any]:
+    """What a device brings to a training set, as JSON: how many architectures, and their values' range."""
+    return {
+        "device": table.name,
+        "architectures": len(table.architectures),
+        "min": float(np.min(table.values)),
+        "max": float(np.max(table.values)),
+    }
 
 
 def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:

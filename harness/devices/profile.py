@@ -27,6 +27,8 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 class ProfileError(UsageError):
     """A profile file that cannot be read or does not fit the schema."""
 
+    code = "device-profile"
+
 
 class BackendOptions(Strict):
     """How the runtime is set up on the device; part of what identifies a measurement.

@@ -23,6 +23,8 @@ from harness.store.schema import NewerSchemaError, prepare
 class StoreError(ModnasHwError):
     """The database cannot be opened, read or written."""
 
+    code = "store"
+
 
 def content_key(parts: Mapping[str, Any]) -> str:
     """Hash of a JSON-able mapping, independent of the order of its keys."""

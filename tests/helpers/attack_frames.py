@@ -33,6 +33,16 @@ LIMIT_S = 12.0
 INTERNAL = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception)\b|internal|--debug")
 
 
+#: Codes of a device that cannot be used.
+UNAVAILABLE = {
+    "device-unavailable",
+    "agent-refused",
+    "invalid-frame",
+    "connection-lost",
+    "connection-timeout",
+}
+
+
 @dataclass
 class Ended:
     """A command that ended: its exit code, what it wrote, and how long it took."""
@@ -47,6 +57,13 @@ class Ended:
         """The line that begins with `error:`, without it."""
         lines = [line for line in self.errors.splitlines() if line.startswith("error: ")]
         return lines[-1].removeprefix("error: ") if lines else ""
+
+    def assert_unavailable(self) -> None:
+        """Exit 3, and the one document of a failing `--json` command says what the line for people says."""
+        assert self.code == 3, self.errors
+        assert self.said
+        error = json.loads(self.output)["error"]
+        assert error["message"] == self.said and error["code"] in UNAVAILABLE, error
 
 
 class Lab:

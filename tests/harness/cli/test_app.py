@@ -16,6 +16,7 @@ from harness.cli import main
 from harness.measure import session
 from harness.runs.run import Run
 from modnas.spaces import Space
+from modnas.tasks import TaskError
 
 ERROR_COMMANDS = {
     "unknown device": ["search", "--devices", "nope"],
@@ -69,6 +70,17 @@ def test_wrong_input_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], 
     code, output, errors = run(capsys, *arguments)
     assert (code, output) == (2, "")
     assert_one_line(errors)
+
+
+@pytest.mark.usefixtures("fake_agents")
+@pytest.mark.parametrize("arguments", ERROR_COMMANDS.values(), ids=ERROR_COMMANDS.keys())
+def test_wrong_input_is_one_document_too(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code, output, errors = run(capsys, *arguments, "--json")
+    assert code == 2
+    assert_one_line(errors)
+    told = json.loads(output)["error"]
+    assert told.keys() == {"code", "message"} and told["message"] == errors[len("error: ") : -1]
+    assert told["code"] in ("usage", "unknown-name")
 
 
 @pytest.mark.parametrize("arguments", [[], ["devices"], ["dataset"], ["predictor"]], ids=str)
@@ -134,6 +146,10 @@ def test_unavailable_device_is_exit_3(
     assert (code, output) == (3, "") and "device gpu" in errors
     assert_one_line(errors)
     assert not list((home_folder / "runs").glob("*")), "nothing is begun"
+    code, output, errors = run(capsys, *command, "--json")
+    assert code == 3
+    told = {"code": "device-unavailable", "message": errors.splitlines()[-1].removeprefix("error: ")}
+    assert json.loads(output) == {"error": told}
 
 
 def test_traceback_only_with_debug(
@@ -149,6 +165,9 @@ def test_traceback_only_with_debug(
     code, output, errors = run(capsys, "--debug", "devices", "list")
     assert (code, output) == (1, "") and "Traceback" in errors and "in fail" in errors
     assert errors.splitlines()[-1].startswith("error: ")
+    monkeypatch.setenv("MODNAS_DEBUG", "")
+    told = document(capsys, "devices", "list", code=1)["error"]
+    assert told["code"] == "internal" and "unforeseen in two lines" in told["message"]
 
 
 def test_interruption(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +177,27 @@ def test_interruption(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.setattr("harness.cli.devices.device_names", interrupt)
     code, output, errors = run(capsys, "devices", "list")
     assert (code, output) == (130, "") and "interrupted" in errors and "Traceback" not in errors
+    told = document(capsys, "devices", "list", code=130)["error"]
+    assert told == {"code": "interrupted", "message": "interrupted; what was finished is kept"}
+
+
+def test_lines_before_the_message_are_in_the_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        error = TaskError("2 files are damaged")
+        error.details = ("a.png: cut off", "b.png: no image")
+        raise error
+
+    monkeypatch.setattr("harness.cli.devices.device_names", fail)
+    told = document(capsys, "devices", "list", code=2)["error"]
+    details = ["a.png: cut off", "b.png: no image"]
+    assert told == {"code": "task", "message": "2 files are damaged", "details": details}
+
+
+def test_json_behind_two_dashes_is_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code, output, errors = run(capsys, "devices", "show", "--", "--json")
+    assert (code, output) == (2, "") and "no device '--json'" in errors
 
 
 # Commands that do something.

@@ -145,3 +145,8 @@ def test_command_line_with_several_devices(
     assert (bad["device"], bad["state"]) == ("bad", "quarantined") and "nobody home" in bad["error"]
     assert "quarantined" in read.err and "bad: " in read.err
     assert main([*command[:2], "bad", "--device", "bad@2", *command[5:]]) == 3
+    read = capsys.readouterr()
+    document = json.loads(read.out)
+    assert [one["state"] for one in document["devices"]] == ["quarantined"] * 2
+    assert document["error"]["code"] == "device-unavailable"
+    assert read.err.splitlines()[-1] == f"error: {document['error']['message']}"

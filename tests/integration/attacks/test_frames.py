@@ -41,7 +41,8 @@ def test_a_result_that_cannot_be_true_is_a_failed_row(attack: Attack, mode: str)
 def test_an_agent_that_lies_about_everything_is_unavailable(attack: Attack, mode: str) -> None:
     lab = attack(mode, always=True)
     ended = lab.run(*PROFILE, "--json")
-    assert (ended.code, lab.rows(), ended.output) == (3, [], "")
+    ended.assert_unavailable()
+    assert lab.rows() == []
     assert "known to work fails: implausible" in ended.said
 
 
@@ -60,8 +61,8 @@ def test_words_reach_nobody_as_they_are(attack: Attack, mode: str, form: list[st
 def test_what_is_no_conversation_makes_the_device_unavailable(attack: Attack, mode: str) -> None:
     lab = attack(mode)
     ended = lab.run(*PROFILE, "--json")
-    assert (ended.code, lab.rows(), ended.output) == (3, [], "")
-    assert ended.said.startswith("device fake: ") or ended.said, ended.errors
+    ended.assert_unavailable()
+    assert lab.rows() == []
 
 
 @pytest.mark.usefixtures("no_patience")
@@ -69,5 +70,6 @@ def test_what_is_no_conversation_makes_the_device_unavailable(attack: Attack, mo
 def test_what_would_go_on_for_ever_ends(attack: Attack, mode: str) -> None:
     lab = attack(mode)
     ended = lab.run(*(PROFILE if "sensor" in mode else LATENCY), "--json")
-    assert (ended.code, lab.rows(), ended.output) == (3, [], "")
+    ended.assert_unavailable()
+    assert lab.rows() == []
     assert "answer" in ended.said or "sent nothing" in ended.said

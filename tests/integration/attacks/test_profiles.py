@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.devices.profile import BackendOptions, load_profile
-from harness.transport import ssh_address, ssh_client
+from harness.transport import ssh_address, ssh_client, ssh_errors
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import Address, parse_destination, resolve
 from harness.transport.ssh_config import HostConfig
@@ -361,9 +361,9 @@ def hints() -> list[tuple[str, list[str]]]:
     copy = ["ssh-copy-id", "-p", "2222", "CORP\\a*da@fe80::1%eth0"]
     known = f"{BOARD.known_name} {KEY.get_name()} {KEY.get_base64()}"
     return [
-        (str(ssh_client.explain(BOARD, paramiko.AuthenticationException())), copy),
-        (str(ssh_client.explain(BOARD, paramiko.PasswordRequiredException())), ["ssh-add", str(NASTY)]),
-        (str(ssh_client.explain(BOARD, changed)), ["ssh-keygen", "-R", BOARD.known_name, "-f", str(NASTY)]),
+        (str(ssh_errors.explain(BOARD, paramiko.AuthenticationException())), copy),
+        (str(ssh_errors.explain(BOARD, paramiko.PasswordRequiredException())), ["ssh-add", str(NASTY)]),
+        (str(ssh_errors.explain(BOARD, changed)), ["ssh-keygen", "-R", BOARD.known_name, "-f", str(NASTY)]),
         (
             unknown_key(),
             ["echo", known, ">>", str(NASTY)],
