@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
+from harness.cli.options import (
+    DeviceOption,
+    MetricOption,
+    OptionalMetricOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    make_space,
+)
 from harness.cli.output import JsonOption, Shown, print_json, print_table, progress_bar, say
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
@@ -20,6 +28,7 @@ from harness.devices.table import TableDevice, find_device, remove_tables, table
 from harness.measure.arch_lists import select_architectures
 from harness.measure.profile_devices import measure_on
 from harness.store import Store
+from harness.store.metrics import get_metric
 from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.spaces import Space
@@ -27,7 +36,6 @@ from modnas.spaces import Space
 dataset_app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)
 predictor_app = typer.Typer(help="The MetaPredictor.", no_args_is_help=True, rich_markup_mode=None)
 
-MetricOption = Annotated[str, typer.Option("--metric", help="latency or energy")]
 DevicesOption = Annotated[
     list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
 ]
@@ -45,17 +53,15 @@ def features(
     json_output: JsonOption = False,
 ) -> None:
     """The device vector: the metric on the ten reference architectures, measured where it is missing."""
-    datasets.check_metric(metric)
+    asked = get_metric(metric)
     sized = make_space(space, settings)
     with Store() as store:
         target, like = find_device(device, store), None
         if not isinstance(target, TableDevice):
             wanted = list(sized.references)
-            energy = metric == "energy"
-            like = measure_on(target, sized, wanted, store, energy=energy, progress=Shown()).rows[0]
+            like = measure_on(target, sized, wanted, store, metrics=(asked,), progress=Shown()).rows[0]
         found = datasets.device_features(store, target.id, sized, metric, like)
         table = table_origin(store, target.id, sized, metric)
-    unit = datasets.UNITS[metric]
     scaled = found.vector.tolist()
     if json_output:
         print_json(
@@ -64,20 +70,19 @@ def features(
                 "space": sized.name,
                 "variant": sized.variant,
                 "references": [a.id for a in sized.references],
-                f"{metric}_{unit}": list(found.values),
+                asked.key: list(found.values),
                 "vector": scaled,
                 **({"table": table} if table else {}),
             }
         )
     else:
         rows = list(zip((a.string for a in sized.references), found.values, scaled, strict=True))
-        print_table(rows, ["reference architecture", f"{metric} {unit}", "feature"])
+        print_table(rows, ["reference architecture", asked.title, "feature"])
         if table:
             say(table_note(target.id, table, sized))
 
 
 def _tables(store: Store, space: Space, metric: str, devices: list[str] | None) -> list[DeviceTable]:
-    datasets.check_metric(metric)
     names = [find_device(name, store).id for name in devices or []]
     names = names or datasets.measured_devices(store, space, metric)
     if not names:
@@ -151,13 +156,11 @@ def import_command(
 def remove_command(
     device: Annotated[str, typer.Option("--device", help="Device whose tables to remove.")],
     space: Annotated[str | None, typer.Option("--space", help="Only those of this search space.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only latency, or only energy.")] = None,
+    metric: OptionalMetricOption = None,
     settings: SetOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Remove imported tables of a device. What was measured stays."""
-    if metric is not None:
-        datasets.check_metric(metric)
     if settings and space is None:
         raise UsageError("--set goes with --space: it says which network size of a space is meant")
     sized = None if space is None else make_space(space, settings)
@@ -242,7 +245,7 @@ def _show_dataset(path: Path, tables: list[DeviceTable], metric: str, json_outpu
         print_json({"path": str(path), "metric": metric, "devices": rows})
     else:
         print_table([list(row.values()) for row in rows], ["device", "architectures", "min", "max"])
-        say(f"{path}: {metric} in {datasets.UNITS[metric]}")
+        say(f"{path}: {metric} in {get_metric(metric).suffix}")
 
 
 def _training_tables(
@@ -334,6 +337,6 @@ def predict(
         for a, v, low, high in zip(chosen, found.value, found.lower, found.upper, strict=True)
     ]
     if json_output:
-        print_json({"device": name, "metric": metric, "unit": datasets.UNITS[metric], "predictions": rows})
+        print_json({"device": name, "metric": metric, "unit": get_metric(metric).suffix, "predictions": rows})
     else:
         print_table([list(row.values()) for row in rows], ["arch", metric, "lower", "upper"])

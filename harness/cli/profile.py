@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from harness.cli.fleet import FleetTable, finish, tell_troubles
-from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
+from harness.cli.options import (
+    DevicesOption,
+    MetricsOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    make_metrics,
+    make_space,
+)
 from harness.cli.output import JsonOption, Shown, print_json, print_table
 from harness.devices.energy import EnergyModel
 from harness.measure.failures import failure_text
@@ -17,7 +26,10 @@ from harness.measure.profile_devices import Profiled
 from harness.measure.profiling import operator_rows
 from harness.public import profile as measure
 from harness.store import Measurement
+from harness.store.metrics import ENERGY, LATENCY, PEAK_MEMORY, HardwareMetric, read, value_of
 from modnas.spaces import Space
+
+Metrics: TypeAlias = tuple[HardwareMetric, ...]
 
 
 def profile(
@@ -45,9 +57,7 @@ def profile(
         typer.Option("--retry-failed", help="Measure stored failures again, but wrong outputs."),
     ] = False,
     seed: SeedOption = 0,
-    metrics: Annotated[
-        str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
-    ] = "latency,memory",
+    metrics: MetricsOption = "latency,peak_memory",
     energy_model: Annotated[
         str | None, typer.Option("--energy-model", help="tdp: add a modelled energy, marked as such.")
     ] = None,
@@ -69,7 +79,7 @@ def profile(
             sessions=sessions,
             cooldown_s=cooldown_s,
             retry_failed=retry_failed,
-            energy="energy" in wanted,
+            metrics=[metric.name for metric in wanted],
             energy_model=energy_model,
             tdp_w=tdp_w,
             seed=seed,
@@ -82,14 +92,14 @@ def profile(
         _show_one(found[0], sized, wanted, per_op, json_output)
 
 
-def _show_fleet(found: list[Profiled], space: Space, metrics: frozenset[str], json_output: bool) -> None:
+def _show_fleet(found: list[Profiled], space: Space, metrics: Metrics, json_output: bool) -> None:
     tell_troubles(found)
     if json_output:
         print_json({"devices": [_fleet_entry(one, space, metrics) for one in found]})
     finish(found)
 
 
-def _show_one(one: Profiled, space: Space, metrics: frozenset[str], per_op: bool, json_output: bool) -> None:
+def _show_one(one: Profiled, space: Space, metrics: Metrics, per_op: bool, json_output: bool) -> None:
     if json_output:
         repeated = {"repeatability": [asdict(r) for r in one.repeatability]} if one.repeatability else {}
         print_json({**_document(one, space, metrics), **repeated})
@@ -101,11 +111,11 @@ def _show_one(one: Profiled, space: Space, metrics: frozenset[str], per_op: bool
         raise typer.Exit(1)
 
 
-def _fleet_entry(one: Profiled, space: Space, metrics: frozenset[str]) -> dict[str, Any]:
+def _fleet_entry(one: Profiled, space: Space, metrics: Metrics) -> dict[str, Any]:
     return {**_document(one, space, metrics), "state": one.state, "error": one.error}
 
 
-def _print_rows(one: Profiled, metrics: frozenset[str]) -> None:
+def _print_rows(one: Profiled, metrics: Metrics) -> None:
     model = one.energy_model
     columns: dict[str, Callable[[Measurement], Any]] = {
         "architecture": lambda row: row.arch,
@@ -113,8 +123,9 @@ def _print_rows(one: Profiled, metrics: frozenset[str]) -> None:
         "median ms": lambda row: row.latency_ms,
         "p90 ms": lambda row: row.latency_p90_ms,
     }
-    if "energy" in metrics:
-        columns["energy mJ"] = lambda row: row.energy_mj
+    for metric in metrics:
+        if metric is not LATENCY:
+            columns[metric.title] = partial(value_of, metric)
     if model is not None:
         columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
     if any(row.status != "ok" for row in one.rows):
@@ -122,7 +133,7 @@ def _print_rows(one: Profiled, metrics: frozenset[str]) -> None:
     print_table([[cell(row) for cell in columns.values()] for row in one.rows], list(columns))
 
 
-def _document(one: Profiled, space: Space, metrics: frozenset[str]) -> dict[str, Any]:
+def _document(one: Profiled, space: Space, metrics: Metrics) -> dict[str, Any]:
     report, model = one.report, one.energy_model
     if report is None:
         return {"device": one.device}
@@ -150,7 +161,7 @@ def _document(one: Profiled, space: Space, metrics: frozenset[str]) -> dict[str,
     }
 
 
-def _entry(row: Measurement, metrics: frozenset[str], model: EnergyModel | None) -> dict[str, Any]:
+def _entry(row: Measurement, metrics: Metrics, model: EnergyModel | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "backend": row.backend, "status": row.status}
     if row.status != "ok":
         return {**entry, "reason": row.reason, "message": row.message}
@@ -162,11 +173,13 @@ def _entry(row: Measurement, metrics: frozenset[str], model: EnergyModel | None)
         "ci_high": row.latency_ci_high_ms,
         "n": row.latency_n,
     }
+    readings = {metric.key: read(metric, row) for metric in metrics if metric is not LATENCY}
     optional = {
-        "energy_mj": row.energy_mj if "energy" in metrics else None,
-        "energy": row.record.get("energy") if "energy" in metrics else None,
+        **{key: found.value for key, found in readings.items()},
+        "absent": {key: found.reason for key, found in readings.items() if found.value is None} or None,
+        "energy": row.record.get("energy") if ENERGY in metrics else None,
         "energy_mj_modelled": model.energy_mj(row) if model is not None else None,
-        "memory_mb": row.memory_mb if "memory" in metrics else None,
+        "memory_mb": row.memory_mb if PEAK_MEMORY in metrics else None,
         "max_abs_diff": row.max_abs_diff,
         "per_op": row.record.get("per_op"),
         "tuned": (row.record.get("build") or {}).get("tuned"),

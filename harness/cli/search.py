@@ -11,6 +11,7 @@ import typer
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
 from harness.runs.results import FrontEntry, Verification
+from harness.store.metrics import all_metrics
 from harness.study import Study
 from modnas.tasks import TASK_NAMES
 
@@ -29,7 +30,8 @@ def search(
     name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
     seed: SeedOption = 0,
     objectives: Annotated[
-        str, typer.Option("--objectives", help="error,latency or error,latency,energy.")
+        str,
+        typer.Option("--objectives", help="error and metrics: error,latency or error,latency,peak_memory."),
     ] = "error,latency",
     constraint: Annotated[
         list[str] | None,
@@ -138,7 +140,7 @@ def report(run_name: RunOption, json_output: JsonOption = False) -> None:
 
 def _show_verification(found: Verification) -> None:
     """Print what was found on a device, and how good it is."""
-    device, volume, agreement = found["device"], found["hypervolume"], found["spearman"]["latency"]
+    device, volume = found["device"], found["hypervolume"]
     _print_entries(found["architectures"])
     table = "table" in found
     source = "looked up in the table" if table else f"measured {found['measured_now']}, reused"
@@ -148,12 +150,17 @@ def _show_verification(found: Verification) -> None:
     )
     say(
         f"{device}: hypervolume of the front {volume['front']:.4f}, of {len(found['random'])} random "
-        f"architectures {volume['random']:.4f}; Spearman of predicted and measured latency "
-        + ("undefined" if agreement is None else f"{agreement:.3f}")
+        f"architectures {volume['random']:.4f}; Spearman of predicted and measured "
+        + ", ".join(
+            f"{metric.replace('_', ' ')} {'undefined' if value is None else f'{value:.3f}'}"
+            for metric, value in found["spearman"].items()
+        )
     )
 
 
 def _print_entries(entries: Sequence[FrontEntry]) -> None:
+    titles = {metric.key: metric.title for metric in all_metrics().values()}
+    keys = [key for key in (entries[0]["predicted"] if entries else ()) if key != "error"]
     rows = []
     for entry in entries:
         predicted, measured = entry["predicted"], cast(dict[str, Any], entry).get("measured") or {}
@@ -163,11 +170,8 @@ def _print_entries(entries: Sequence[FrontEntry]) -> None:
                 " ".join(f"{r:.2f}" for r in entry["preference"]),
                 predicted["error"],
                 measured.get("error"),
-                predicted["latency_ms"],
-                measured.get("latency_ms"),
+                *(value for key in keys for value in (predicted[key], measured.get(key))),
             )
         )
-    print_table(
-        rows,
-        ["architecture", "preference", "error % (pred.)", "error %", "latency ms (pred.)", "latency ms"],
-    )
+    heads = [head for key in keys for head in (f"{titles[key]} (pred.)", titles[key])]
+    print_table(rows, ["architecture", "preference", "error % (pred.)", "error %", *heads])
