@@ -9,7 +9,7 @@ import typer
 from harness.core.errors import UsageError
 from harness.core.numerals import read_whole
 from harness.measure.arch_lists import find_space
-from harness.store.metrics import BUILT_IN, HardwareMetric, all_metrics, get_metric, get_metrics
+from harness.store.metrics import METRICS, HardwareMetric, get_metric, get_metrics
 from modnas.spaces import Space
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
@@ -29,7 +29,7 @@ def _metric_name(text: str | None) -> str | None:
     return None if text is None else get_metric(text).name
 
 
-_KNOWN = f"{', '.join(metric.name for metric in BUILT_IN)}, or another package's"
+_KNOWN = f"{', '.join(METRICS.built_in)}, or another package's"
 MetricOption = Annotated[str, typer.Option("--metric", callback=_metric_name, help=f"{_KNOWN}.")]
 OptionalMetricOption = Annotated[
     str | None, typer.Option("--metric", callback=_metric_name, help="Only those of this metric.")
@@ -46,7 +46,7 @@ def make_metrics(text: str) -> tuple[HardwareMetric, ...]:
     except UsageError as error:
         raise UsageError(f"--metrics {text}: {error}") from error
     if not chosen:
-        raise UsageError(f"--metrics {text}: no metric; known: {', '.join(all_metrics())}")
+        raise UsageError(f"--metrics {text}: no metric; known: {', '.join(METRICS.names())}")
     return chosen
 
 

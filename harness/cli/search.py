@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -11,9 +11,9 @@ import typer
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
 from harness.runs.results import FrontEntry, Verification
-from harness.store.metrics import all_metrics
+from harness.store.metrics import get_metrics
 from harness.study import Study
-from modnas.tasks import TASK_NAMES
+from modnas.tasks import task_names
 
 RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run.")]
 
@@ -21,7 +21,7 @@ RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run."
 def search(
     devices: Annotated[str, typer.Option("--devices", help="Devices, separated by commas.")],
     space: Annotated[str, typer.Option("--space", help="Search space.")] = "nasbench201",
-    task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
+    task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(task_names())}.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
     preset: Annotated[
         str,
@@ -116,7 +116,7 @@ def front(
     if json_output:
         print_json(found)
     else:
-        _print_entries(found["architectures"])
+        _print_entries(found["architectures"], study.config.objectives[1:])
 
 
 def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
@@ -141,7 +141,7 @@ def report(run_name: RunOption, json_output: JsonOption = False) -> None:
 def _show_verification(found: Verification) -> None:
     """Print what was found on a device, and how good it is."""
     device, volume = found["device"], found["hypervolume"]
-    _print_entries(found["architectures"])
+    _print_entries(found["architectures"], found["spearman"])
     table = "table" in found
     source = "looked up in the table" if table else f"measured {found['measured_now']}, reused"
     say(
@@ -158,9 +158,9 @@ def _show_verification(found: Verification) -> None:
     )
 
 
-def _print_entries(entries: Sequence[FrontEntry]) -> None:
-    titles = {metric.key: metric.title for metric in all_metrics().values()}
-    keys = [key for key in (entries[0]["predicted"] if entries else ()) if key != "error"]
+def _print_entries(entries: Sequence[FrontEntry], names: Iterable[str]) -> None:
+    """A table of what was predicted, and of what was measured if it was; `names` of the metrics."""
+    metrics = get_metrics(names)
     rows = []
     for entry in entries:
         predicted, measured = entry["predicted"], cast(dict[str, Any], entry).get("measured") or {}
@@ -170,8 +170,8 @@ def _print_entries(entries: Sequence[FrontEntry]) -> None:
                 " ".join(f"{r:.2f}" for r in entry["preference"]),
                 predicted["error"],
                 measured.get("error"),
-                *(value for key in keys for value in (predicted[key], measured.get(key))),
+                *(value for m in metrics for value in (predicted[m.key], measured.get(m.key))),
             )
         )
-    heads = [head for key in keys for head in (f"{titles[key]} (pred.)", titles[key])]
+    heads = [head for metric in metrics for head in (f"{metric.title} (pred.)", metric.title)]
     print_table(rows, ["architecture", "preference", "error % (pred.)", "error %", *heads])

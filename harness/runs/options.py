@@ -11,16 +11,16 @@ import torch
 
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
+from harness.datasets.task_content import absolute
 from harness.presets import get_preset
 from harness.runs.run import RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
 from harness.store.metrics import get_metric
-from harness.datasets.task_content import absolute
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
 from modnas.spaces import space_names
-from modnas.tasks import TASK_NAMES
+from modnas.tasks import task_names
 
 ACCURACIES = ("supernet", "surrogate")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -85,7 +85,8 @@ class SearchOptions:
             metrics = self._objectives()[1:]
             if unknown := [name for name in bounds if name not in metrics]:
                 raise UsageError(
-                    f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives {','.join(metrics)}"
+                    f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives, which are "
+                    f"{', '.join(metrics)}"
                 )
             changed["constraints"] = [bounds.get(metric) for metric in metrics]
         return changed
@@ -148,8 +149,8 @@ def resolve_config(
     """
     if space not in space_names():
         raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
-    if task not in TASK_NAMES:
-        raise UsageError(f"no task {task!r}; known: {', '.join(TASK_NAMES)}")
+    if task not in task_names():
+        raise UsageError(f"no task {task!r}; known: {', '.join(task_names())}")
     parts = devices.split(",") if isinstance(devices, str) else devices
     ids = tuple(find(part.strip()) for part in parts if part.strip())
     if not ids or len(set(ids)) < len(ids):

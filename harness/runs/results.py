@@ -8,11 +8,11 @@ from typing import Any, TypeAlias, TypedDict
 # metric by its key, such as `latency_ms`.
 Predicted: TypeAlias = dict[str, float]
 
-# Objectives of a network that was trained and measured: `error` in percent, on the test split, and each metric
-# by its key. A metric is None where it could not be measured: `failure` says why if nothing was, else `absent`
-# by the metric's key. A metric of several samples also has its interval of most calls (10th to 90th
-# percentile), `latency_interval_ms`, and of the median with 95 %, `latency_ci_ms`. `source` is `table` where
-# the values were looked up; `warnings` is a list of texts.
+# Objectives of a network that was trained and measured: `error` in percent, on the test split, and each
+# metric by its key. A metric is None where it could not be measured: `failure` says why if nothing was, else
+# `absent` by the metric's key. One that is a median of several samples also has the interval of most of them
+# (10th to 90th percentile), such as `latency_interval_ms`, and its 95 % interval, `latency_ci_ms`. `source`
+# is `table` where the values were looked up; `warnings` is a list of texts.
 Measured: TypeAlias = dict[str, Any]
 
 

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.datasets.training_sets import Features, device_features, device_table, device_values
 from harness.core.errors import ModnasHwError
+from harness.datasets.training_sets import Features, device_features, device_table, device_values
+from harness.devices.table import table_origin
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.run import REFERENCES, Run, TaskAndSpace
 from harness.runs.starting_weights import start_from
+from harness.runs.surrogate import load_run_surrogate
 from harness.store import Store
 from harness.store.metrics import HardwareMetric, get_metrics
-from harness.runs.surrogate import load_run_surrogate
-from harness.devices.table import table_origin
 from modnas.core.task import TaskLoss
 from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
@@ -62,8 +62,9 @@ class SearchRun:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, on the validation split,
-        by the supernetwork or the accuracy surrogate) and one value a hardware metric, by its key. Every architecture
-        occurs once, so there may be fewer than the `preferences` asked for (else the preset's `front_size`).
+        by the supernetwork or the accuracy surrogate) and one value a hardware metric, by its key. Every
+        architecture occurs once, so there may be fewer than the `preferences` asked for (else the preset's
+        `front_size`).
         """
         target = _search_device(self.run, self.space, self.predictors, store, device)
         points = self.search.front(target.features, preferences)
@@ -93,7 +94,7 @@ class SearchRun:
 
     @torch.no_grad()
     def _objectives(self, target: SearchDevice, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Validation loss and predicted hardware metrics of architectures on a device, to be minimised, (n, M).
+        """Validation loss and predicted hardware metrics of architectures on a device, to minimise, (n, M).
 
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from harness.runs.evaluation import evaluate_architectures
 from harness.measure.profiling import ProfileReport
+from harness.runs.evaluation import evaluate_architectures
 from harness.runs.search import SearchRun, hardware_metrics
 from harness.store import Evaluation, Measurement, Store
 from harness.store.metrics import HardwareMetric, read
@@ -45,8 +45,9 @@ def verify_device(
 
     Returns:
         `architectures` (the front's entries with `measured` added), `random` (the same for the random set),
-        `hypervolume` of both, `hypervolume_by_metric` (of the error and one metric each), `sotl` (how many of the front the sum of training losses would have kept, and
-        their hypervolume on the scale of `hypervolume`), `spearman` of prediction and measurement for each
+        `hypervolume` of both, `hypervolume_by_metric` (of the error and one metric each), `sotl` (how many of
+        the front the sum of training losses would have kept, and their hypervolume on the scale of
+        `hypervolume`), `spearman` of prediction and measurement for each
         hardware metric, and what was measured, trained and reused.
     """
     run, space, task = state.run, state.space, state.task

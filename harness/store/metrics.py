@@ -7,16 +7,15 @@ Another package offers a metric as an entry point of the group `modnas_hw.metric
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from typing import TypeAlias
 
-from harness.core.errors import ModnasHwError, UsageError
+from harness.core.errors import UsageError
 from harness.store.models import Measurement
 from modnas.core.metric import Metric, Reading
+from modnas.core.registry import PluginError, Registry, UnknownNameError
 
 HardwareMetric: TypeAlias = Metric[Measurement]
 
-GROUP = "modnas_hw.metrics"
 # What a row that was looked up in tables has instead of a measurement's record: values by metric.
 LOOKED_UP = "looked_up"
 # An earlier name, by which one still may be asked for.
@@ -79,37 +78,38 @@ ENERGY = Metric("energy", "mJ", _energy, needs_sensor=True, origin=energy_sensor
 PEAK_MEMORY = Metric("peak_memory", "MB", _peak_memory)
 LOAD_TIME = Metric("load_time", "ms", _load_time)
 FILE_SIZE = Metric("file_size", "MB", _file_size)
-BUILT_IN = (LATENCY, ENERGY, PEAK_MEMORY, LOAD_TIME, FILE_SIZE)
 
-
-def all_metrics() -> dict[str, HardwareMetric]:
-    """Every metric by its name, the built-in ones first, then other packages' in the order of their names.
-
-    Raises:
-        ModnasHwError: another package's cannot be imported, or is no metric.
-    """
-    found = {metric.name: metric for metric in BUILT_IN}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        try:
-            metric = entry.load()
-        except Exception as error:  # of somebody else's module anything may come
-            raise ModnasHwError(
-                f"metric {entry.name} cannot be imported from {entry.value}: {error}"
-            ) from error
-        if not isinstance(metric, Metric) or metric.name != entry.name:
-            raise ModnasHwError(
-                f"metric {entry.name}: {entry.value} is no modnas.core.metric.Metric of that name"
-            )
-        found.setdefault(metric.name, metric)
-    return found
+METRICS: Registry[HardwareMetric] = Registry(
+    "metric",
+    "modnas_hw.metrics",
+    {
+        "latency": "harness.store.metrics:LATENCY",
+        "energy": "harness.store.metrics:ENERGY",
+        "peak_memory": "harness.store.metrics:PEAK_MEMORY",
+        "load_time": "harness.store.metrics:LOAD_TIME",
+        "file_size": "harness.store.metrics:FILE_SIZE",
+    },
+    accepts=lambda found: isinstance(found, Metric),
+    expected="a modnas.core.metric.Metric",
+)
 
 
 def get_metric(name: str) -> HardwareMetric:
-    """The metric of this name. Raises UsageError, which lists those there are."""
-    known = all_metrics()
-    metric = known.get(_ALIASES.get(name, name))
-    if metric is None:
-        raise UsageError(f"no metric {name!r}; known: {', '.join(known)}")
+    """The metric of this name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+        PluginError: another package's, which cannot be used.
+    """
+    known = _ALIASES.get(name, name)
+    try:
+        metric = METRICS.load(known)
+    except UnknownNameError as error:
+        raise UsageError(str(error)) from error
+    if metric.name != known:
+        raise PluginError(
+            f"metric {known!r} of package {METRICS.origin(known)} is named {metric.name!r}; ask its authors"
+        )
     return metric
 
 
