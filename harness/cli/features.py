@@ -25,6 +25,6 @@ def features(
         return
     vector = found.features
     rows = zip((a.string for a in sized.references), vector.values, vector.vector.tolist(), strict=True)
-    print_table(list(rows), ["reference architecture", f"{metric} {found.unit}", "feature"])
+    print_table(list(rows), ["reference architecture", found.metric.title, "feature"])
     if found.table:
         say(table_note(vector.device, found.table, sized))
