@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modnas.core.errors import InputError, ModnasError
+    from modnas.core.registry import PluginError, UnknownNameError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
     from modnas.search import Search, SearchConfig, SearchDevice
-    from modnas.spaces import Architecture, ArchitectureError, Space, Supernetwork, get_space, space_names
-    from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task
+    from modnas.spaces import (
+        Architecture,
+        ArchitectureError,
+        Preset,
+        Recipe,
+        Space,
+        Supernetwork,
+        get_space,
+        space_names,
+        space_presets,
+    )
+    from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task, task_names
 
 __all__ = [
     "TASK_NAMES",
@@ -25,33 +36,43 @@ __all__ = [
     "InputError",
     "MetaPredictor",
     "ModnasError",
+    "PluginError",
     "Prediction",
+    "Preset",
+    "Recipe",
     "Search",
     "SearchConfig",
     "SearchDevice",
     "Space",
     "Supernetwork",
     "TaskError",
+    "UnknownNameError",
     "fit_predictor",
     "get_space",
     "get_task",
     "space_names",
+    "space_presets",
+    "task_names",
 ]
 
 # Where each name is: importing the package does not wait for PyTorch.
 _PLACES = {
     "modnas.core.errors": ("InputError", "ModnasError"),
+    "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
     "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
     "modnas.spaces": (
         "Architecture",
         "ArchitectureError",
+        "Preset",
+        "Recipe",
         "Space",
         "Supernetwork",
         "get_space",
         "space_names",
+        "space_presets",
     ),
-    "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task"),
+    "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task", "task_names"),
 }
 
 

@@ -12,7 +12,7 @@ from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
 from harness.runs.results import FrontEntry, Verification
 from harness.study import Study
-from modnas.tasks import TASK_NAMES
+from modnas.tasks import task_names
 
 RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run.")]
 
@@ -20,7 +20,7 @@ RunOption = Annotated[str, typer.Option("--run", help="Name or folder of a run."
 def search(
     devices: Annotated[str, typer.Option("--devices", help="Devices, separated by commas.")],
     space: Annotated[str, typer.Option("--space", help="Search space.")] = "nasbench201",
-    task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(TASK_NAMES)}.")] = "digits",
+    task: Annotated[str, typer.Option("--task", help=f"One of {', '.join(task_names())}.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of the task's files.")] = None,
     preset: Annotated[
         str,

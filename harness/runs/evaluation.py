@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from harness.core.errors import UsageError
 from harness.core.home import subfolder
+from harness.core.tensors import load_tensors, save_tensors
 from harness.runs.inputs import content_at_first, require_content
 from harness.runs.run import Run, RunConfig
 from harness.store import Evaluation, Store, content_key
-from harness.core.tensors import load_tensors, save_tensors
 from modnas.accuracy.training import recalibrate, seeded_network, train
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask

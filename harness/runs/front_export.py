@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from harness.core.errors import UsageError
-from harness.runs.evaluation import evaluate_architectures, trained_weights
+from harness.core.home import write_atomically
 from harness.export.onnx_graph import to_onnx
 from harness.export.transformer_graphs import greedy_onnx
-from harness.core.home import write_atomically
+from harness.runs.evaluation import evaluate_architectures, trained_weights
 from harness.runs.search import SearchRun
 from harness.store import Evaluation, Store
 from modnas.spaces import Architecture

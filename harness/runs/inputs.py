@@ -12,10 +12,10 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.datasets.fingerprint import Fingerprint, Tell
+from harness.datasets.task_content import PACKAGED, identity, look_at, place
+from harness.devices.table import earlier_table, is_table, stored_table
 from harness.runs.run import REFERENCES, Run, RunConfig, TaskAndSpace
 from harness.store import Store
-from harness.devices.table import earlier_table, is_table, stored_table
-from harness.datasets.task_content import PACKAGED, identity, look_at, place
 from modnas.spaces import Space
 
 _UNKNOWN = "what differs is not recorded"

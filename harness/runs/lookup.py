@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from harness.datasets.training_sets import METRICS, device_features, device_values
 from harness.core.errors import UsageError
+from harness.datasets.training_sets import METRICS, device_features, device_values
+from harness.devices.table import StoredTable, stored_table
 from harness.measure.profiling import ProfileReport
 from harness.runs.run import RunConfig
 from harness.store import Measurement, Store
-from harness.devices.table import StoredTable, stored_table
 from modnas.spaces import Architecture, Space
 
 

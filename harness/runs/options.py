@@ -9,18 +9,18 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from harness.datasets.training_sets import UNITS
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
+from harness.datasets.task_content import absolute
+from harness.datasets.training_sets import UNITS
 from harness.presets import get_preset
 from harness.runs.run import RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
-from harness.datasets.task_content import absolute
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
 from modnas.spaces import space_names
-from modnas.tasks import TASK_NAMES
+from modnas.tasks import task_names
 
 ACCURACIES = ("supernet", "surrogate")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -141,8 +141,8 @@ def resolve_config(
     """
     if space not in space_names():
         raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}")
-    if task not in TASK_NAMES:
-        raise UsageError(f"no task {task!r}; known: {', '.join(TASK_NAMES)}")
+    if task not in task_names():
+        raise UsageError(f"no task {task!r}; known: {', '.join(task_names())}")
     parts = devices.split(",") if isinstance(devices, str) else devices
     ids = tuple(find(part.strip()) for part in parts if part.strip())
     if not ids or len(set(ids)) < len(ids):

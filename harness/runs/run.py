@@ -30,12 +30,12 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.datasets.fingerprint import Fingerprint
 from harness.core.home import is_half_written, subfolder, write_atomically
 from harness.core.lock import LOCK, check_free, locked
+from harness.core.tensors import load_tensors, save_tensors
+from harness.datasets.fingerprint import Fingerprint
 from harness.presets import Preset
 from harness.store import content_key
-from harness.core.tensors import load_tensors, save_tensors
 from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
 

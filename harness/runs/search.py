@@ -15,22 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from harness.datasets.training_sets import UNITS, device_features, device_table, device_values
 from harness.core.errors import ModnasHwError
+from harness.datasets.training_sets import UNITS, device_features, device_table, device_values
+from harness.devices.table import is_table, table_origin
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.run import REFERENCES, Run, TaskAndSpace
 from harness.runs.starting_weights import start_from
-from harness.store import Store
 from harness.runs.surrogate import load_run_surrogate
-from harness.devices.table import is_table, table_origin
+from harness.store import Store
 from modnas.core.task import TaskLoss
 from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.search import Search, SearchConfig
-from modnas.search.front import distinct
 from modnas.search.devices import SearchDevice
+from modnas.search.front import distinct
 from modnas.search.loop import run_to_end
 from modnas.search.refinement import refine, score_on
 from modnas.search.stats import EpochStats, Validation

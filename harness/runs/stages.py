@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
+from harness.core.progress import Note, Progress, stage
 from harness.devices.profile import DeviceProfile
+from harness.devices.table import TableDevice, table_note, table_origin
 from harness.measure.profile_devices import measure_on
 from harness.measure.profiling import ProfileReport
-from harness.core.progress import Note, Progress, stage
+from harness.runs.lookup import look_up
 from harness.runs.results import FrontEntry, Table, Verification
 from harness.runs.run import Run, TaskAndSpace
 from harness.runs.search import SearchRun, fit_predictors, hardware_metrics, run_search, write_fronts
-from harness.store import Evaluation, Store
 from harness.runs.surrogate import fit_run_surrogate
-from harness.devices.table import TableDevice, table_note, table_origin
-from harness.runs.lookup import look_up
 from harness.runs.verify import OnEvaluation, verify_device
+from harness.store import Evaluation, Store
 from modnas.search.stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space
 

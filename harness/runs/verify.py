@@ -10,8 +10,8 @@ import torch
 from scipy.stats import spearmanr
 
 from harness.datasets.training_sets import METRICS, UNITS
-from harness.runs.evaluation import evaluate_architectures
 from harness.measure.profiling import ProfileReport
+from harness.runs.evaluation import evaluate_architectures
 from harness.runs.search import SearchRun, hardware_metrics
 from harness.store import Evaluation, Measurement, Store
 from modnas.accuracy import sotl
