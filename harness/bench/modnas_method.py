@@ -12,14 +12,13 @@ from torch import Tensor
 
 from harness.bench import table_search
 from harness.bench.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Floats, Problem
-from harness.bench.table_search import character
 from modnas.accuracy import sotl
 from modnas.accuracy.active import evaluate_actively
 from modnas.accuracy.surrogate import AccuracySurrogate, fit_surrogate
 from modnas.prediction import MetaPredictor, fit_predictor
-from modnas.search import Search, SearchConfig, SearchDevice, indicators
+from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.search.front import FrontPoint
-from modnas.search.refinement import descend, select
+from modnas.search.refinement import Score, refine, score_on, select
 from modnas.spaces import Architecture
 
 # A short search: few steps with a large learning rate and neighbouring preferences learning together.
@@ -112,14 +111,9 @@ def _bind(problem: Problem, predictors: Predictors, device: str) -> Callable[[Te
 
 def search_device(problem: Problem, models: Models, name: str) -> SearchDevice:
     """A device as the search sees it: its references and the predictors; bounds are of predictions."""
-    predict = _bind(problem, models.predictors, name)
-    with torch.no_grad():
-        values = predict(problem.space.encode(problem.sample(KNOWN_CELLS, seed=0)))
-    features = []
-    for metric in problem.metrics:
-        references = torch.as_tensor(problem.references(name, metric))
-        features.append(character(references))
-    return SearchDevice(name, torch.cat(features), predict, values.amin(0), values.amax(0))
+    sample = problem.space.encode(problem.sample(KNOWN_CELLS, seed=0))
+    references = {metric: problem.references(name, metric) for metric in problem.metrics}
+    return SearchDevice.known(name, references, models.predictors, sample)
 
 
 def run_search(
@@ -151,18 +145,16 @@ def refined(
 
     `evaluated`: choose from all that was evaluated too, not only from what the descents met.
     """
-    found, values = descend(problem.space, points, lambda some: _expected(problem, models, device, some))
-    candidates = [point.architecture for point in found]
-    if evaluated:
-        candidates = list(dict.fromkeys([*candidates, *models.evaluated]))
-        values = _expected(problem, models, device, candidates)
-    return [candidates[i] for i in select(values, FRONT_SIZE)]
+    others = list(models.evaluated) if evaluated else []
+    score = _score(problem, models, device)
+    front = refine(problem.space, points, score, FRONT_SIZE, plain=False, others=others)
+    return [point.architecture for point in front]
 
 
 def best_evaluated(problem: Problem, models: Models, device: SearchDevice) -> list[Architecture]:
     """No search at all: the best of what was evaluated, by true errors and predicted metrics."""
     evaluated = list(models.evaluated)
-    return [evaluated[i] for i in select(_expected(problem, models, device, evaluated), FRONT_SIZE)]
+    return [evaluated[i] for i in select(_score(problem, models, device)(evaluated), FRONT_SIZE)]
 
 
 def short_listed(
@@ -178,14 +170,12 @@ def short_listed(
     return [front[i] for i in sotl.kept(errors, metrics)]
 
 
-@torch.no_grad()
-def _expected(
-    problem: Problem, models: Models, device: SearchDevice, architectures: Sequence[Architecture]
-) -> Floats:
-    """Errors, true ones where they were evaluated, and predicted metrics, (n, M), on the search's scale."""
-    samples = problem.space.encode(architectures)
-    both = torch.cat([models.surrogate(samples).unsqueeze(1), device.predict(samples)], 1).double().numpy()
-    both[:, 0] = [models.evaluated.get(a, e) for a, e in zip(architectures, both[:, 0], strict=True)]
-    low = np.array([models.error_bounds[0], *device.low.tolist()])
-    high = np.array([models.error_bounds[1], *device.high.tolist()])
-    return indicators.scale(both, low, high)
+def _score(problem: Problem, models: Models, device: SearchDevice) -> Score:
+    """Errors, true ones where they were evaluated, and predicted metrics."""
+
+    @torch.no_grad()
+    def errors(architectures: Sequence[Architecture]) -> Floats:
+        expected = models.surrogate(problem.space.encode(architectures)).tolist()
+        return np.array([models.evaluated.get(a, e) for a, e in zip(architectures, expected, strict=True)])
+
+    return score_on(problem.space, device, errors, models.error_bounds)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError
-from harness.datasets.training_sets import Features, device_features, device_table, device_values
-from harness.devices.table import table_origin
+from harness.datasets.training_sets import device_features, device_table, device_values
+from harness.devices.table import is_table, table_origin
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.run import REFERENCES, Run, TaskAndSpace
 from harness.runs.starting_weights import start_from
@@ -29,15 +30,17 @@ from modnas.core.task import TaskLoss
 from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.search import Search, SearchConfig
+from modnas.search.devices import SearchDevice
 from modnas.search.front import distinct
-from modnas.search.objectives import SearchDevice
-from modnas.search.refinement import choose, local_search
+from modnas.search.loop import run_to_end
+from modnas.search.refinement import refine, score_on
 from modnas.search.stats import EpochStats, Validation
 from modnas.spaces import Architecture, Space, Supernetwork
 from modnas.tasks import AnyTask
 
-# How many architectures of the space give a metric's minimum and maximum on a device.
-RANGE_SAMPLE = 1000
+# How many architectures of the space give a metric's minimum and maximum on a device, and the loss's, which
+# takes longer to tell.
+RANGE_SAMPLE, _LOSS_SAMPLE = 1000, 50
 
 
 @dataclass
@@ -50,6 +53,7 @@ class SearchRun:
     predictors: dict[str, MetaPredictor]
     supernetwork: Supernetwork | None
     search: Search
+    _devices: dict[str, SearchDevice]
 
     def front(self, store: Store, device: str, preferences: int | None = None) -> list[dict[str, Any]]:
         """The front of a device: as the search wrote it down, or read now for one that it did not search, or
@@ -66,35 +70,42 @@ class SearchRun:
         architecture occurs once, so there may be fewer than the `preferences` asked for (else the preset's
         `front_size`).
         """
-        target = _search_device(self.run, self.space, self.predictors, store, device)
+        settings, target = self.run.config.settings, self._device(store, device)
         points = self.search.front(target.features, preferences)
-
-        def score(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-            return self._objectives(target, architectures)
-
-        if self.run.config.settings.refine:
-            start = [point.architecture for point in points]
-            found, values = local_search(self.space, start, score, self.run.config.settings.refine)
-            points = choose(found, values, torch.tensor([point.preference for point in points]))
+        if settings.refine:
+            points = refine(
+                self.space,
+                points,
+                score_on(self.space, target, self._losses, self._loss_range),
+                preferences or settings.front_size,
+                budget=settings.refine,
+                plain=not is_table(device, store),
+            )
         points = distinct(points)
         metrics = hardware_metrics(self.run)
-        names = ["error", *(metric.key for metric in metrics)]
-        values = score([point.architecture for point in points]) * [1.0, *(metric.sign for metric in metrics)]
-        for point, row in zip(points, values, strict=True):
-            sample = self.space.encode([point.architecture])[0].to(self.run.config.accelerator)
-            row[0] = self.search.task_loss.error(sample)
+        samples = self.space.encode([p.architecture for p in points]).to(self.run.config.accelerator)
+        with torch.no_grad():
+            values = (target.predict(samples) * _signs(self.run)).double().tolist()
         return [
             {
                 "arch": point.architecture.id,
                 "preference": [round(r, 6) for r in point.preference],
-                "predicted": dict(zip(names, row, strict=True)),
+                "predicted": {
+                    "error": self.search.task_loss.error(sample),
+                    **{metric.key: value for metric, value in zip(metrics, row, strict=True)},
+                },
             }
-            for point, row in zip(points, values.tolist(), strict=True)
+            for point, sample, row in zip(points, samples, values, strict=True)
         ]
 
+    def _device(self, store: Store, name: str) -> SearchDevice:
+        if name not in self._devices:
+            self._devices[name] = _search_device(self.run, self.space, self.predictors, store, name)
+        return self._devices[name]
+
     @torch.no_grad()
-    def _objectives(self, target: SearchDevice, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Validation loss and predicted hardware metrics of architectures on a device, to minimise, (n, M).
+    def _losses(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Validation losses of architectures, (n,).
 
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
@@ -102,10 +113,17 @@ class SearchRun:
         if self.supernetwork is not None:
             self.supernetwork.eval()  # dropout would tell architectures apart by chance
         losses = [
-            [fmean(float(self.search.task_loss.loss(sample, batch)) for batch in self.task.validation)]
+            fmean(float(self.search.task_loss.loss(sample, batch)) for batch in self.task.validation)
             for sample in samples
         ]
-        return np.concatenate([losses, target.predict(samples).double().cpu().numpy()], axis=1)
+        return np.array(losses)
+
+    @cached_property
+    def _loss_range(self) -> tuple[float, float]:
+        """Smallest and largest loss of a few architectures of the space."""
+        generator = torch.Generator().manual_seed(self.run.config.seed)
+        losses = self._losses(self.space.sample(_LOSS_SAMPLE, generator))
+        return float(losses.min()), float(losses.max())
 
 
 def written_front(run: Run, device: str, preferences: int | None = None) -> list[dict[str, Any]] | None:
@@ -228,12 +246,11 @@ def open_search(
             front_size=settings.front_size,
             seed=config.seed,
         ),
-        predict=_predict_all(run, space, predictors, store),
     )
     if run.has("checkpoint.safetensors"):
         with _belonging_to(run):
             search.restore(*run.load_state("checkpoint"))
-    return SearchRun(run, space, task, predictors, supernetwork, search)
+    return SearchRun(run, space, task, predictors, supernetwork, search, {d.name: d for d in devices})
 
 
 def _task_loss(
@@ -281,25 +298,24 @@ def run_search(
         require_content(run.config, content)
         run.save_state("checkpoint", *search.checkpoint())
 
+    def warmed() -> None:
+        save_checkpoint()
+        if on_warmup:
+            on_warmup(search.warmed)
+
+    def keep(stats: EpochStats, validation: Validation | None) -> None:
+        record.append({**asdict(stats), "hypervolume": validation and validation.hypervolume})
+        # The record first: on resuming, epochs beyond the checkpoint are cut off again.
+        run.write_json("epochs.json", record)
+        save_checkpoint()
+        _write_events(writer, stats, validation)
+        if on_epoch:
+            on_epoch(stats, validation)
+
     record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
     record = record[: search.epoch]
     with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
-        while not search.warm:
-            search.run_warmup_epoch()
-            save_checkpoint()
-            if on_warmup:
-                on_warmup(search.warmed)
-        while not search.finished:
-            stats = search.run_epoch()
-            due = search.finished or search.epoch % run.config.settings.validate_every == 0
-            validation = search.validate() if due else None
-            record.append({**asdict(stats), "hypervolume": validation and validation.hypervolume})
-            # The record first: on resuming, epochs beyond the checkpoint are cut off again.
-            run.write_json("epochs.json", record)
-            save_checkpoint()
-            _write_events(writer, stats, validation)
-            if on_epoch:
-                on_epoch(stats, validation)
+        run_to_end(search, run.config.settings.validate_every, on_epoch=keep, on_warmup=warmed)
     return record
 
 
@@ -329,28 +345,6 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
         writer.add_scalar(f"hypervolume/{device}", value, stats.epoch)
 
 
-def _predict_all(
-    run: Run, space: Space, predictors: dict[str, MetaPredictor], store: Store
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Metrics of samples (n, width) on the devices with these indices (n,), to be minimised, in one call a
-    predictor.
-    """
-    signs = _signs(run)
-    references = {
-        metric: torch.tensor(
-            [_reference_values(run, store, name, space, metric) for name in run.config.devices],
-            device=run.config.accelerator,
-        )
-        for metric in predictors
-    }
-
-    def predict(onehot: Tensor, owners: Tensor) -> Tensor:
-        values = [predictors[metric](onehot, references[metric][owners]) for metric in predictors]
-        return torch.stack(values, dim=1) * signs
-
-    return predict
-
-
 def _signs(run: Run) -> Tensor:
     """What the predicted metrics are multiplied with so that all are minimised, (M - 1,)."""
     return torch.tensor([metric.sign for metric in hardware_metrics(run)], device=run.config.accelerator)
@@ -359,30 +353,7 @@ def _signs(run: Run) -> Tensor:
 def _search_device(
     run: Run, space: Space, predictors: dict[str, MetaPredictor], store: Store, device: str
 ) -> SearchDevice:
-    """A device as the search sees it: vectors of all metrics concatenated, predictors bound to its own."""
-    config = run.config
-    vectors = {
-        metric: Features(device, metric, _reference_values(run, store, device, space, metric))
-        for metric in predictors
-    }
-    references = {
-        metric: torch.tensor(features.values, device=config.accelerator)
-        for metric, features in vectors.items()
-    }
-
-    signs = _signs(run)
-
-    def predict(onehot: Tensor) -> Tensor:
-        values = [predictors[metric](onehot, references[metric]) for metric in predictors]
-        return torch.stack(values, dim=1) * signs
-
-    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(config.seed))
-    with torch.no_grad():
-        values = predict(space.encode(sample).to(config.accelerator))
-    return SearchDevice(
-        name=device,
-        features=torch.cat([features.vector for features in vectors.values()]).to(config.accelerator),
-        predict=predict,
-        low=values.min(0).values,
-        high=values.max(0).values,
-    )
+    references = {m: _reference_values(run, store, device, space, m) for m in predictors}
+    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(run.config.seed))
+    onehot = space.encode(sample).to(run.config.accelerator)
+    return SearchDevice.known(device, references, predictors, onehot, _signs(run))

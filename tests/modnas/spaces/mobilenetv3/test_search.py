@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modnas.search import Search, SearchConfig
-from modnas.search.objectives import SearchDevice
+from modnas.search.devices import SearchDevice
 from modnas.spaces.mobilenetv3.network import Block
 from modnas.spaces.mobilenetv3.space import TABLES, MobileNetV3
 from modnas.tasks.weight_sharing import SupernetworkLoss
