@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from modnas.core.registry import PluginError, UnknownNameError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
     from modnas.search import Search, SearchConfig, SearchDevice
-    from modnas.spaces import Architecture, ArchitectureError, Space, Supernetwork, get_space, space_names
+    from modnas.spaces import (
+        Architecture,
+        ArchitectureError,
+        Preset,
+        Recipe,
+        Space,
+        Supernetwork,
+        get_space,
+        space_names,
+        space_presets,
+    )
     from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task, task_names
 
 __all__ = [
@@ -28,6 +38,8 @@ __all__ = [
     "ModnasError",
     "PluginError",
     "Prediction",
+    "Preset",
+    "Recipe",
     "Search",
     "SearchConfig",
     "SearchDevice",
@@ -39,6 +51,7 @@ __all__ = [
     "get_space",
     "get_task",
     "space_names",
+    "space_presets",
     "task_names",
 ]
 
@@ -51,10 +64,13 @@ _PLACES = {
     "modnas.spaces": (
         "Architecture",
         "ArchitectureError",
+        "Preset",
+        "Recipe",
         "Space",
         "Supernetwork",
         "get_space",
         "space_names",
+        "space_presets",
     ),
     "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task", "task_names"),
 }

@@ -20,7 +20,7 @@ from modnas.prediction.averages import AveragesPredictor, fit_with_drift
 from modnas.search import Search, SearchConfig, SearchDevice, indicators
 from modnas.search.refinement import local_search, select
 from modnas.spaces import Architecture
-from modnas.spaces.transformer.space import HYPERNETWORK_TABLES, Transformer
+from modnas.spaces.transformer import Transformer
 
 FRONT_SIZE = 24
 DEVICES = (*SEARCH_DEVICES, *UNSEEN_DEVICES)
@@ -30,7 +30,7 @@ CONFIG = SearchConfig(
     learning_rate=0.1,
     smoothing=5,
     preferences_per_step=4,
-    tables=HYPERNETWORK_TABLES,
+    tables=Transformer.tables,
     front_size=FRONT_SIZE,
     cosine_penalty=0.0,
 )

@@ -21,7 +21,7 @@ from modnas.search import Search, SearchConfig, SearchDevice, indicators, prefer
 from modnas.search.front import FrontPoint
 from modnas.search.refinement import descend, select
 from modnas.spaces import Architecture
-from modnas.spaces.mobilenetv3.space import TABLES
+from modnas.spaces.mobilenetv3 import MobileNetV3
 
 # Networks that are measured on each device of the search, besides the references; as in HELP's protocol.
 KNOWN = 900
@@ -35,7 +35,7 @@ CONFIG = SearchConfig(
     learning_rate=0.1,
     smoothing=5,
     preferences_per_step=4,
-    tables=TABLES,
+    tables=MobileNetV3.tables,
     front_size=FRONT_SIZE,
 )
 _SCALE_SAMPLE = 1000

@@ -5,15 +5,11 @@ from __future__ import annotations
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
-
-from harness.core.home import write_atomically
 from harness.report import figures
+from harness.report.page import write_page
 from harness.runs.run import Run
 from harness.store import Measurement, Store
 
@@ -30,15 +26,14 @@ def write_report(run: Run, store: Store) -> Path:
     def stored(device: str) -> dict[str, Measurement]:
         return _newest(store.device_measurements(device, fronts["space"], fronts["variant"]))
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("harness.report").joinpath("report.html.j2").read_text())
-    html = template.render(
-        run=run.name,
+    return write_page(
+        run.path / "report.html",
+        "report.html.j2",
+        title=run.name,
         config=run.config,
-        plotly=get_plotlyjs(),
         predictor=run.read_json("predictor.json"),
         best_epoch=fronts["best_epoch"],
-        curves=[_figure(draw(epochs)) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
+        curves=[draw(epochs) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
         devices=[
             _device(
                 name,
@@ -51,13 +46,6 @@ def write_report(run: Run, store: Store) -> Path:
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    path = run.path / "report.html"
-    write_atomically(path, html)
-    return path
-
-
-def _figure(figure: Any) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
 
 
 def _device(
@@ -82,7 +70,7 @@ def _device(
         "name": name,
         "entries": found,
         "verified": result if verified else None,
-        "figures": [_figure(figure) for figure in shown],
+        "figures": shown,
         "provenance": _provenance(any_row) if any_row else _table_provenance(table),
         "warnings": {arch: seen["warnings"] for arch, seen in measured.items() if seen.get("warnings")},
     }

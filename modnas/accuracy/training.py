@@ -6,16 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from modnas.core.errors import ModnasError
+from modnas.core.preset import Optimizer
 from modnas.spaces import Architecture, Space
 from modnas.tasks import AnyTask
-
-Optimizer = Literal["sgd", "adam"]
 
 
 class TrainingError(ModnasError):

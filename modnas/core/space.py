@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, read_choices
+from modnas.core.preset import DEFAULT_PRESETS, Preset
 from modnas.core.supernetwork import Supernetwork
 from modnas.core.weights import read_weights, set_weights
 
@@ -26,6 +27,10 @@ class Space(ABC):
 
     name: ClassVar[str]
     options: ClassVar[tuple[int, ...]]
+    # Embedding tables of a MetaHypernetwork, as (width, index of the preference); None: its default ones.
+    tables: ClassVar[tuple[tuple[int, int], ...] | None] = None
+    # Settings of searches by name.
+    presets: ClassVar[Mapping[str, Preset]] = DEFAULT_PRESETS
 
     @property
     def width(self) -> int:

@@ -36,7 +36,8 @@ class SearchConfig:
         uniform_share: probability that the lower level draws an architecture uniformly and not from the
             MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
             and it never returns to what it left too early.
-        bank, intervals, smoothing, tables: the MetaHypernetwork's (see there).
+        bank, intervals, smoothing, tables: the MetaHypernetwork's (see there); its tables are the space's
+            unless given.
         front_size: number of preferences of a front.
         error_bounds: task errors, percent, that count as 0 and 1 in the hypervolume that picks a state.
         seed: of the one generator behind all draws.

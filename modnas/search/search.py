@@ -101,7 +101,7 @@ class Search:
             self.objectives,
             bank=config.bank,
             intervals=config.intervals,
-            tables=config.tables,
+            tables=config.tables or space.tables,
             smoothing=config.smoothing,
             generator=self.generator,
         ).to(self.features.device)

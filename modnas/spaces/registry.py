@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from modnas.core.preset import DEFAULT_PRESETS, Preset
 from modnas.core.registry import PluginError, Registry
 from modnas.core.space import Space
 
@@ -39,3 +40,9 @@ def get_space(name: str, **config: Any) -> Space:
             f"space {name!r} of package {SPACES.origin(name)} makes no modnas Space; ask its authors"
         )
     return space
+
+
+def space_presets(name: str) -> Mapping[str, Preset]:
+    """The presets that the space called `name` brings, by their names. Raises KeyError: no such space."""
+    presets: Mapping[str, Preset] = getattr(SPACES.load(name), "presets", DEFAULT_PRESETS)
+    return presets

@@ -12,9 +12,10 @@ from fetch_upstream import Upstream
 from harness_helpers import FakeAgent
 
 from harness.measure import session
-from harness.presets import PRESETS, Preset, Recipe
+from harness.presets import Preset, Recipe
 from harness.store import Measurement
 from modnas.spaces import Architecture, Space, get_space
+from modnas.spaces.nasbench201.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> str:
         front_size=4,
         recipe=Recipe(epochs=1),
     )
-    monkeypatch.setitem(PRESETS["nasbench201"], "tiny", preset)
+    monkeypatch.setitem(PRESETS, "tiny", preset)
     return "tiny"
 
 

@@ -96,6 +96,9 @@ def test_command(data_dir, capsys):
     assert main([*arguments, "--budget", "10", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [(r["method"], r["evaluations"]) for r in document["rows"]] == [("rs", 10), ("nsga2", 10)]
+    assert {(r["experiment"], r["group"], r["metric"], len(r["cells"])) for r in document["rows"]} == {
+        ("baselines", "unseen", "hypervolume_ratio", 10)
+    }
     assert main([*arguments, "--budget", "600", "--method", "help"]) == 1
     output, errors = capsys.readouterr()
     assert output == ""

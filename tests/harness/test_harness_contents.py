@@ -18,12 +18,12 @@ from harness.datasets.task_content import PACKAGED, absolute, identity, look_at
 from harness.datasets.training_sets import device_features
 from harness.devices.table import StoredTable
 from harness.export import quantize
-from harness.presets import PRESETS
 from harness.runs.evaluation import evaluate_architectures
 from harness.runs.run import Run, RunConfig
 from harness.runs.search import open_search
 from harness.store import Evaluation, Measurement, Store, content_key
 from modnas.spaces import Space
+from modnas.spaces.nasbench201.presets import PRESETS
 from modnas.tasks import TASK_NAMES
 from modnas.tasks.data_files import data_files
 
@@ -97,7 +97,7 @@ def test_every_task_lists_its_files(task: str, tmp_path: Path) -> None:
 
 
 def state(**fields: Any) -> Any:
-    settings = PRESETS["nasbench201"]["quick"]
+    settings = PRESETS["quick"]
     settings = settings.model_copy(
         update={
             "task_limit": 100,
@@ -182,7 +182,7 @@ def test_names_of_runs_from_before_contents_were_recorded(tiny_preset: str) -> N
             data_dir=data_dir,
             devices=("cpu",),
             preset=tiny_preset,
-            settings=PRESETS["nasbench201"][tiny_preset],
+            settings=PRESETS[tiny_preset],
         )
         document = config.model_dump(mode="json")
         assert set(document) == {*fields, "evaluations", "weights_sha256", "accelerator"}

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from harness.presets import PRESETS, Recipe
+from harness.presets import Recipe
 from harness.runs.evaluation import evaluate_architectures
 from harness.runs.run import RunConfig
 from harness.store import Store
+from modnas.spaces.nasbench201.presets import PRESETS
 
 
 def state(repeats: int, seed: int = 0) -> Any:
-    settings = PRESETS["nasbench201"]["quick"].model_copy(
+    settings = PRESETS["quick"].model_copy(
         update={"task_limit": 100, "task_side": 8, "recipe": Recipe(epochs=2, repeats=repeats)}
     )
     config = RunConfig(

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.core.errors import UsageError
-from harness.presets import PRESETS
 from harness.report import write_report
 from harness.runs.run import Run, RunConfig
 from harness.store import Measurement, Store
 from modnas.spaces import Space
+from modnas.spaces.nasbench201.presets import PRESETS
 
 EVIL = "</script><script>alert(1)</script><b>&"
 MakeRow = Callable[..., Measurement]
@@ -69,7 +69,7 @@ def run(space: Space) -> Run:
         task="digits",
         devices=("cpu", EVIL),
         preset="quick",
-        settings=PRESETS["nasbench201"]["quick"],
+        settings=PRESETS["quick"],
     )
     run = Run.start(config, "mine")
     arch = space.references[0].id

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.presets import PRESETS, get_preset
+from harness.presets import get_preset
 from harness.runs.run import Run, RunConfig
+from modnas.spaces.nasbench201.presets import PRESETS
 
 
 def config(**changes: Any) -> RunConfig:
@@ -19,7 +20,7 @@ def config(**changes: Any) -> RunConfig:
         "task": "digits",
         "devices": ("cpu",),
         "preset": "quick",
-        "settings": PRESETS["nasbench201"]["quick"],
+        "settings": PRESETS["quick"],
         **changes,
     }
     return RunConfig(**fields)
@@ -35,7 +36,7 @@ def test_same_configuration_continues_the_run(home_folder: Path) -> None:
 
 
 def test_every_setting_is_part_of_the_default_name() -> None:
-    preset = PRESETS["nasbench201"]["quick"]
+    preset = PRESETS["quick"]
     changes: list[dict[str, Any]] = [
         {},
         {"seed": 1},

@@ -14,11 +14,12 @@ import sentencepiece
 from harness_helpers import FakeAgent
 
 from harness.cli import main
-from harness.presets import PRESETS, Preset, Recipe
+from harness.presets import Preset, Recipe
 from harness.runs.run import Run
 from harness.runs.search import open_search
 from harness.store import Store
 from modnas.spaces.transformer.decoding import END
+from modnas.spaces.transformer.presets import PRESETS
 from modnas.spaces.transformer.space import HYPERNETWORK_TABLES
 from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
 
@@ -55,7 +56,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
         front_size=3,
         recipe=Recipe(epochs=0, inherit=True),
     )
-    monkeypatch.setitem(PRESETS["transformer"], "tiny", preset)
+    monkeypatch.setitem(PRESETS, "tiny", preset)
     return "tiny"
 
 

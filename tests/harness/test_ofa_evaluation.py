@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from harness.core.errors import ModnasHwError
-from harness.presets import PRESETS
 from harness.runs.evaluation import evaluate_architectures
 from harness.runs.run import Run, RunConfig
 from harness.store import Store
 from modnas.accuracy.training import recalibrate
+from modnas.spaces.mobilenetv3.presets import PRESETS
 
 pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("home_folder")]
 
 
 def make_state(seed: int = 0) -> Any:
-    settings = PRESETS["mobilenetv3"]["quick"].model_copy(update={"task_limit": 100})
+    settings = PRESETS["quick"].model_copy(update={"task_limit": 100})
     config = RunConfig(
         space="mobilenetv3", task="digits", devices=("cpu",), preset="quick", settings=settings
     )
@@ -40,7 +40,7 @@ def test_presets_make_spaces_of_their_tasks_size():
 
 
 def test_a_run_of_a_preset_continues():
-    for name, settings in PRESETS["mobilenetv3"].items():
+    for name, settings in PRESETS.items():
         config = RunConfig(
             space="mobilenetv3", task="digits", devices=("cpu",), preset=name, settings=settings
         )

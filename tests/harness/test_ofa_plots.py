@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -86,9 +87,9 @@ def test_one_page_with_all_devices(data_dir, tmp_path, problem, capsys):
     out = tmp_path / "new" / "plots"
     assert main(["benchmark", "ofa", "--data", str(data_dir), "--out", str(out)]) == 0
     assert f"plots: {out}/main.html" in capsys.readouterr().err
-    page = (out / "main.html").read_text()
+    page = html.unescape((out / "main.html").read_text())
     assert all(f"fronts on {device}" in page for device in problem.devices)
-    assert "not the model&#x27;s accuracy" in page and "fine-tuned" in page
+    assert "not the model's accuracy" in page and "fine-tuned" in page
     assert "<script src" not in page
     rows = json.loads((out / "main.json").read_text())["rows"]
     of_fronts = [row for row in rows if row["networks"]]

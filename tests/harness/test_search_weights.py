@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.presets import PRESETS, Preset, Recipe
+from harness.presets import Preset, Recipe, get_preset
 from harness.runs.options import SearchOptions
 from harness.runs.run import Run, RunConfig
 from harness.runs.starting_weights import check_weights
@@ -23,6 +23,7 @@ from modnas.search import SearchConfig
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.checkpoint import own_name
+from modnas.spaces.mobilenetv3.presets import PRESETS as MOBILENETV3_PRESETS
 
 pytestmark = pytest.mark.usefixtures("fake_agents")
 
@@ -171,7 +172,7 @@ def test_runs_from_before_there_were_weights_are_continued(tiny_preset: str) -> 
         task="digits",
         devices=("cpu",),
         preset=tiny_preset,
-        settings=PRESETS["nasbench201"][tiny_preset],
+        settings=get_preset("nasbench201", tiny_preset),
     )
     document = config.model_dump(mode="json")
     del document["weights_sha256"]
@@ -183,7 +184,7 @@ def test_runs_from_before_there_were_weights_are_continued(tiny_preset: str) -> 
 
 
 def test_preset_paper_makes_networks_of_the_published_size(tmp_path: Path) -> None:
-    settings = PRESETS["mobilenetv3"]["paper"]
+    settings = get_preset("mobilenetv3", "paper")
     space = get_space("mobilenetv3", **settings.space, classes=1000, input_shape=(3, 224, 224))
     assert settings.task_side == 224 and space == MobileNetV3()
     SearchConfig(**settings.search, front_size=settings.front_size)
@@ -210,7 +211,7 @@ def test_a_published_once_for_all_file_is_searched_on(
         front_size=2,
         recipe=Recipe(epochs=0, inherit=True),
     )
-    monkeypatch.setitem(PRESETS["mobilenetv3"], "tiny", preset)
+    monkeypatch.setitem(MOBILENETV3_PRESETS, "tiny", preset)
     space = MobileNetV3(width_percent=25, min_side=8, classes=10, input_shape=(1, 32, 32))
     generator = torch.Generator().manual_seed(0)
     state = {n: torch.rand(shape, generator=generator) for n, shape in published_names(space).items()}

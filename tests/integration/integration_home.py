@@ -18,8 +18,9 @@ policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min
 #: Runs the command line with a preset that takes seconds; %(before)s is run first.
 TINY_PRESET = """
 import sys
-from harness.presets import PRESETS, Preset, Recipe
-PRESETS["nasbench201"]["tiny"] = Preset(
+from harness.presets import Preset, Recipe
+from modnas.spaces.nasbench201.presets import PRESETS
+PRESETS["tiny"] = Preset(
     space={"channels": 4, "cells": 1},
     profile_archs=12,
     batch_size=64,

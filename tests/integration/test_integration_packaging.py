@@ -60,7 +60,9 @@ def test_wheel_holds_packages_and_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     shipped = {f"device_profiles/{path.name}" for path in (ROOT / "device_profiles").glob("*.yaml")}
     assert len(shipped) >= 2
-    assert names >= shipped | {"harness/report/report.html.j2", "device_profiles/__init__.py"}
+    templates = {f"harness/report/{path.name}" for path in (ROOT / "harness/report").glob("*.html.j2")}
+    assert "harness/report/base.html.j2" in templates
+    assert names >= shipped | templates | {"harness/report/report.html.j2", "device_profiles/__init__.py"}
     for package, folder in (("modnas", ROOT), ("harness", ROOT), ("modnas_agent", ROOT / "agents")):
         expected = {str(path.relative_to(folder)) for path in (folder / package).rglob("*.py")}
         assert expected <= names, package

@@ -16,6 +16,14 @@ OPTIONS = (
     *[len(EXPANSIONS)] * TOTAL,
     RESOLUTIONS,
 )
+# Embedding tables of a MetaHypernetwork for two objectives, as (width, index of the preference), in the order
+# of the encoding: depths, kernels, expansions, resolution. Source: the MODNAS paper, appendix D.2.
+TABLES = (
+    (STAGES * len(DEPTHS), 0),
+    (TOTAL * len(KERNELS), 0),
+    (TOTAL * len(EXPANSIONS), 0),
+    (RESOLUTIONS, 0),
+)
 
 
 def blocks_of(choices: Sequence[int]) -> list[list[Block]]:

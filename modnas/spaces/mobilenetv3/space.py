@@ -12,7 +12,7 @@ network, so that neither the string nor `choices` tells them apart: there they h
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
 from modnas.spaces.mobilenetv3.checkpoint import load_published_file
@@ -30,6 +31,7 @@ from modnas.spaces.mobilenetv3.choices import (
     OPTIONS,
     RESOLUTION_AT,
     RESOLUTIONS,
+    TABLES,
     TOTAL,
     blocks_of,
 )
@@ -44,17 +46,9 @@ from modnas.spaces.mobilenetv3.network import (
     Skeleton,
     make_skeleton,
 )
+from modnas.spaces.mobilenetv3.presets import PRESETS
 from modnas.spaces.mobilenetv3.supernetwork import ElasticNetwork
 from modnas.spaces.mobilenetv3.work import Decisions, Work
-
-# Embedding tables of a MetaHypernetwork for two objectives, as (width, index of the preference), in the order
-# of the encoding: depths, kernels, expansions, resolution. Source: the MODNAS paper, appendix D.2.
-TABLES = (
-    (STAGES * len(DEPTHS), 0),
-    (TOTAL * len(KERNELS), 0),
-    (TOTAL * len(EXPANSIONS), 0),
-    (RESOLUTIONS, 0),
-)
 
 _BLOCK = re.compile(r"k([357])e([346])")
 
@@ -91,6 +85,8 @@ class MobileNetV3(Space):
 
     name: ClassVar[str] = "mobilenetv3"
     options: ClassVar[tuple[int, ...]] = OPTIONS
+    tables: ClassVar[tuple[tuple[int, int], ...] | None] = TABLES
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
 
     width_percent: int = 120
     classes: int = 1000

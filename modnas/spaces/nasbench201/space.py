@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
 from modnas.spaces.nasbench201.cells import (
@@ -33,6 +34,7 @@ from modnas.spaces.nasbench201.cells import (
     simplest,
 )
 from modnas.spaces.nasbench201.network import CellNetwork, Skeleton
+from modnas.spaces.nasbench201.presets import PRESETS
 from modnas.spaces.nasbench201.supernetwork import CellSupernetwork
 
 # Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
@@ -83,6 +85,7 @@ class NasBench201(Space):
 
     name: ClassVar[str] = "nasbench201"
     options: ClassVar[tuple[int, ...]] = (len(OPERATORS),) * len(EDGES)
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
 
     channels: int = 16
     cells: int = 5

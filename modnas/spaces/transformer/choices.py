@@ -25,6 +25,8 @@ GROUPS = {
     "attended": (MAX_DECODER_LAYERS, len(ATTENDED)),
 }
 OPTIONS = tuple(options for count, options in GROUPS.values() for _ in range(count))
+# Tables of a MetaHypernetwork with two objectives, one a group, all indexed by the task's preference.
+HYPERNETWORK_TABLES = tuple((count * options, 0) for count, options in GROUPS.values())
 DECODER_GROUPS = ("decoder_ffn", "decoder_heads", "cross_heads", "attended")
 
 

@@ -9,18 +9,20 @@ always 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.spaces.transformer.choices import (
     ATTENDED,
     DECODER_GROUPS,
     GROUPS,
+    HYPERNETWORK_TABLES,
     OPTIONS,
     Sizes,
     alive_layers,
@@ -37,10 +39,8 @@ from modnas.spaces.transformer.plan import (
     format_plan,
     parse_plan,
 )
+from modnas.spaces.transformer.presets import PRESETS
 from modnas.spaces.transformer.supernetwork import TransformerSupernetwork
-
-# Tables of a MetaHypernetwork with two objectives, one a group, all indexed by the task's preference.
-HYPERNETWORK_TABLES = tuple((count * options, 0) for count, options in GROUPS.values())
 
 # The ten references: (embedding, feed-forward, heads) of the encoder, (embedding, feed-forward, heads, heads
 # to the encoder) of the decoder as positions among the options, 0 the largest; decoder layers; encoder layers
@@ -80,6 +80,8 @@ class Transformer(Space):
 
     name: ClassVar[str] = "transformer"
     options: ClassVar[tuple[int, ...]] = OPTIONS
+    tables: ClassVar[tuple[tuple[int, int], ...] | None] = HYPERNETWORK_TABLES
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
 
     def __init__(
         self,

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from harness.cli import main
-from harness.presets import PRESETS, Preset, Recipe
+from harness.presets import Preset, Recipe
 from modnas.spaces import get_space
+from modnas.spaces.nasbench201.presets import PRESETS
 
 CLASSES = ("cat", "dog")
 #: What replaces an image and keeps its size: files of this format have as many bytes as pixels.
@@ -27,7 +28,7 @@ SUFFIX = "bmp"
 
 def add_presets() -> None:
     """Presets called `atom`, searches of which take about a second."""
-    PRESETS["nasbench201"]["atom"] = Preset(
+    PRESETS["atom"] = Preset(
         space={"channels": 2, "cells": 1},
         profile_archs=10,
         batch_size=8,
@@ -37,7 +38,7 @@ def add_presets() -> None:
         front_size=2,
         recipe=Recipe(epochs=1),
     )
-    PRESETS["nasbench201"]["pixels"] = PRESETS["nasbench201"]["atom"].model_copy(update={"task_side": 8})
+    PRESETS["pixels"] = PRESETS["atom"].model_copy(update={"task_side": 8})
 
 
 def write_image(path: Path, seed: int) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 SEARCH = ("search", "--devices", "quick", "--preset", "tiny", "--run", "mine")
 # The preset with images that are trained on in a moment.
 SMALL = """
-PRESETS["nasbench201"]["tiny"] = PRESETS["nasbench201"]["tiny"].model_copy(update={"task_side": 8})
+PRESETS["tiny"] = PRESETS["tiny"].model_copy(update={"task_side": 8})
 """
 WORDS = ["Hund", "Katze", "Baum", "Haus", "sieht", "kennt", "mag", "nicht", "und", "oder", "der", "die"]
 

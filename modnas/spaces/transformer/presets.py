@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.presets.base import Preset, Recipe
-from modnas.spaces.transformer.space import HYPERNETWORK_TABLES
+from modnas.core.preset import Preset, Recipe
+from modnas.spaces.transformer.choices import HYPERNETWORK_TABLES
 
 # small: what two CPU cores can train in half an hour, an eighth of HAT's widths. Normalisation
 # before the branches, because the other kind needs thousands of steps before it learns. As in the paper,

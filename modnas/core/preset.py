@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modnas.accuracy.training import Optimizer
+# What weights are trained by: SGD with momentum, or AdamW.
+Optimizer = Literal["sgd", "adam"]
 
 
 class Recipe(BaseModel):
@@ -66,3 +68,30 @@ class Preset(BaseModel):
     validate_every: Annotated[int, Field(ge=1)] = 1
     front_size: Annotated[int, Field(ge=2)] = 24
     recipe: Recipe
+
+
+# Of a space that brings none: networks of the space's own size, a search of minutes on a CPU if a step of
+# training takes milliseconds.
+DEFAULT_PRESETS: Mapping[str, Preset] = {
+    "quick": Preset(
+        space={},
+        profile_archs=80,
+        batch_size=64,
+        threads=1,
+        task_limit=1500,
+        search={
+            "epochs": 30,
+            "learning_rate": 0.1,
+            "smoothing": 5,
+            "preferences_per_step": 2,
+            "warmup_epochs": 30,
+            "uniform_share": 0.5,
+            "weights_learning_rate": 0.1,
+            "weights_decay": 5e-4,
+        },
+        refine=200,
+        validate_every=5,
+        front_size=12,
+        recipe=Recipe(epochs=15),
+    ),
+}

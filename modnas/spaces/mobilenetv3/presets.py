@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.presets.base import Preset, Recipe
-from modnas.spaces.mobilenetv3.space import TABLES
+from modnas.core.preset import Preset, Recipe
+from modnas.spaces.mobilenetv3.choices import TABLES
 
 # What both have in common. A warm-up that makes the weights good enough to inherit, then a short search.
 _SEARCH: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.presets.base import Preset, Recipe
+from modnas.core.preset import Preset, Recipe
 
 # quick: with two channels and digits scaled up to 24 pixels the choice of a cell decides a network's error.
 # Wider networks, or smaller images of which the fixed parts see everything, learn digits with any cell.
