@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -62,3 +63,23 @@ def data_dir() -> Path:
     if not (folder / "nb201").is_dir():
         pytest.skip(f"no published tables in {folder}; MODNAS_TEST_DATA may name their folder")
     return folder
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a package of one module, `code`, with entry points on the path, as pip would."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def put(distribution: str, group: str, points: dict[str, str], code: str = "") -> None:
+        module = distribution.replace("-", "_")
+        sys.modules.pop(module, None)  # of another test
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+    return put

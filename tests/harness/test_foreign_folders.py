@@ -14,8 +14,8 @@ from zipfile import ZipFile
 import pytest
 
 from harness.agent.archive import archive_bytes, write_archive
+from harness.backends import Runtime, WheelFile
 from harness.boards import wheels
-from harness.boards.runtimes import Runtime, WheelFile
 from harness.boards.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.cli import main
 from harness.core.errors import DeviceUnavailableError, UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.runtimes import runtime_of
+from harness.backends import get_backend
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.devices.profile import DeviceProfile
@@ -17,17 +17,17 @@ from harness.devices.targets import tvm_target
 
 def test_the_boards_tvm_is_the_one_that_compiled_here() -> None:
     pytest.importorskip("tvm_ffi")
-    runtime = runtime_of("tvm")
+    runtime = get_backend("tvm").runtime()
     assert f"apache-tvm-ffi=={version('apache-tvm-ffi')}" in runtime.requirements
     (library,) = runtime.files
     assert library.requirement == f"apache-tvm=={version('apache-tvm')}"
     assert not any("apache-tvm=" in requirement for requirement in runtime.requirements), "300 MB"
-    assert runtime.identity != runtime_of("onnxruntime").identity
+    assert runtime.identity != get_backend("onnxruntime").runtime().identity
 
 
 def test_pytorch_is_not_brought(home_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="too large to be brought"):
-        runtime_of("torch")
+        get_backend("torch").runtime()
     assert main(["agent", "install", "--device", "cpu", "--backend", "tvm"]) == 2
     assert "is this machine" in capsys.readouterr().err
 
@@ -47,10 +47,10 @@ def test_target_of_a_board(machine: str, model: str | None, expected: tuple[str,
     assert (found and (found["mtriple"], found.get("mcpu"))) == expected
     if found is not None:
         profile = DeviceProfile.model_validate({"name": "x", "options": {"target": found}})
-        assert profile.options.target == found, "a profile may hold it"
+        assert profile.options.model_dump()["target"] == found, "a profile may hold it"
 
 
 def test_shipped_boards_are_told_to_tvm() -> None:
     for name, core in (("raspi4", "cortex-a72"), ("raspi5", "cortex-a76"), ("aarch64", None)):
-        target = get_profile(name).options.target
+        target = get_profile(name).options.model_dump()["target"]
         assert target is not None and target.get("mcpu") == core

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import pytest
 from harness_helpers import TINY, FakeAgent, MakeRow
 
+from harness.backends import tvm_exporter
 from harness.cli import main
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.devices.profile import DeviceProfile
-from harness.export import Artifact, ArtifactCache, ExportError, exporters
+from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.tvm.errors import CompileError, CompilerKilledError
 from harness.measure import session, tuning
 from harness.measure.control import control_network
@@ -148,14 +149,14 @@ def test_a_killed_compiler_is_asked_once_more(monkeypatch: pytest.MonkeyPatch, s
         output.write_bytes(b"library")
         return {"tuned": False}
 
-    monkeypatch.setattr(exporters.Compiler, "compile", compile_)
-    monkeypatch.setattr(exporters.Compiler, "host", lambda _: ({"kind": "llvm"}, "0"))
+    monkeypatch.setattr(tvm_exporter.Compiler, "compile", compile_)
+    monkeypatch.setattr(tvm_exporter.Compiler, "host", lambda _: ({"kind": "llvm"}, "0"))
     device = DeviceProfile(name="board", backend="tvm")
-    made = exporters.TvmExporter(ArtifactCache(), device).get(space, space.references[0], 1)
+    made = tvm_exporter.TvmExporter(ArtifactCache(), device).get(space, space.references[0], 1)
     assert made.path.read_bytes() == b"library" and kills[0] == 0
     kills[0] = 3
     with pytest.raises(CompileError, match="signal 9"):
-        exporters.TvmExporter(ArtifactCache(), device).get(space, space.references[1], 1)
+        tvm_exporter.TvmExporter(ArtifactCache(), device).get(space, space.references[1], 1)
 
 
 @pytest.mark.parametrize(("reason", "answers"), [("timeout", "ok"), ("mismatch", "error")])

@@ -63,7 +63,7 @@ def attack(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attack:
 
     def play(mode: str, always: bool = False) -> Lab:
         program = write_agent(tmp_path, mode, always)
-        monkeypatch.setattr(session, "write_archive", lambda _root: program)
+        monkeypatch.setattr(session, "write_archive", lambda *_: program)
         return lab
 
     return play

@@ -16,11 +16,11 @@ from fake_agent import TRUTH
 from integration_home import TINY
 from rich.console import Console
 
+from harness.backends import open_exporter
 from harness.cli.fleet import _table
 from harness.cli.output import progress_bar
 from harness.devices.registry import get_profile
 from harness.export import ArtifactCache
-from harness.export.exporters import open_exporter
 from harness.export.prefetch import Ahead
 from harness.measure.control import Control
 from harness.measure.fleet import DeviceStatus
@@ -119,7 +119,7 @@ def test_in_a_process_of_its_own(lab: Lab, tmp_path: Path, mode: str, code: int)
     program = write_agent(tmp_path, mode)
     run = (
         "import pathlib, sys; from harness.devices import session; from harness.cli import main\n"
-        f"session.write_archive = lambda root: pathlib.Path({str(program)!r})\n"
+        f"session.write_archive = lambda *_: pathlib.Path({str(program)!r})\n"
         "sys.exit(main())\n"
     )
     command = [sys.executable, "-c", run, *PROFILE, "--json"]

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from integration_home import Home
 from pydantic import ValidationError
 
+from harness.backends.tvm import TvmOptions
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.devices.profile import BackendOptions, load_profile
+from harness.devices.profile import load_profile
 from harness.transport import ssh_address, ssh_client, ssh_errors
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import Address, parse_destination, resolve
@@ -210,7 +211,7 @@ def test_target_names_no_file_and_no_program(home: Home, target: dict[str, Any])
     ids=str,
 )
 def test_target_of_a_board_still_loads(target: dict[str, Any]) -> None:
-    assert BackendOptions(target=target).target == target
+    assert TvmOptions(target=target).target == target
 
 
 @pytest.mark.parametrize("field", ["path", "sysfs_root"])

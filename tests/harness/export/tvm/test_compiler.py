@@ -17,12 +17,12 @@ from modnas_agent.backends import load_backend
 from modnas_agent.backends.base import UnavailableError
 from tvm_alone import run_alone
 
+from harness.backends.tvm_exporter import TvmExporter, copy_database, tuning_folder
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.core.lock import InUseError, locked
 from harness.devices.profile import DeviceProfile, MeasurementPolicy
 from harness.export import Artifact, ArtifactCache
-from harness.export.exporters import TvmExporter, copy_database, tuning_folder
 from harness.export.tvm.compiler import Compiler
 from harness.export.tvm.errors import CompileError
 from harness.measure import tuning
