@@ -277,6 +277,7 @@ class Measured(Result):
     latency: Latency
     memory_mb: Memory | None = None
     memory_delta_mb: Annotated[float, Field(ge=-MOST_MEMORY_MB, le=MOST_MEMORY_MB)] | None = None
+    load_time_ms: NotNegative | None = None
     max_abs_diff: NotNegative | None = None
     energy: Energy | None = None
     per_op: Annotated[list[OperatorTime], Field(max_length=1000)] | None = None

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import MeasuredDevicesOption, MetricOption, SetOption, SpaceOption, make_space
+from harness.cli.options import (
+    MeasuredDevicesOption,
+    MetricOption,
+    OptionalMetricOption,
+    SetOption,
+    SpaceOption,
+    make_space,
+)
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.core.errors import UsageError
 from harness.datasets import training_sets as datasets
@@ -15,6 +22,7 @@ from harness.datasets.fetch import MIRROR, RECORD, Fetched, fetch, sources
 from harness.datasets.importing import BENCHMARKS, Consent, ImportReport, import_named
 from harness.devices.table import remove_tables
 from harness.store import Store
+from harness.store.metrics import get_metric
 from modnas.prediction import DeviceTable
 
 app = typer.Typer(help="Training sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -75,13 +83,11 @@ def import_command(
 def remove_command(
     device: Annotated[str, typer.Option("--device", help="Device whose tables to remove.")],
     space: Annotated[str | None, typer.Option("--space", help="Only those of this search space.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only latency, or only energy.")] = None,
+    metric: OptionalMetricOption = None,
     settings: SetOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Remove imported tables of a device. What was measured stays."""
-    if metric is not None:
-        datasets.check_metric(metric)
     if settings and space is None:
         raise UsageError("--set goes with --space: it says which network size of a space is meant")
     sized = None if space is None else make_space(space, settings)
@@ -155,4 +161,4 @@ def _show_dataset(path: Path, tables: list[DeviceTable], metric: str, json_outpu
         print_json({"path": str(path), "metric": metric, "devices": rows})
     else:
         print_table([list(row.values()) for row in rows], ["device", "architectures", "min", "max"])
-        say(f"{path}: {metric} in {datasets.UNITS[metric]}")
+        say(f"{path}: {metric} in {get_metric(metric).suffix}")

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from harness.cli.fleet import FleetTable, finish, none_left, tell_troubles
-from harness.cli.options import DevicesOption, SeedOption, SetOption, SpaceOption, make_metrics, make_space
+from harness.cli.options import (
+    DevicesOption,
+    MetricsOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    make_metrics,
+    make_space,
+)
 from harness.cli.output import JsonOption, Shown, error_document, print_json, print_table
-from harness.measure.documents import device_document, devices_document
+from harness.measure.documents import Metrics, device_document, devices_document
 from harness.measure.failures import failure_text
 from harness.measure.profile_devices import Profiled
 from harness.measure.profiling import operator_rows
 from harness.public import profile as measure
 from harness.store import Measurement
+from harness.store.metrics import LATENCY, value_of
 from modnas.spaces import Space
 
 
@@ -44,9 +54,7 @@ def profile(
         typer.Option("--retry-failed", help="Measure stored failures again, but wrong outputs."),
     ] = False,
     seed: SeedOption = 0,
-    metrics: Annotated[
-        str, typer.Option("--metrics", help="Of latency (always measured), energy, memory.")
-    ] = "latency,memory",
+    metrics: MetricsOption = "latency,peak_memory",
     energy_model: Annotated[
         str | None, typer.Option("--energy-model", help="tdp: add a modelled energy, marked as such.")
     ] = None,
@@ -68,7 +76,7 @@ def profile(
             sessions=sessions,
             cooldown_s=cooldown_s,
             retry_failed=retry_failed,
-            energy="energy" in wanted,
+            metrics=[metric.name for metric in wanted],
             energy_model=energy_model,
             tdp_w=tdp_w,
             seed=seed,
@@ -81,7 +89,7 @@ def profile(
         _show_one(found[0], sized, wanted, per_op, json_output)
 
 
-def _show_fleet(found: list[Profiled], space: Space, metrics: frozenset[str], json_output: bool) -> None:
+def _show_fleet(found: list[Profiled], space: Space, metrics: Metrics, json_output: bool) -> None:
     tell_troubles(found)
     failure = none_left(found)
     if json_output:
@@ -90,7 +98,7 @@ def _show_fleet(found: list[Profiled], space: Space, metrics: frozenset[str], js
     finish(found)
 
 
-def _show_one(one: Profiled, space: Space, metrics: frozenset[str], per_op: bool, json_output: bool) -> None:
+def _show_one(one: Profiled, space: Space, metrics: Metrics, per_op: bool, json_output: bool) -> None:
     if json_output:
         print_json(device_document(one, space, metrics))
     else:
@@ -101,7 +109,7 @@ def _show_one(one: Profiled, space: Space, metrics: frozenset[str], per_op: bool
         raise typer.Exit(1)
 
 
-def _print_rows(one: Profiled, metrics: frozenset[str]) -> None:
+def _print_rows(one: Profiled, metrics: Metrics) -> None:
     model = one.energy_model
     columns: dict[str, Callable[[Measurement], Any]] = {
         "architecture": lambda row: row.arch,
@@ -109,8 +117,9 @@ def _print_rows(one: Profiled, metrics: frozenset[str]) -> None:
         "median ms": lambda row: row.latency_ms,
         "p90 ms": lambda row: row.latency_p90_ms,
     }
-    if "energy" in metrics:
-        columns["energy mJ"] = lambda row: row.energy_mj
+    for metric in metrics:
+        if metric is not LATENCY:
+            columns[metric.title] = partial(value_of, metric)
     if model is not None:
         columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
     if any(row.status != "ok" for row in one.rows):

@@ -16,16 +16,15 @@ from harness.core.errors import UsageError
 from harness.core.numerals import read_number
 from harness.datasets import nasbench201, ofa
 from harness.datasets.plausible import Judgement, Plausibility
-from harness.datasets.training_sets import UNITS, check_metric, device_values
+from harness.datasets.training_sets import device_values
 from harness.devices.profile import NAME_PATTERN
 from harness.devices.table import check_free, check_hides_none
 from harness.store import ImportedTable, Store
+from harness.store.metrics import get_metric
 from modnas.spaces import ArchitectureError, Space, get_space
 
 _HEADER = ["arch", "value"]
 _NAME = re.compile(rf"{NAME_PATTERN}(@[0-9]{{1,5}})?")
-# How a unit may be written: MJ would be a thousand million times as much.
-_SPELLINGS = {"ms": ("ms",), "mj": ("mj", "mJ")}
 # So many rows that cannot be right are named in an error.
 _NAMED = 20
 # A whole table so many times beyond what is usual is stored with a warning: there are such devices.
@@ -270,9 +269,10 @@ def import_csv(
     Raises UsageError naming the file and line of the first thing wrong, or the rows that cannot be right
     beside the others, beside other devices of the store, and for the networks' work.
     """
-    check_metric(metric)
-    if unit is not None and unit not in _SPELLINGS[UNITS[metric]]:
-        raise UsageError(f"--unit {unit}: {metric} is kept in {UNITS[metric]}; convert the values first")
+    known = get_metric(metric)
+    # No other spelling: MJ would be a thousand million times as much as mJ.
+    if unit is not None and unit not in (known.unit, known.suffix):
+        raise UsageError(f"--unit {unit}: {known.name} is kept in {known.suffix}; convert the values first")
     if _NAME.fullmatch(device) is None:
         raise UsageError(
             f"--device {device!r} is no device name: letters, digits, _ . - and at most 64 of them"
@@ -283,8 +283,8 @@ def import_csv(
     lines = {arch: line for arch, (line, _) in rows.items()}
     # A file's name need not be text; the store keeps nothing else.
     source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
-    table = Table(device, metric, UNITS[metric], source, entries, lines)
-    plausibility = Plausibility(space, metric, _peers(store, space, table))
+    table = Table(device, known.name, known.suffix, source, entries, lines)
+    plausibility = Plausibility(space, known.name, _peers(store, space, table))
     return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
 
 

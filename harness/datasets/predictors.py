@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
-from harness.datasets.training_sets import UNITS, device_features, named_tables, predictor_path, thinned
+from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
 from harness.devices.table import find_device
 from harness.store import Store
+from harness.store.metrics import get_metric
 from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.spaces import Architecture, Space
@@ -81,4 +82,4 @@ def predict(
     found = predictor.predict(architectures, device_features(store, name, space, metric).values)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)
     predictions = [Prediction(a.id, float(v), float(low), float(high)) for a, v, low, high in values]
-    return Predictions(name, metric, UNITS[metric], predictions)
+    return Predictions(name, metric, get_metric(metric).suffix, predictions)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.devices.energy import EnergyModel
 from harness.measure.profile_devices import Profiled
 from harness.store import Measurement
+from harness.store.metrics import ENERGY, LATENCY, PEAK_MEMORY, HardwareMetric, read
 from modnas.spaces import Space
 
+# Those that were asked for.
+Metrics: TypeAlias = tuple[HardwareMetric, ...]
 
-def devices_document(found: list[Profiled], space: Space, metrics: frozenset[str]) -> dict[str, Any]:
+
+def devices_document(found: list[Profiled], space: Space, metrics: Metrics) -> dict[str, Any]:
     """Of several devices, with how each of them ended."""
     return {
         "devices": [
@@ -20,7 +24,7 @@ def devices_document(found: list[Profiled], space: Space, metrics: frozenset[str
     }
 
 
-def device_document(one: Profiled, space: Space, metrics: frozenset[str]) -> dict[str, Any]:
+def device_document(one: Profiled, space: Space, metrics: Metrics) -> dict[str, Any]:
     """Of one device; only its name where it did not come to its end."""
     report, model = one.report, one.energy_model
     if report is None:
@@ -51,9 +55,7 @@ def device_document(one: Profiled, space: Space, metrics: frozenset[str]) -> dic
     }
 
 
-def measurement_document(
-    row: Measurement, metrics: frozenset[str], model: EnergyModel | None
-) -> dict[str, Any]:
+def measurement_document(row: Measurement, metrics: Metrics, model: EnergyModel | None) -> dict[str, Any]:
     """Of one architecture: its figures, or why it has none. A value that was not measured is absent."""
     entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "backend": row.backend, "status": row.status}
     if row.status != "ok":
@@ -66,11 +68,13 @@ def measurement_document(
         "ci_high": row.latency_ci_high_ms,
         "n": row.latency_n,
     }
+    readings = {metric.key: read(metric, row) for metric in metrics if metric is not LATENCY}
     optional = {
-        "energy_mj": row.energy_mj if "energy" in metrics else None,
-        "energy": row.record.get("energy") if "energy" in metrics else None,
+        **{key: found.value for key, found in readings.items()},
+        "absent": {key: found.reason for key, found in readings.items() if found.value is None} or None,
+        "energy": row.record.get("energy") if ENERGY in metrics else None,
         "energy_mj_modelled": model.energy_mj(row) if model is not None else None,
-        "memory_mb": row.memory_mb if "memory" in metrics else None,
+        "memory_mb": row.memory_mb if PEAK_MEMORY in metrics else None,
         "max_abs_diff": row.max_abs_diff,
         "per_op": row.record.get("per_op"),
         "tuned": (row.record.get("build") or {}).get("tuned"),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.progress import Progress, silent
-from harness.datasets.training_sets import UNITS, Features, check_metric, device_features
+from harness.datasets.training_sets import Features, device_features
 from harness.devices.table import TableDevice, find_device, table_origin
 from harness.measure.profile_devices import measure_on
 from harness.store import Store
+from harness.store.metrics import get_metric
 from modnas.spaces import Space
 
 
@@ -21,11 +22,6 @@ class DeviceVector:
     features: Features
     table: dict[str, Any] | None
 
-    @property
-    def unit(self) -> str:
-        """The unit of the features' values."""
-        return UNITS[self.features.metric]
-
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -33,7 +29,7 @@ class DeviceVector:
             "space": self.space.name,
             "variant": self.space.variant,
             "references": [architecture.id for architecture in self.space.references],
-            f"{self.features.metric}_{self.unit}": list(self.features.values),
+            get_metric(self.features.metric).key: list(self.features.values),
             "vector": self.features.vector.tolist(),
             **({"table": self.table} if self.table else {}),
         }
@@ -49,10 +45,10 @@ def measure_features(
         DatasetError: a reference architecture has no value.
         DeviceUnavailableError: the device is or goes away.
     """
-    check_metric(metric)
+    asked = get_metric(metric)
     target, like = find_device(device, store), None
     if not isinstance(target, TableDevice):
-        wanted, energy = list(space.references), metric == "energy"
-        like = measure_on(target, space, wanted, store, energy=energy, progress=progress).rows[0]
+        wanted = list(space.references)
+        like = measure_on(target, space, wanted, store, metrics=(asked,), progress=progress).rows[0]
     found = device_features(store, target.id, space, metric, like)
     return DeviceVector(space, found, table_origin(store, target.id, space, metric))

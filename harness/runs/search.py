@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError
-from harness.datasets.training_sets import UNITS, Features, device_features, device_table, device_values
+from harness.datasets.training_sets import Features, device_features, device_table, device_values
 from harness.devices.table import table_origin
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.run import REFERENCES, Run, TaskAndSpace
 from harness.runs.starting_weights import start_from
 from harness.runs.surrogate import load_run_surrogate
 from harness.store import Store
+from harness.store.metrics import HardwareMetric, get_metrics
 from modnas.core.task import TaskLoss
 from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
@@ -61,8 +62,9 @@ class SearchRun:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, on the validation split,
-        by the supernetwork or the accuracy surrogate) and one value a hardware metric. Every architecture
-        occurs once, so there may be fewer than the `preferences` asked for (else the preset's `front_size`).
+        by the supernetwork or the accuracy surrogate) and one value a hardware metric, by its key. Every
+        architecture occurs once, so there may be fewer than the `preferences` asked for (else the preset's
+        `front_size`).
         """
         target = _search_device(self.run, self.space, self.predictors, store, device)
         points = self.search.front(target.features, preferences)
@@ -75,8 +77,9 @@ class SearchRun:
             found, values = local_search(self.space, start, score, self.run.config.settings.refine)
             points = choose(found, values, torch.tensor([point.preference for point in points]))
         points = distinct(points)
-        names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in self.predictors)]
-        values = score([point.architecture for point in points])
+        metrics = hardware_metrics(self.run)
+        names = ["error", *(metric.key for metric in metrics)]
+        values = score([point.architecture for point in points]) * [1.0, *(metric.sign for metric in metrics)]
         for point, row in zip(points, values, strict=True):
             sample = self.space.encode([point.architecture])[0].to(self.run.config.accelerator)
             row[0] = self.search.task_loss.error(sample)
@@ -91,7 +94,7 @@ class SearchRun:
 
     @torch.no_grad()
     def _objectives(self, target: SearchDevice, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Validation loss and predicted hardware metrics of architectures on a device, (n, M).
+        """Validation loss and predicted hardware metrics of architectures on a device, to minimise, (n, M).
 
         The loss, not the error: where networks make few mistakes it still tells them apart.
         """
@@ -113,9 +116,9 @@ def written_front(run: Run, device: str, preferences: int | None = None) -> list
     return found
 
 
-def hardware_metrics(run: Run) -> list[str]:
-    """The objectives that devices are measured for."""
-    return [objective for objective in run.config.objectives if objective != "error"]
+def hardware_metrics(run: Run) -> tuple[HardwareMetric, ...]:
+    """The objectives that devices are measured for. Raises UsageError when one is not known here."""
+    return get_metrics(objective for objective in run.config.objectives if objective != "error")
 
 
 def profile_sample(run: Run, space: Space) -> list[Architecture]:
@@ -133,7 +136,7 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     report: dict[str, dict[str, dict[str, float]]] = {}
     references: dict[str, dict[str, list[float]]] = {}
     sample, from_table = profile_sample(run, space), store.table_devices()
-    for metric in hardware_metrics(run):
+    for metric in (known.name for known in hardware_metrics(run)):
         tables = [
             _part_of_table(store, device, space, metric, sample)
             if device in from_table
@@ -203,7 +206,10 @@ def open_search(
     task, space = made.task, made.space
     require_tables(run, store, space)
     with _belonging_to(run):
-        predictors = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
+        predictors = {
+            metric.name: from_state(space, *run.load_state(f"predictor-{metric.name}"))
+            for metric in hardware_metrics(run)
+        }
     place = config.accelerator
     task, predictors = task.to(place), {metric: one.to(place) for metric, one in predictors.items()}
     loss, supernetwork = _task_loss(run, space, task, weights)
@@ -326,7 +332,10 @@ def _write_events(writer: Any, stats: EpochStats, validation: Validation | None)
 def _predict_all(
     run: Run, space: Space, predictors: dict[str, MetaPredictor], store: Store
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Metrics of samples (n, width) on the devices with these indices (n,), in one call a predictor."""
+    """Metrics of samples (n, width) on the devices with these indices (n,), to be minimised, in one call a
+    predictor.
+    """
+    signs = _signs(run)
     references = {
         metric: torch.tensor(
             [_reference_values(run, store, name, space, metric) for name in run.config.devices],
@@ -337,9 +346,14 @@ def _predict_all(
 
     def predict(onehot: Tensor, owners: Tensor) -> Tensor:
         values = [predictors[metric](onehot, references[metric][owners]) for metric in predictors]
-        return torch.stack(values, dim=1)
+        return torch.stack(values, dim=1) * signs
 
     return predict
+
+
+def _signs(run: Run) -> Tensor:
+    """What the predicted metrics are multiplied with so that all are minimised, (M - 1,)."""
+    return torch.tensor([metric.sign for metric in hardware_metrics(run)], device=run.config.accelerator)
 
 
 def _search_device(
@@ -356,8 +370,11 @@ def _search_device(
         for metric, features in vectors.items()
     }
 
+    signs = _signs(run)
+
     def predict(onehot: Tensor) -> Tensor:
-        return torch.stack([predictors[metric](onehot, references[metric]) for metric in predictors], dim=1)
+        values = [predictors[metric](onehot, references[metric]) for metric in predictors]
+        return torch.stack(values, dim=1) * signs
 
     sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(config.seed))
     with torch.no_grad():

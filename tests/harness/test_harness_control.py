@@ -18,6 +18,7 @@ from harness.measure.control import control_network
 from harness.measure.failures import describe_failures, failure_text
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
+from harness.store.metrics import ENERGY
 from modnas.spaces import Architecture, Space
 
 BOARD = DeviceProfile(name="board")
@@ -214,7 +215,7 @@ def test_a_sensor_that_is_not_found_again_ends_it(
         pytest.raises(DeviceUnavailableError, match="sensor was lost: no power sensor found"),
         Store() as store,
     ):
-        profile_device(BOARD, space, space.references[:2], store, energy=True)
+        profile_device(BOARD, space, space.references[:2], store, metrics=(ENERGY,))
     assert stored() == 0
 
 

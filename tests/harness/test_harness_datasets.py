@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from harness.core.errors import UsageError
 from harness.datasets.training_sets import (
     DatasetError,
-    check_metric,
     device_features,
     device_table,
     device_values,
@@ -24,6 +23,7 @@ from harness.datasets.training_sets import (
     save_dataset,
 )
 from harness.store import Measurement, Store
+from harness.store.metrics import get_metric
 from modnas.prediction import DeviceTable
 from modnas.spaces import get_space
 
@@ -236,4 +236,4 @@ def test_limits_for_giving_up_do_not_part_measurements(make_row: MakeRow) -> Non
 
 def test_unknown_metric() -> None:
     with pytest.raises(UsageError, match="known: latency"):
-        check_metric("beauty")
+        get_metric("beauty")

@@ -19,6 +19,7 @@ from harness.devices.profile import DeviceProfile, ProfileError, load_profile
 from harness.measure import session
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
+from harness.store.metrics import ENERGY as ENERGY_METRIC
 from modnas.spaces import Space
 
 RAPL = {"sensor": "rapl:package-0", "reason": None}
@@ -65,7 +66,7 @@ def test_energy_is_measured_only_when_asked_for(space: Space, agents: Agents) ->
 
 
 def test_net_energy_goes_to_the_column_and_the_rest_to_the_record(space: Space, agents: Agents) -> None:
-    report = profile(space, energy=True)
+    report = profile(space, metrics=(ENERGY_METRIC,))
     assert [row.energy_mj for row in report.rows] == [3.0, 3.0]
     assert report.rows[0].record["energy"] == ENERGY
     assert report.energy_note == "energy of 2 of 2 with rapl:package-0, net of idle power"
@@ -75,14 +76,14 @@ def test_net_energy_goes_to_the_column_and_the_rest_to_the_record(space: Space, 
 
 def test_rows_without_energy_do_not_answer_where_there_is_a_sensor(space: Space, agents: Agents) -> None:
     before = profile(space)
-    assert profile(space, energy=True).measured == 2
-    again = profile(space, 3, energy=True)
+    assert profile(space, metrics=(ENERGY_METRIC,)).measured == 2
+    again = profile(space, 3, metrics=(ENERGY_METRIC,))
     assert (again.measured, again.reused) == (1, 2)
     plain = profile(space, 3)
     assert (plain.measured, plain.reused) == (0, 3), "an energy does no harm to who asks for a latency"
     assert [row.key for row in plain.rows[:2]] == [row.key for row in before.rows]
     agents.sensor = {"sensor": "csv:meter.csv", "reason": None}
-    assert profile(space, energy=True).measured == 2, "another sensor measures something else"
+    assert profile(space, metrics=(ENERGY_METRIC,)).measured == 2, "another sensor measures something else"
 
 
 def test_without_a_sensor_stored_latencies_answer_and_the_reason_is_told(
@@ -90,7 +91,7 @@ def test_without_a_sensor_stored_latencies_answer_and_the_reason_is_told(
 ) -> None:
     agents.sensor = NONE
     profile(space)
-    report = profile(space, 3, energy=True)
+    report = profile(space, 3, metrics=(ENERGY_METRIC,))
     assert (report.measured, report.reused) == (1, 2)
     assert all("energy" not in frame for frame in agents.asked("measure"))
     assert report.energy_note == "energy is absent: no power sensor found (rapl: none)"
@@ -98,7 +99,9 @@ def test_without_a_sensor_stored_latencies_answer_and_the_reason_is_told(
 
 def test_a_profile_may_refuse_energy(space: Space, agents: Agents) -> None:
     report = profile(
-        space, device=DeviceProfile(name="cpu", power_sensor=PowerSensor(name="none")), energy=True
+        space,
+        device=DeviceProfile(name="cpu", power_sensor=PowerSensor(name="none")),
+        metrics=(ENERGY_METRIC,),
     )
     assert not agents.asked("sensor")
     assert report.energy_note == "energy is absent: the profile of cpu has power_sensor: none"
@@ -106,12 +109,12 @@ def test_a_profile_may_refuse_energy(space: Space, agents: Agents) -> None:
 
 def test_an_energy_that_failed_is_absent_and_tried_again(space: Space, agents: Agents) -> None:
     agents.energy = {"sensor": "rapl:package-0", "reason": "window too short: 3 updates"}
-    report = profile(space, energy=True)
+    report = profile(space, metrics=(ENERGY_METRIC,))
     assert [row.energy_mj for row in report.rows] == [None, None]
     assert all(row.status == "ok" and row.latency_ms for row in report.rows)
     assert report.energy_note == "energy is absent: window too short: 3 updates"
     agents.energy = ENERGY
-    assert profile(space, energy=True).measured == 2
+    assert profile(space, metrics=(ENERGY_METRIC,)).measured == 2
 
 
 def test_profile_files_name_sensors_with_their_options(tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ def test_command_line_gives_energy(agents: Agents, capsys: pytest.CaptureFixture
 @pytest.mark.usefixtures("agents")
 def test_unknown_metrics_and_models_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in [
-        (("--metrics", "latency,colour"), "no metric 'colour'; known: latency, energy, memory"),
+        (("--metrics", "latency,colour"), "no metric 'colour'; known: latency, energy, peak_memory"),
         (("--metrics", ","), "no metric; known"),
         (("--energy-model", "tdp"), "give --tdp-w WATTS or tdp_w in its profile"),
         (("--energy-model", "oracle", "--tdp-w", "3"), "no energy model 'oracle'"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.runs.verify import compare_hypervolumes, random_architectures
+from harness.store.metrics import LATENCY
 from modnas.spaces import Space
 
 Points = list[tuple[float | None, ...]]
@@ -17,7 +18,7 @@ def entries(points: Points) -> list[dict[str, Any]]:
 
 
 def volumes(front: Points, randoms: Points, chance: float = 90.0) -> tuple[float, float]:
-    found = compare_hypervolumes(entries(front), entries(randoms), ["latency"], chance)
+    found = compare_hypervolumes(entries(front), entries(randoms), [LATENCY], chance)
     return found["front"], found["random"]
 
 

@@ -62,7 +62,9 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
     resident_mb = status_mb("VmRSS")
     if request.memory_limit_mb is not None and not backend.uses_device_memory(request.options):
         _limit_memory(request.memory_limit_mb)
+    began = time.perf_counter()
     runner = _in_runtime(lambda: backend.load(path, request.inputs, request.options))
+    load_ms = 1e3 * (time.perf_counter() - began)
 
     busy_s, usage = conditions.busy_seconds(cpus), resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
@@ -89,6 +91,7 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         "latency": latency_summary(series, warmup),
         "memory_mb": peak_mb,
         "memory_delta_mb": None if peak_mb is None or resident_mb is None else peak_mb - resident_mb,
+        "load_time_ms": load_ms,
         "max_abs_diff": difference,
         "before": before,
         "after": after,
