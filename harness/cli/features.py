@@ -7,6 +7,7 @@ from harness.cli.output import JsonOption, Shown, print_json, print_table, say
 from harness.devices.table import table_note
 from harness.measure.features import measure_features
 from harness.store import Store
+from harness.store.metrics import get_metric
 
 
 def features(
@@ -25,6 +26,6 @@ def features(
         return
     vector = found.features
     rows = zip((a.string for a in sized.references), vector.values, vector.vector.tolist(), strict=True)
-    print_table(list(rows), ["reference architecture", found.metric.title, "feature"])
+    print_table(list(rows), ["reference architecture", get_metric(metric).title, "feature"])
     if found.table:
         say(table_note(vector.device, found.table, sized))

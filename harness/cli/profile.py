@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
 
@@ -20,16 +20,14 @@ from harness.cli.options import (
     make_space,
 )
 from harness.cli.output import JsonOption, Shown, error_document, print_json, print_table
-from harness.measure.documents import device_document, devices_document
+from harness.measure.documents import Metrics, device_document, devices_document
 from harness.measure.failures import failure_text
 from harness.measure.profile_devices import Profiled
 from harness.measure.profiling import operator_rows
 from harness.public import profile as measure
 from harness.store import Measurement
-from harness.store.metrics import LATENCY, HardwareMetric, value_of
+from harness.store.metrics import LATENCY, value_of
 from modnas.spaces import Space
-
-Metrics: TypeAlias = tuple[HardwareMetric, ...]
 
 
 def profile(

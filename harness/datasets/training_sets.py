@@ -148,7 +148,6 @@ def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str]
         UsageError: no such device or metric, or nothing was measured.
         DatasetError: a device lacks a reference architecture.
     """
-    get_metric(metric)
     names = [find_device(name, store).id for name in devices or []]
     names = names or measured_devices(store, space, metric)
     if not names:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.devices.energy import EnergyModel
 from harness.measure.profile_devices import Profiled
@@ -12,10 +11,11 @@ from harness.store import Measurement
 from harness.store.metrics import ENERGY, LATENCY, PEAK_MEMORY, HardwareMetric, read
 from modnas.spaces import Space
 
+# Those that were asked for.
+Metrics: TypeAlias = tuple[HardwareMetric, ...]
 
-def devices_document(
-    found: list[Profiled], space: Space, metrics: Sequence[HardwareMetric]
-) -> dict[str, Any]:
+
+def devices_document(found: list[Profiled], space: Space, metrics: Metrics) -> dict[str, Any]:
     """Of several devices, with how each of them ended."""
     return {
         "devices": [
@@ -24,7 +24,7 @@ def devices_document(
     }
 
 
-def device_document(one: Profiled, space: Space, metrics: Sequence[HardwareMetric]) -> dict[str, Any]:
+def device_document(one: Profiled, space: Space, metrics: Metrics) -> dict[str, Any]:
     """Of one device; only its name where it did not come to its end."""
     report, model = one.report, one.energy_model
     if report is None:
@@ -55,9 +55,7 @@ def device_document(one: Profiled, space: Space, metrics: Sequence[HardwareMetri
     }
 
 
-def measurement_document(
-    row: Measurement, metrics: Sequence[HardwareMetric], model: EnergyModel | None
-) -> dict[str, Any]:
+def measurement_document(row: Measurement, metrics: Metrics, model: EnergyModel | None) -> dict[str, Any]:
     """Of one architecture: its figures, or why it has none. A value that was not measured is absent."""
     entry: dict[str, Any] = {"arch": f"{row.space}:{row.arch}", "backend": row.backend, "status": row.status}
     if row.status != "ok":

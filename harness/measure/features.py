@@ -10,7 +10,7 @@ from harness.datasets.training_sets import Features, device_features
 from harness.devices.table import TableDevice, find_device, table_origin
 from harness.measure.profile_devices import measure_on
 from harness.store import Store
-from harness.store.metrics import HardwareMetric, get_metric
+from harness.store.metrics import get_metric
 from modnas.spaces import Space
 
 
@@ -22,11 +22,6 @@ class DeviceVector:
     features: Features
     table: dict[str, Any] | None
 
-    @property
-    def metric(self) -> HardwareMetric:
-        """What the features' values are of."""
-        return get_metric(self.features.metric)
-
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -34,7 +29,7 @@ class DeviceVector:
             "space": self.space.name,
             "variant": self.space.variant,
             "references": [architecture.id for architecture in self.space.references],
-            self.metric.key: list(self.features.values),
+            get_metric(self.features.metric).key: list(self.features.values),
             "vector": self.features.vector.tolist(),
             **({"table": self.table} if self.table else {}),
         }
