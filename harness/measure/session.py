@@ -23,6 +23,7 @@ from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
 from harness.export import Artifact
 from harness.export.exporters import OUTPUT_TOLERANCE
+from harness.export.probe import to_document
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
@@ -96,7 +97,7 @@ class DeviceSession:
         protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
         request = {
             "backend": {"name": self.profile.backend, "options": self.backend_options()},
-            "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
+            "inputs": [to_document(spec) for spec in artifact.inputs],
             "expected": list(artifact.expected),
             "tolerance": tolerance,
             "per_op": per_op,
