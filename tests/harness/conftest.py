@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -95,3 +96,24 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream()
     yield server
     server.close()
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a package with entry points on the path, laid out as pip does it; `code` is its one module."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def install(distribution: str, group: str, points: dict[str, str], code: str) -> None:
+        module = distribution.replace("-", "_")
+        # A module of an earlier test is another one.
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+    return install

@@ -54,7 +54,8 @@ class FakeAgent:
             answer |= {"event": "result", "status": "ok", "latency": latency(size / 1e5)}
             if "energy" in frame:
                 answer["energy"] = self.energy
-            answer |= {"memory_mb": 10.0, "max_abs_diff": 0.0, "measure_s": 0.0, "warnings": []}
+            answer |= {"memory_mb": 50 + size / 1e5, "load_time_ms": size / 1e6}
+            answer |= {"max_abs_diff": 0.0, "measure_s": 0.0, "warnings": []}
         self.frames.append(answer)
 
     def receive(self, timeout_s: float) -> Frame:
