@@ -12,8 +12,6 @@ from modnas.search.front import distinct
 from modnas.search.loop import run_to_end
 from modnas.spaces import Architecture, Space
 
-_VALIDATE_EVERY = 2
-
 
 def run_search(
     space: Space,
@@ -22,12 +20,14 @@ def run_search(
     config: SearchConfig,
     *,
     error_bounds: tuple[float, float],
+    validate_every: int = 2,
     on_epoch: Callable[[Search], None] = lambda search: None,
 ) -> Search:
     """Search on the given devices; the state kept is the best by predicted hypervolume.
 
     Args:
         task_loss: a model of the error, which looks at no batch.
+        validate_every: as of `run_to_end`.
         error_bounds: errors that count as 0 and 1 in that hypervolume.
         on_epoch: told of the search after every epoch.
     """
@@ -40,7 +40,7 @@ def run_search(
         task_loss=task_loss,
         config=replace(config, error_bounds=error_bounds),
     )
-    run_to_end(search, _VALIDATE_EVERY, on_epoch=lambda *_: on_epoch(search))
+    run_to_end(search, validate_every, on_epoch=lambda *_: on_epoch(search))
     return search
 
 
