@@ -359,7 +359,9 @@ def _search_device(
     def predict(onehot: Tensor) -> Tensor:
         return torch.stack([predictors[metric](onehot, references[metric]) for metric in predictors], dim=1)
 
-    sample = space.sample(RANGE_SAMPLE, torch.Generator().manual_seed(config.seed))
+    # Of a small space half will do: not all that its size counts need be usable.
+    count = min(RANGE_SAMPLE, max(1, space.size // 2))
+    sample = space.sample(count, torch.Generator().manual_seed(config.seed))
     with torch.no_grad():
         values = predict(space.encode(sample).to(config.accelerator))
     return SearchDevice(
