@@ -9,10 +9,13 @@ from typing import Any
 
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
+from harness.devices.profile import DeviceProfile
 from harness.store import Measurement, Store
 from harness.transport.base import Frame, TransportTimeoutError
 
 MakeRow = Callable[..., Measurement]
+#: Has every device opened from now on talk to what a function makes of its profile.
+OpenWith = Callable[[Callable[[DeviceProfile], Any]], None]
 TINY = ["--set", "channels=4", "--set", "cells=1", "--set", "input=1x8x8"]
 INVENTORY = {"machine": "m", "board": "b", "cpu": {"model": "c", "logical": 2}, "os": {"distribution": "d"}}
 
