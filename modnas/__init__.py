@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modnas.core.errors import ExportError, InputError, ModnasError
     from modnas.core.inputs import InputSpec
+    from modnas.core.registry import PluginError, UnknownNameError
     from modnas.core.source import ArchitectureSource
     from modnas.core.supernetwork import NoSupernetworkError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         space_names,
         space_presets,
     )
-    from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task
+    from modnas.tasks import TASK_NAMES, AnyTask, DamagedDataError, TaskError, get_task, task_names
 
 __all__ = [
     "TASK_NAMES",
@@ -42,6 +43,7 @@ __all__ = [
     "MetaPredictor",
     "ModnasError",
     "NoSupernetworkError",
+    "PluginError",
     "Prediction",
     "Preset",
     "Recipe",
@@ -51,11 +53,13 @@ __all__ = [
     "Space",
     "Supernetwork",
     "TaskError",
+    "UnknownNameError",
     "fit_predictor",
     "get_space",
     "get_task",
     "space_names",
     "space_presets",
+    "task_names",
 ]
 
 # Where each name is: importing the package does not wait for PyTorch.
@@ -64,6 +68,7 @@ _PLACES = {
     "modnas.core.inputs": ("InputSpec",),
     "modnas.core.source": ("ArchitectureSource",),
     "modnas.core.supernetwork": ("NoSupernetworkError",),
+    "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
     "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
     "modnas.spaces": (
@@ -77,7 +82,7 @@ _PLACES = {
         "space_names",
         "space_presets",
     ),
-    "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task"),
+    "modnas.tasks": ("TASK_NAMES", "AnyTask", "DamagedDataError", "TaskError", "get_task", "task_names"),
 }
 
 

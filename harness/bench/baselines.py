@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from harness.bench.rows import Row
 from harness.core.errors import UsageError
 from harness.datasets.nasbench201 import NasBench201Tables
 from harness.datasets.nasbench201_quality import TableQuality
@@ -15,20 +16,6 @@ from modnas.baselines import BaselineError, Problem, Proposals, get_method, meth
 from modnas.prediction import DeviceTable
 from modnas.prediction.help import HelpPredictor, meta_learn
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure of one run. `evaluations` are true ones, `seconds` the method's own time on the device."""
-
-    experiment: str
-    method: str
-    device: str
-    seed: int
-    metric: str
-    value: float
-    evaluations: int
-    seconds: float
 
 
 @dataclass
@@ -96,9 +83,17 @@ def _run(
     found = get_method(method)(problem, budget, seed)
     # Meta-learning is shared by the devices: not this one's time, though it may have fallen into it.
     seconds = time.monotonic() - began - (sum(report.meta_learning_seconds.values()) - before)
-    value = quality.hypervolume_ratio(found)
     return Row(
-        "baselines", method, quality.device, seed, "hypervolume_ratio", value, problem.evaluations, seconds
+        experiment="baselines",
+        method=method,
+        device=quality.device,
+        group="unseen" if quality.device in quality.tables.reference["devices"]["meta_test"] else "search",
+        seed=seed,
+        metric="hypervolume_ratio",
+        value=quality.hypervolume_ratio(found),
+        evaluations=problem.evaluations,
+        seconds=seconds,
+        cells=tuple(quality.indices(found)),
     )
 
 

@@ -6,7 +6,6 @@ network's description is known, and as published, ImageNet error against the aut
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,8 @@ def write_page(
     folder: Path, experiment: str, rows: Sequence[Row], published: Sequence[Row], problem: OfaProblem
 ) -> Path:
     """Write `<experiment>.html`; its path. `published`: rows of the experiment `published`."""
-    introduction = [f"<h1>{html.escape(experiment)}</h1>"]
-    if experiment in ("main", "published"):
-        introduction += [f"<p>{html.escape(note)}</p>" for note in (_FRONTS, _PUBLISHED)]
-    return write_figures(folder, experiment, introduction, FIGURES[experiment](rows, published, problem))
+    notes = (_FRONTS, _PUBLISHED) if experiment in ("main", "published") else ()
+    return write_figures(folder, experiment, FIGURES[experiment](rows, published, problem), notes=notes)
 
 
 def _main(rows: Sequence[Row], published: Sequence[Row], problem: OfaProblem) -> list[Figure]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import qualitative
-from plotly.offline import get_plotlyjs
 
 from harness.bench.claims import Claim
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import EPOCH_METRIC, Row
 from harness.bench.three_objectives import three_objectives
-from harness.core.home import write_atomically
+from harness.report import page
 from modnas.search import indicators
 
 # Fronts of the main experiment that are drawn; all would hide one another.
@@ -28,25 +26,22 @@ def write_page(
     folder: Path, experiment: str, rows: Sequence[Row], claims: Sequence[Claim], problem: Problem
 ) -> Path:
     """Write `<experiment>.html` with the claims and all figures; its path."""
-    parts = [f"<h1>{html.escape(experiment)}</h1><ul>"]
-    for claim in claims:
-        parts.append(f"<li><b>{claim.verdict}</b>: {html.escape(f'{claim.text} ({claim.figures})')}</li>")
-    parts.append("</ul>")
-    return write_figures(folder, experiment, parts, FIGURES[experiment](rows, problem))
+    return write_figures(folder, experiment, FIGURES[experiment](rows, problem), claims=claims)
 
 
-def write_figures(folder: Path, name: str, introduction: Sequence[str], figures: Sequence[Figure]) -> Path:
-    """Write `<name>.html`: pieces of HTML, then the figures below their titles; its path."""
-    parts = list(introduction)
-    for title, figure in figures:
+def write_figures(
+    folder: Path,
+    experiment: str,
+    figures: Sequence[Figure],
+    *,
+    notes: Sequence[str] = (),
+    claims: Sequence[Claim] = (),
+) -> Path:
+    """Write `<experiment>.html`: notes and claims, then the figures below their titles; its path."""
+    for _, figure in figures:
         figure.update_layout(template="plotly_white", height=460, colorway=qualitative.D3)
-        shown = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-        parts.append(f"<h2>{html.escape(title)}</h2>{shown}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.html"
-    head = f"<meta charset=utf-8><title>{html.escape(name)}</title><script>{get_plotlyjs()}</script>"
-    write_atomically(path, f"<!doctype html><html><head>{head}</head><body>{''.join(parts)}</body></html>")
-    return path
+    content = {"title": experiment, "notes": notes, "claims": claims, "figures": figures}
+    return page.write_page(folder / f"{experiment}.html", "experiment.html.j2", **content)
 
 
 def _main(rows: Sequence[Row], problem: Problem) -> list[Figure]:

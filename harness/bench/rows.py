@@ -1,4 +1,4 @@
-"""What a benchmark reports: one figure a row."""
+"""What benchmarks and baselines report: one figure a row."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Row:
         experiment: the experiment it belongs to.
         method: what was tried.
         device: the device it was judged on.
-        group: `search` or `unseen`, whether the method knew the device.
+        group: `search` or `unseen`: whether the device is one of those a search may know.
         seed: of everything random in the method; None where nothing is.
         metric: what `value` is.
         value: the figure.
         evaluations: accuracies of the table that the method has used in all, the front's own included; None
             where no accuracy is involved.
-        seconds: wall-clock time of the method for all devices together.
+        seconds: wall-clock time of the method for all devices together; of a baseline, on this device.
         cells: the front that the figure is of, as published indices; with the hypervolume's row only.
         networks: the same as canonical strings, of a space whose networks nobody has numbered.
     """

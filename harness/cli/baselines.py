@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.bench.baselines import Row, run_baselines, summarise
+from harness.bench.baselines import run_baselines, summarise
+from harness.bench.rows import Row
 from harness.cli.options import SpaceOption
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.core.errors import UsageError

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from torch.nn.functional import interpolate
 
 from harness.datasets.task_content import identity, look_at
+from harness.export.foreign import at_fault
 from harness.export.probe import probe
 from modnas.core.errors import ExportError
 from modnas.core.inputs import InputSpec
@@ -110,5 +111,5 @@ def quantize(path: Path, output: Path, inputs: Sequence[InputSpec]) -> dict[str,
     except (ExportError, OSError, MemoryError, ImportError):  # not the network's fault, but for the first
         raise
     except Exception as error:  # of many kinds, and asserts
-        raise ExportError(f"ONNX Runtime cannot quantise the network: {error}") from error
+        raise at_fault(ExportError(f"ONNX Runtime cannot quantise the network: {error}")) from error
     return {"quantize": "int8", "calibration": calibration(inputs)}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
-
-from harness.core.home import write_atomically
 from harness.report import figures
+from harness.report.page import write_page
+from harness.runs.predictors import hardware_metrics
 from harness.runs.run import Run
 from harness.store import Measurement, Store
+from harness.store.metrics import HardwareMetric
 
 PACKAGES = ("modnas-hw", "torch", "onnx", "onnxruntime", "numpy")
 
@@ -25,43 +24,42 @@ def write_report(run: Run, store: Store) -> Path:
     fronts: dict[str, Any] = run.read_json("front.json")
     verified = run.read_json("verification.json") if run.has("verification.json") else {}
     tables = fronts.get("tables", {})
+    metrics = hardware_metrics(run)
     epochs = run.read_json("epochs.json") if run.has("epochs.json") else []
 
     def stored(device: str) -> dict[str, Measurement]:
         return _newest(store.device_measurements(device, fronts["space"], fronts["variant"]))
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("harness.report").joinpath("report.html.j2").read_text())
-    html = template.render(
-        run=run.name,
+    return write_page(
+        run.path / "report.html",
+        "report.html.j2",
+        title=run.name,
+        metrics=metrics,
         config=run.config,
-        plotly=get_plotlyjs(),
         predictor=run.read_json("predictor.json"),
         best_epoch=fronts["best_epoch"],
-        curves=[_figure(draw(epochs)) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
+        curves=[draw(epochs) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
         devices=[
             _device(
                 name,
                 verified.get(name) or {"architectures": entries},
                 {} if name in tables else stored(name),
                 tables.get(name),
+                metrics,
             )
             for name, entries in fronts["devices"].items()
         ],
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    path = run.path / "report.html"
-    write_atomically(path, html)
-    return path
-
-
-def _figure(figure: Any) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
 
 
 def _device(
-    name: str, result: dict[str, Any], rows: dict[str, Measurement], table: dict[str, Any] | None
+    name: str,
+    result: dict[str, Any],
+    rows: dict[str, Measurement],
+    table: dict[str, Any] | None,
+    metrics: Sequence[HardwareMetric],
 ) -> dict[str, Any]:
     """Everything the template shows of one device; `result` is its verification, or the bare front.
 
@@ -71,9 +69,11 @@ def _device(
     verified = "random" in result
     samples = {e["arch"].partition(":")[2]: _samples(rows.get(e["arch"].partition(":")[2])) for e in found}
     samples = {arch: values for arch, values in samples.items() if values}
-    shown = [figures.front_figure(found, result.get("random", []))]
-    if verified:
-        shown.append(figures.agreement_figure(found))
+    shown = []
+    for metric in metrics:
+        shown.append(figures.front_figure(found, result.get("random", []), metric))
+        if verified:
+            shown.append(figures.agreement_figure(found, metric))
     if samples:
         shown.append(figures.distribution_figure(samples))
     any_row = next(iter(rows.values()), None)
@@ -82,7 +82,7 @@ def _device(
         "name": name,
         "entries": found,
         "verified": result if verified else None,
-        "figures": [_figure(figure) for figure in shown],
+        "figures": shown,
         "provenance": _provenance(any_row) if any_row else _table_provenance(table),
         "warnings": {arch: seen["warnings"] for arch, seen in measured.items() if seen.get("warnings")},
     }

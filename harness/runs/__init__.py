@@ -1,1 +1,1 @@
-"""A search from its configuration to its front: the run folder, its stages, evaluation and verification."""
+"""Searches: a run's folder, its stages, fronts of any device, verification, and what they leave behind."""

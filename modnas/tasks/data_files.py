@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from modnas.core.registry import UnknownNameError
 from modnas.tasks import cifar10, fashion_mnist, parallel_text
 from modnas.tasks.errors import TaskError
 from modnas.tasks.image_listing import SPLIT_FOLDERS
 from modnas.tasks.image_walk import LeftOut, names_in, walk
+from modnas.tasks.registry import TASKS
 
 
 class DataFiles(NamedTuple):
@@ -31,12 +33,13 @@ class DataFiles(NamedTuple):
 def data_files(task: str, data_dir: Path | None = None) -> DataFiles:
     """The files that `get_task(task, data_dir)` reads, of all its splits.
 
+    Of another package's task these are all files of its folder. Without a folder its data come with the
+    package, whose name and version tell which they are.
+
     Raises TaskError where there is no task of this name, or a folder cannot be listed.
     """
-    if task not in _FILES:
-        raise TaskError(f"no task {task!r}: it is one of {', '.join(_FILES)}")
     try:
-        return _FILES[task](data_dir)
+        return _FILES[task](data_dir) if task in _FILES else _plugin(task, data_dir)
     except OSError as error:
         raise TaskError(f"{task}: cannot list {error.filename} ({error.strerror})") from error
 
@@ -88,6 +91,17 @@ def _translation(data_dir: Path | None) -> DataFiles:
         return DataFiles(place, [])
     texts = [name for name in names if Path(name).suffix[1:] in languages and (place / name).is_file()]
     return DataFiles(place, texts, " to ".join(languages))
+
+
+def _plugin(task: str, data_dir: Path | None) -> DataFiles:
+    try:
+        origin = TASKS.origin(task)
+    except UnknownNameError as error:
+        raise TaskError(str(error)) from error
+    if data_dir is None:
+        return DataFiles(Path(), [], f"{task} of {origin}")
+    paths = (path for path in data_dir.rglob("*") if path.is_file())
+    return DataFiles(data_dir, sorted(os.path.relpath(path, data_dir) for path in paths))
 
 
 _FILES: dict[str, Callable[[Path | None], DataFiles]] = {
