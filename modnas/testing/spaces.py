@@ -80,16 +80,16 @@ def check_choices(space: Space, some: Sequence[Architecture]) -> None:
         assert space.parse(one.string) == space.parse(one.id) == one, f"{one.string} is read as another"
     good = list(some[0].choices)
     for bad in (good[:-1], [*good, 0], [space.options[0], *good[1:]], [-1, *good[1:]]):
-        _refused(lambda bad=bad: space.architecture(bad), f"architecture accepts the choices {bad}")  # type: ignore[misc]
-    _refused(lambda: space.parse(some[0].string + "?"), "parse accepts a question mark after a string")
+        _check_refusal(space.architecture, bad, "architecture")
+    _check_refusal(space.parse, some[0].string + "?", "parse")
 
 
-def _refused(make: Callable[[], Architecture], told: str) -> None:
+def _check_refusal(make: Callable[[Any], Architecture], given: object, told: str) -> None:
     try:
-        make()
+        make(given)
     except ArchitectureError:
         return
-    raise AssertionError(f"{told}; it must raise ArchitectureError")
+    raise AssertionError(f"{told} accepts {given!r}; it must raise ArchitectureError")
 
 
 def check_encoding(space: Space, some: Sequence[Architecture]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +47,8 @@ def _made(space: Space) -> Supernetwork:
 
 def _inputs(space: Space, architecture: Architecture) -> Tensor:
     """A batch of a task's inputs, which are of the space's largest shape."""
-    spec = space.inputs(architecture)[0]
-    (inputs,) = random_inputs(
-        [type(spec)(spec.name, tuple(space.input_shape), spec.dtype, spec.range)], _BATCH
-    )
+    largest = replace(space.inputs(architecture)[0], shape=tuple(space.input_shape))
+    (inputs,) = random_inputs([largest], _BATCH)
     return inputs
 
 
