@@ -44,6 +44,8 @@ Reason = Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,31}$")]
 class FrameError(DeviceUnavailableError):
     """The agent sent something that cannot be what it says."""
 
+    code = "invalid-frame"
+
 
 def _iso(text: str) -> str:
     datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 knows no Z

@@ -21,6 +21,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),
 ]
+MeasuredDevicesOption = Annotated[
+    list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
 

@@ -7,20 +7,25 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
 from harness.datasets import nasbench201, ofa
+from harness.datasets.accuracies import accuracies_name
 from harness.datasets.plausible import Judgement, Plausibility
 from harness.datasets.training_sets import device_values
 from harness.devices.profile import NAME_PATTERN
 from harness.devices.table import check_free, check_hides_none
-from harness.store import ImportedTable, Store
+from harness.store import ERROR_METRIC, ImportedTable, Store
 from harness.store.metrics import get_metric
 from modnas.spaces import ArchitectureError, Space, get_space
+from modnas.tasks import task_names
 
 _HEADER = ["arch", "value"]
 _NAME = re.compile(rf"{NAME_PATTERN}(@[0-9]{{1,5}})?")
@@ -75,6 +80,16 @@ class ImportReport:
     imported: list[Imported]
     left_out: dict[str, str]
 
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "space": self.space.name,
+            "variant": self.space.variant,
+            "added": sum(one.added for one in self.imported),
+            "devices": [asdict(one) for one in self.imported],
+            "left_out": self.left_out,
+        }
+
 
 def import_tables(
     store: Store, space: Space, tables: Iterable[Table], warnings: Iterable[tuple[str, ...]] | None = None
@@ -121,7 +136,7 @@ def _known(store: Store, space: Space, table: Table) -> dict[str, float]:
 
 
 def import_nasbench201(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
-    """Import the 19 devices' latency, and the energy of the two that have it.
+    """Import the 19 devices' latency, the energy of the two that have it, and the accuracies on CIFAR-10.
 
     The values belong to the networks of the benchmark: C = 16, N = 5, 32x32 pixels, CIFAR-10's classes.
     Raises UsageError when the tables are missing, damaged or of other cells than the space's.
@@ -139,7 +154,11 @@ def import_nasbench201(store: Store, data: Path, consent: Consent = Consent()) -
         )
         for device, values in by_device.items()
     ]
-    return _import_published(store, space, tables, consent)
+    report = _import_published(store, space, tables, consent)
+    errors = 100.0 - published.metrics["test_cifar10"].astype(np.float64)
+    entries = dict(zip(published.archs, errors.tolist(), strict=True))
+    table = _error_table("cifar10", f"{folder / 'metrics.npz'} (test accuracies)", entries)
+    return replace(report, imported=[*report.imported, *import_tables(store, space, [table])])
 
 
 def import_ofa(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
@@ -275,6 +294,54 @@ def import_csv(
     table = Table(device, known.name, known.suffix, source, entries, lines)
     plausibility = Plausibility(space, known.name, _peers(store, space, table))
     return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
+
+
+def import_named(
+    store: Store,
+    what: str,
+    *,
+    source: Path | None,
+    device: str | None,
+    space: Space,
+    metric: str,
+    unit: str | None,
+    consent: Consent = Consent(),
+) -> ImportReport:
+    """Import what `dataset import` was given: a benchmark's tables from a folder, or one device's file.
+
+    Args:
+        what: one of `BENCHMARKS`, or a file with the header `arch,value`.
+        source: the folder of a benchmark; with it `device`, `metric` and `unit` are the tables' own.
+
+    Raises UsageError as the importers do, and where it is neither the one nor the other.
+    """
+    known = ", ".join(BENCHMARKS)
+    if source is not None:
+        if what not in BENCHMARKS or device is not None:
+            raise UsageError(f"--from DIR goes with one of {known} and without --device")
+        return IMPORTERS[what](store, source, consent)
+    if device is None:
+        raise UsageError(f"import of {what}: name its --device, or for {known} the folder: --from")
+    found = import_csv(store, Path(what), device, space, metric=metric, unit=unit, consent=consent)
+    return ImportReport(space, found, {})
+
+
+def import_accuracies(store: Store, path: Path, task: str, space: Space) -> list[Imported]:
+    """Import the errors of networks on a task, in percent, from a file with the header `arch,value`.
+
+    Raises UsageError naming the file and line, or the architecture, of the first thing wrong.
+    """
+    if task not in task_names():
+        raise UsageError(f"no task {task!r}; known: {', '.join(task_names())}")
+    source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
+    return import_tables(store, space, [_error_table(task, source, read_csv(path, space))])
+
+
+def _error_table(task: str, source: str, errors: Mapping[str, float]) -> Table:
+    for arch, error in errors.items():
+        if not 0 <= error <= 100:
+            raise UsageError(f"{source}: {arch}: {error:g} is no error in percent")
+    return Table(accuracies_name(task), ERROR_METRIC, "%", source, errors)
 
 
 def _peers(store: Store, space: Space, table: Table) -> list[dict[str, float]]:

@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
 from harness.devices.profile import POLICY_IN_KEY
-from harness.devices.table import stored_table
+from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric, get_metric, read
 from modnas.prediction import DeviceTable
+from modnas.prediction.device_vectors import device_vector
 from modnas.spaces import Architecture, Space
 
 
 class DatasetError(ModnasHwError):
     """There are not the measurements that were asked for."""
+
+    code = "no-measurements"
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,7 @@ class Features:
     @property
     def vector(self) -> Tensor:
         """The values min-max scaled over the ten to [0, 1], shape (10,) (Lee et al., HELP, 2021)."""
-        raw = torch.tensor(self.values, dtype=torch.float64)
-        span = raw.max() - raw.min()
-        return ((raw - raw.min()) / (span if span > 0 else 1.0)).float()
+        return device_vector([self.values])
 
 
 def device_values(
@@ -139,6 +139,33 @@ def device_table(
         architectures=list(values),
         values=np.array(list(values.values())),
     )
+
+
+def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str] | None) -> list[DeviceTable]:
+    """`device_table` of the named devices, of all whose vector is complete where none is named.
+
+    Raises:
+        UsageError: no such device or metric, or nothing was measured.
+        DatasetError: a device lacks a reference architecture.
+    """
+    names = [find_device(name, store).id for name in devices or []]
+    names = names or measured_devices(store, space, metric)
+    if not names:
+        raise UsageError(
+            f"no device has measurements of {space.name} {space.variant}; "
+            "run modnas-hw profile and modnas-hw features first"
+        )
+    return [device_table(store, name, space, metric) for name in names]
+
+
+def describe(table: DeviceTable) -> dict[str, Any]:
+    """What a device brings to a training set, as JSON: how many architectures, and their values' range."""
+    return {
+        "device": table.name,
+        "architectures": len(table.architectures),
+        "min": float(np.min(table.values)),
+        "max": float(np.max(table.values)),
+    }
 
 
 def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:

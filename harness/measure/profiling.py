@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import inspect
 
+from harness.backends import open_exporter
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.datasets.training_sets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.export import Artifact, ArtifactCache, ExportError
-from harness.export.exporters import open_exporter
 from harness.export.prefetch import Ahead
 from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from fetch_upstream import Upstream
-from harness_helpers import FakeAgent
+from harness_helpers import FakeAgent, OpenWith
 
+from harness.devices.profile import DeviceProfile
 from harness.measure import session
 from harness.presets import Preset, Recipe
 from harness.store import Measurement
@@ -36,7 +37,18 @@ def space() -> Space:
 
 
 @pytest.fixture
-def fake_agents(monkeypatch: pytest.MonkeyPatch) -> list[FakeAgent]:
+def open_with(monkeypatch: pytest.MonkeyPatch) -> OpenWith:
+    """Sets who plays the agents of the devices that are opened."""
+
+    def use(opener: Callable[[DeviceProfile], Any]) -> None:
+        for kind in session.TRANSPORTS:
+            monkeypatch.setitem(session.TRANSPORTS, kind, opener)
+
+    return use
+
+
+@pytest.fixture
+def fake_agents(open_with: OpenWith) -> list[FakeAgent]:
     """Every device opened in the test talks to a FakeAgent; those that were opened."""
     opened: list[FakeAgent] = []
 
@@ -44,7 +56,7 @@ def fake_agents(monkeypatch: pytest.MonkeyPatch) -> list[FakeAgent]:
         opened.append(FakeAgent())
         return opened[-1]
 
-    monkeypatch.setattr(session, "open_transport", open_fake)
+    open_with(open_fake)
     return opened
 
 

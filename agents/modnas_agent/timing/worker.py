@@ -16,6 +16,7 @@ from modnas_agent.board import conditions
 from modnas_agent.board.placement import allowed_cpus, check_threads, choose_cpus, pin
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
+from modnas_agent.foreign_errors import reason_of
 from modnas_agent.timing.energy_window import run_window
 from modnas_agent.timing.sampling import sample, warm_up
 from modnas_agent.timing.summary import latency_summary, warnings
@@ -45,8 +46,7 @@ def measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str, 
         reason, message = errors.ENVIRONMENT, str(error)
     except Exception as error:
         _lift_memory_limit()
-        message = f"{type(error).__name__}: {error}"
-        reason = errors.reason_for(message, errors.WORKER)
+        reason, message = reason_of(error, errors.WORKER), f"{type(error).__name__}: {error}"
     return {"status": "error", "reason": reason, "message": errors.one_line(message)}
 
 
@@ -199,8 +199,8 @@ def _in_runtime(call: Callable[[], Any]) -> Any:
     except (MeasureError, MemoryError, UnavailableError):
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        raise MeasureError(errors.reason_for(message, errors.RUNTIME), errors.one_line(message)) from error
+        message = errors.one_line(f"{type(error).__name__}: {error}")
+        raise MeasureError(reason_of(error, errors.RUNTIME), message) from error
 
 
 def _place(request: MeasureRequest) -> list[int] | None:
