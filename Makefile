@@ -22,7 +22,7 @@ test: install
 
 # What trains, once more with other instructions than this machine's best: see CONTRIBUTING.md.
 test-isa: install
-	$(BIN)/python tests/other_instructions.py -m trains
+	$(BIN)/python tests/helpers/other_instructions.py -m trains
 
 lint: install
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from harness.devices.table import TableDevice, find_device, measurable
 from harness.measure.arch_lists import find_space, select_architectures
 from harness.measure.profile_devices import OnStatus, Profiled, profile_devices
 from harness.store import Store
+from harness.store.metrics import ENERGY, get_metrics
 from modnas.spaces import Architecture, ArchitectureError, Space
 
 # What to measure: so many random ones, `reference`, `all`, a file of strings, or the architectures.
@@ -48,6 +49,7 @@ def profile(
     sessions: int = 1,
     cooldown_s: float | None = None,
     retry_failed: bool = False,
+    metrics: Sequence[str] = (),
     energy: bool = False,
     energy_model: str | None = None,
     tdp_w: float | None = None,
@@ -69,7 +71,9 @@ def profile(
         per_op: also the time of every kind of operator; on one device.
         sessions: with 2 or more everything is measured again, and compared; on one device.
         retry_failed: measure stored failures again.
-        energy: measure energy too, where a device has a sensor.
+        metrics: what is wanted beside the latency, such as `peak_memory`; what needs a power sensor is
+            measured where a device has one.
+        energy: the same as `energy` among `metrics`.
         energy_model: `tdp`: model an energy, of the profile's thermal design power or `tdp_w` (watts).
         seed: of the random architectures and of the order.
         on_status: told several times a second how several devices stand, and at the end.
@@ -88,6 +92,7 @@ def profile(
         raise UsageError("nothing to measure on: name at least one device")
     if sessions < 1:
         raise UsageError(f"--sessions {sessions}: at least 1")
+    wanted = get_metrics([*metrics, *([ENERGY.name] if energy else [])])
     with nullcontext(store) if store is not None else Store() as opened:
         profiles = [measurable(name, opened) for name in names]
         targets = [with_options(one, backend, quantize, per_op).rested(cooldown_s) for one in profiles]
@@ -98,7 +103,7 @@ def profile(
             chosen,
             opened,
             seed=seed,
-            energy=energy,
+            metrics=wanted,
             per_op=per_op,
             sessions=sessions,
             retry_failed=retry_failed,

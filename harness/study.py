@@ -105,7 +105,7 @@ class Study:
             seed: of everything random.
             data_dir: folder of the task's files.
             name: of the run; by default one that says what it is.
-            objectives: `error`, `latency`, and `energy` behind them if wanted.
+            objectives: `error` and hardware metrics, such as `latency` and `peak_memory`.
             constraints: below which a metric is good enough, normalised (0 to 1), such as
                 `{"latency": 0.2}`, or texts such as `latency=0.2`.
             scheme: `mgd`, `mean`, `sequential` or `sample`; None: the preset's.

@@ -28,6 +28,8 @@ IR_VERSION = 8
 class ExportError(ModnasHwError):
     """The network has a layer or an operation that cannot be written as ONNX."""
 
+    code = "export"
+
 
 class _Graph:
     """Nodes and initialisers collected while walking a module."""

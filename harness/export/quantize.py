@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch.nn.functional import interpolate
 
 from harness.datasets.task_content import identity, look_at
+from harness.export.foreign import at_fault
 from harness.export.onnx_graph import ExportError
 from modnas.tasks.digits import digits
 
@@ -83,5 +84,5 @@ def quantize(path: Path, output: Path, shape: tuple[int, ...]) -> dict[str, Any]
     except (ExportError, OSError, MemoryError, ImportError):  # not the network's fault, but for the first
         raise
     except Exception as error:  # of many kinds, and asserts
-        raise ExportError(f"ONNX Runtime cannot quantise the network: {error}") from error
+        raise at_fault(ExportError(f"ONNX Runtime cannot quantise the network: {error}")) from error
     return {"quantize": "int8", "calibration": calibration()}

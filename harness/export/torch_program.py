@@ -11,6 +11,7 @@ import io
 import torch
 from torch import Tensor, nn
 
+from harness.export.foreign import at_fault
 from harness.export.onnx_graph import ExportError
 
 
@@ -27,5 +28,5 @@ def to_program(network: nn.Module, inputs: Tensor) -> bytes:
     except (OSError, MemoryError):  # not the network's fault
         raise
     except Exception as error:  # whatever the network's own code or the tracer raises
-        raise ExportError(f"torch.export cannot export the network: {error}") from error
+        raise at_fault(ExportError(f"torch.export cannot export the network: {error}")) from error
     return buffer.getvalue()

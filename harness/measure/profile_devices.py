@@ -15,6 +15,7 @@ from harness.measure.fleet import DeviceStatus, Fleet, State
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.measure.repeatability import Repeatability, compare_sessions
 from harness.store import Measurement, Store
+from harness.store.metrics import HardwareMetric
 from modnas.spaces import Architecture, Space
 
 OnStatus = Callable[[list[DeviceStatus]], None]
@@ -53,7 +54,7 @@ def measure_on(
     store: Store,
     *,
     seed: int = 0,
-    energy: bool = False,
+    metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     fresh: bool = False,
     retry_before: datetime | None = None,
@@ -78,7 +79,7 @@ def measure_on(
                 architectures,
                 store,
                 seed=seed,
-                energy=energy,
+                metrics=metrics,
                 per_op=per_op,
                 fresh=fresh,
                 retry_before=retry_before,
@@ -94,8 +95,8 @@ def measure_on(
     for block in report.blocks:
         if block.again or not block.settled:
             progress(Note(f"{report.device}: {block}"))
-    if report.energy_note:
-        progress(Note(f"{report.device}: {report.energy_note}"))
+    for note in report.notes:
+        progress(Note(f"{report.device}: {note}"))
     return report
 
 
@@ -106,7 +107,7 @@ def profile_devices(
     store: Store,
     *,
     seed: int = 0,
-    energy: bool = False,
+    metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     sessions: int = 1,
     retry_failed: bool = False,
@@ -119,7 +120,7 @@ def profile_devices(
         if per_op or sessions > 1:
             raise UsageError("--per-op and --sessions work with one --device")
         fleet = Fleet(
-            targets, space, architectures, store, seed=seed, energy=energy, retry_before=retry_before
+            targets, space, architectures, store, seed=seed, metrics=metrics, retry_before=retry_before
         )
         return [Profiled(s.device, s.state, s.report, s.error) for s in fleet.run(on_status)]
 
@@ -130,7 +131,7 @@ def profile_devices(
             architectures,
             store,
             seed=seed + session,
-            energy=energy,
+            metrics=metrics,
             per_op=per_op,
             fresh=session > 0,
             retry_before=None if session else retry_before,
@@ -141,8 +142,9 @@ def profile_devices(
     compared: list[Repeatability] = []
     for session in range(1, sessions):
         before, report = report.rows, measure(session)
-        compared.append(compare_sessions(before, report.rows))
-        progress(Note(f"{report.device}: {compared[-1]}"))
+        compared.append(compare_sessions(before, report.rows, metrics))
+        for one in (compared[-1], *compared[-1].others):
+            progress(Note(f"{report.device}: {one}"))
     return [Profiled(report.device, "done", report, repeatability=tuple(compared))]
 
 

@@ -15,6 +15,7 @@ from modnas_agent.folder import entries, is_agents
 from harness.agent.archive import write_archive
 from harness.agent.client import AgentClient, ProgressCallback, RefusedError
 from harness.agent.reconnecting import LastingTransport
+from harness.backends import agent_modules
 from harness.boards.agent_folder import told
 from harness.boards.board import install_command, start_agent
 from harness.core.errors import DeviceUnavailableError, needed
@@ -41,7 +42,7 @@ def open_transport(profile: DeviceProfile) -> Transport:
             f"{root} holds files that are not the agent's ({told(sorted(found))}): nothing was written "
             "there; name another folder as MODNAS_HOME"
         )
-    return ChildTransport(write_archive(root), root)
+    return ChildTransport(write_archive(root, agent_modules(profile.backend)), root)
 
 
 class DeviceSession:

@@ -12,12 +12,12 @@ import torch
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
 from harness.datasets.task_content import absolute
-from harness.datasets.training_sets import UNITS
 from harness.presets import get_preset
 from harness.runs.accuracy import AccuracyFunction
 from harness.runs.run import RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
+from harness.store.metrics import get_metric
 from modnas.accuracy.evaluated import Choice
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
@@ -34,7 +34,7 @@ class SearchOptions:
     """Options of `search` beyond the preset, as they were typed; `resolve` checks them.
 
     Args:
-        objectives: names separated by commas, `error` and `latency` among them.
+        objectives: names separated by commas: `error`, which is always one, and hardware metrics.
         constraints: bounds such as `latency=0.2`, normalised (see `apply_constraints`).
         scheme, estimator: None: the preset's.
         accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained, or
@@ -75,7 +75,7 @@ class SearchOptions:
         if self.choice not in get_args(Choice):
             raise UsageError(f"--choice {self.choice}: it is one of {', '.join(get_args(Choice))}")
         if self.accuracy == "supernet":
-            return {}
+            return {"evaluations": None}
         if self.evaluations < LEAST_EVALUATIONS:
             raise UsageError(
                 f"--evaluations {self.evaluations}: there is nothing to fit an accuracy surrogate on; "
@@ -100,10 +100,13 @@ class SearchOptions:
                     raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
                 changed[name] = value
         if self.constraints:
-            bounds = dict(_bound(text) for text in self.constraints)
-            metrics = [name for name in self._objectives() if name != "error"]
+            bounds = {get_metric(name).name: bound for name, bound in map(_bound, self.constraints)}
+            metrics = self._objectives()[1:]
             if unknown := [name for name in bounds if name not in metrics]:
-                raise UsageError(f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives")
+                raise UsageError(
+                    f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives, which are "
+                    f"{', '.join(metrics)}"
+                )
             changed["constraints"] = [bounds.get(metric) for metric in metrics]
         return changed
 
@@ -119,13 +122,18 @@ class SearchOptions:
         return weights_sha256(self.weights)
 
     def _objectives(self) -> tuple[str, ...]:
-        names = tuple(part.strip() for part in self.objectives.split(",") if part.strip())
-        known = ("error", *UNITS)
-        if names[:2] != ("error", "latency") or len(set(names)) < len(names) or not set(names) <= set(known):
+        """`error` and the metrics by their own names, in the order in which they were given."""
+        names = [part.strip() for part in self.objectives.split(",") if part.strip()]
+        try:
+            metrics = [get_metric(name).name for name in names if name != "error"]
+        except UsageError as error:
+            raise UsageError(f"--objectives {self.objectives}: {error}") from error
+        if not metrics or len(set(metrics)) < len(metrics) or names.count("error") > 1:
             raise UsageError(
-                f"--objectives {self.objectives}: error,latency, and energy behind them if wanted"
+                f"--objectives {self.objectives}: name at least one metric beside the error, and each once, "
+                "such as error,latency"
             )
-        return names
+        return ("error", *metrics)
 
     def _accelerator(self) -> Literal["cpu", "cuda"]:
         if self.accelerator not in ACCELERATORS:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from harness.datasets.training_sets import device_features, device_table, device_values
 from harness.runs.run import REFERENCES, Run
 from harness.store import Store
+from harness.store.metrics import HardwareMetric, get_metrics
 from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.search.devices import SearchDevice
@@ -19,9 +21,14 @@ _RANGE_SAMPLE = 1000
 Predictors = dict[str, MetaPredictor]
 
 
-def hardware_metrics(run: Run) -> list[str]:
-    """The objectives that devices are measured for."""
-    return [objective for objective in run.config.objectives if objective != "error"]
+def hardware_metrics(run: Run) -> tuple[HardwareMetric, ...]:
+    """The objectives that devices are measured for. Raises UsageError when one is not known here."""
+    return get_metrics(objective for objective in run.config.objectives if objective != "error")
+
+
+def signs(run: Run) -> Tensor:
+    """What the predicted metrics are multiplied with so that all are minimised, (M - 1,)."""
+    return torch.tensor([metric.sign for metric in hardware_metrics(run)], device=run.config.accelerator)
 
 
 def profile_sample(run: Run, space: Space) -> list[Architecture]:
@@ -38,7 +45,7 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     report: dict[str, dict[str, dict[str, float]]] = {}
     references: dict[str, dict[str, list[float]]] = {}
     sample, from_table = profile_sample(run, space), store.table_devices()
-    for metric in hardware_metrics(run):
+    for metric in (known.name for known in hardware_metrics(run)):
         tables = [
             _part_of_table(store, device, space, metric, sample)
             if device in from_table
@@ -92,7 +99,8 @@ def range_sample(space: Space, seed: int) -> list[Architecture]:
 def load_predictors(run: Run, space: Space) -> Predictors:
     """The predictors that `fit_predictors` kept, by metric, where the run's networks are."""
     with run.blamed():
-        found = {m: from_state(space, *run.load_state(f"predictor-{m}")) for m in hardware_metrics(run)}
+        names = [metric.name for metric in hardware_metrics(run)]
+        found = {name: from_state(space, *run.load_state(f"predictor-{name}")) for name in names}
     return {metric: predictor.to(run.config.accelerator) for metric, predictor in found.items()}
 
 
@@ -100,4 +108,4 @@ def search_device(run: Run, space: Space, predictors: Predictors, store: Store, 
     """A device as the run's search sees it, or would: its references and the predictors."""
     references = {m: _reference_values(run, store, device, space, m) for m in predictors}
     sample = space.encode(range_sample(space, run.config.seed)).to(run.config.accelerator)
-    return SearchDevice.known(device, references, predictors, sample)
+    return SearchDevice.known(device, references, predictors, sample, signs(run))

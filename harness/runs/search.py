@@ -13,10 +13,9 @@ from typing import Any
 import torch
 
 from harness.core.errors import ModnasHwError
-from harness.datasets.training_sets import UNITS
 from harness.devices.table import is_table, table_origin
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
-from harness.runs.predictors import Predictors, load_predictors, search_device
+from harness.runs.predictors import Predictors, hardware_metrics, load_predictors, search_device, signs
 from harness.runs.run import Run, TaskAndSpace
 from harness.runs.starting_weights import start_from
 from harness.runs.surrogate import load_run_surrogate
@@ -63,8 +62,9 @@ class SearchRun:
         """The front of any device whose reference architectures are measured, searched or not.
 
         Each entry has `arch`, `preference` and `predicted` with `error` (percent, on the validation split,
-        by the supernetwork or the accuracy surrogate) and one value a hardware metric. Every architecture
-        occurs once, so there may be fewer than the `preferences` asked for (else the preset's `front_size`).
+        by the supernetwork or the accuracy surrogate) and one value a hardware metric, by its key. Every
+        architecture occurs once, so there may be fewer than the `preferences` asked for (else the preset's
+        `front_size`).
         """
         settings, target = self.run.config.settings, self._device(store, device)
         points = self.search.front(target.features, preferences)
@@ -79,11 +79,12 @@ class SearchRun:
             )
         points = distinct(points)
         found = [point.architecture for point in points]
-        names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in self.predictors)]
+        names = ["error", *(metric.key for metric in hardware_metrics(self.run))]
         with torch.no_grad():
-            metrics = target.predict(self.space.encode(found).to(self.run.config.accelerator))
+            samples = self.space.encode(found).to(self.run.config.accelerator)
+            metrics = (target.predict(samples) * signs(self.run)).double().tolist()
         errors = self.accuracy.errors(found).tolist()
-        rows = [[error, *row] for error, row in zip(errors, metrics.double().tolist(), strict=True)]
+        rows = [[error, *row] for error, row in zip(errors, metrics, strict=True)]
         return [
             {
                 "arch": point.architecture.id,

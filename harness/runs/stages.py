@@ -37,15 +37,15 @@ def measure_for(
     progress: Progress,
 ) -> ProfileReport:
     """Measure on a device all that the run's objectives need. Raises as `profile_device` does."""
-    energy = "energy" in run.config.objectives
+    metrics = hardware_metrics(run)
     return measure_on(
-        device, space, architectures, store, seed=run.config.seed, energy=energy, progress=progress
+        device, space, architectures, store, seed=run.config.seed, metrics=metrics, progress=progress
     )
 
 
 def tell_table(run: Run, device: str, space: Space, store: Store, progress: Progress) -> Table | None:
     """Tell where a table device's values come from; nothing for a device that is measured."""
-    table = table_origin(store, device, space, *hardware_metrics(run))
+    table = table_origin(store, device, space, *(metric.name for metric in hardware_metrics(run)))
     if table:
         progress(Note(table_note(device, table, space)))
     return cast(Table | None, table)

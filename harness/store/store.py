@@ -26,6 +26,8 @@ ERROR_METRIC = "error"
 class StoreError(ModnasHwError):
     """The database cannot be opened, read or written."""
 
+    code = "store"
+
 
 def content_key(parts: Mapping[str, Any]) -> str:
     """Hash of a JSON-able mapping, independent of the order of its keys."""

@@ -14,6 +14,8 @@ from modnas.core.errors import InputError
 class ArchitectureError(InputError, ValueError):
     """A text or a list of choices that names no architecture of the space."""
 
+    code = "architecture"
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:

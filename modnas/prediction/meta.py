@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from modnas.core.errors import ModnasError
 from modnas.prediction.device_vectors import checked_references, scale_references
 from modnas.prediction.gaussian_process import (
     NORMAL_QUANTILE,
@@ -24,6 +25,12 @@ from modnas.spaces import Architecture, Space
 _CALIBRATION_ROWS = 200
 _BLOCK = 2000  # architectures predicted at once, which bounds the memory
 _FORMAT = 2
+
+
+class PredictorError(ModnasError, ValueError):
+    """A saved predictor that cannot be used."""
+
+    code = "predictor"
 
 
 @dataclass(frozen=True)
@@ -277,16 +284,16 @@ def from_state(space: Space, tensors: Mapping[str, Tensor], description: Mapping
     """The predictor that `to_state` took apart.
 
     Raises:
-        ValueError: it was fitted for another space or network size, or the parts do not fit together.
+        PredictorError: it was fitted for another space or network size, or the parts do not fit together.
     """
     expected = {"format": _FORMAT, "space": space.name, "variant": space.variant}
     found = {key: description.get(key) for key in expected}
     if found != expected:
-        raise ValueError(f"the predictor is for {found}, not {expected}: fit one for this space")
+        raise PredictorError(f"the predictor is for {found}, not {expected}: fit one for this space")
     try:
         predictor = MetaPredictor(space, description["device_width"], description["rows"])
         predictor.load_state_dict(dict(tensors))
     except (KeyError, TypeError, RuntimeError) as error:
         text = " ".join(str(error).split())
-        raise ValueError(f"the saved predictor is damaged ({text}): fit it again") from error
+        raise PredictorError(f"the saved predictor is damaged ({text}): fit it again") from error
     return predictor

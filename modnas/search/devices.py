@@ -66,10 +66,12 @@ class SearchDevice:
         references: Mapping[str, ArrayLike],
         predictors: Mapping[str, Predictor],
         sample: Tensor,
+        signs: Tensor | None = None,
     ) -> SearchDevice:
         """A device known by its reference measurements, learned or not, and a predictor for each metric.
 
-        `references`, `sample`: as in `predicted`; the predictors are where the sample lies.
+        `references`, `sample`: as in `predicted`; the predictors are where the sample lies. `signs`: -1 for a
+        metric that is to be maximised, else 1, (M - 1,); all are minimised without.
         """
         bound = [
             predictor.bound(torch.as_tensor(np.array(references[metric], np.float64)).to(sample.device))
@@ -77,6 +79,7 @@ class SearchDevice:
         ]
 
         def predict(onehot: Tensor) -> Tensor:
-            return torch.stack([one(onehot) for one in bound], dim=1)
+            values = torch.stack([one(onehot) for one in bound], dim=1)
+            return values if signs is None else values * signs
 
         return cls.predicted(name, {metric: references[metric] for metric in predictors}, predict, sample)
