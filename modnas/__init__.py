@@ -66,9 +66,9 @@ __all__ = [
 _PLACES = {
     "modnas.core.errors": ("ExportError", "InputError", "ModnasError"),
     "modnas.core.inputs": ("InputSpec",),
+    "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.core.source": ("ArchitectureSource",),
     "modnas.core.supernetwork": ("NoSupernetworkError",),
-    "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
     "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
     "modnas.spaces": (
