@@ -11,7 +11,7 @@ from modnas.core.inputs import InputSpec
 
 
 def random_inputs(inputs: Sequence[InputSpec], batch: int, seed: int = 0) -> list[Tensor]:
-    """A batch of each input, whose shapes are without the batch dimension; the limits of a range are in it."""
+    """A batch of each input, whose shapes are without the batch dimension; with the limits of its range."""
     generator = torch.Generator().manual_seed(seed)
     return [_draw(spec.batched(batch), generator) for spec in inputs]
 
