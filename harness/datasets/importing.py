@@ -309,8 +309,10 @@ def import_named(
     """
     known = ", ".join(BENCHMARKS)
     if source is not None:
-        if what not in BENCHMARKS or device is not None:
-            raise UsageError(f"--from DIR goes with one of {known} and without --device")
+        if what not in BENCHMARKS:
+            raise UsageError(f"--from {source}: no published tables {what!r}; known: {known}")
+        if device is not None:
+            raise UsageError(f"--from {source} goes without --device: the tables name their devices")
         return IMPORTERS[what](store, source, consent)
     if device is None:
         raise UsageError(f"import of {what}: name its --device, or for {known} the folder: --from")
