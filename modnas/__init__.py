@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modnas.core.errors import InputError, ModnasError
+    from modnas.core.metric import Metric, Reading
     from modnas.core.registry import PluginError, UnknownNameError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
     from modnas.search import Search, SearchConfig, SearchDevice
@@ -35,10 +36,12 @@ __all__ = [
     "DeviceTable",
     "InputError",
     "MetaPredictor",
+    "Metric",
     "ModnasError",
     "PluginError",
     "Prediction",
     "Preset",
+    "Reading",
     "Recipe",
     "Search",
     "SearchConfig",
@@ -58,6 +61,7 @@ __all__ = [
 # Where each name is: importing the package does not wait for PyTorch.
 _PLACES = {
     "modnas.core.errors": ("InputError", "ModnasError"),
+    "modnas.core.metric": ("Metric", "Reading"),
     "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
     "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
