@@ -93,7 +93,9 @@ def known_sample(space: Space, count: int, seed: int) -> list[Architecture]:
 
 def range_sample(space: Space, seed: int) -> list[Architecture]:
     """What gives the range of a metric or of an error in the space: drawn uniformly."""
-    return space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(seed))
+    # Of a small space half will do: not all that its size counts need be usable.
+    count = min(_RANGE_SAMPLE, max(1, space.size // 2))
+    return space.sample(count, torch.Generator().manual_seed(seed))
 
 
 def load_predictors(run: Run, space: Space) -> Predictors:

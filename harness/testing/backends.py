@@ -104,7 +104,8 @@ def check_exporter(exporter: Exporter, space: Space) -> Artifact:
     again = exporter.get(space, space.references[0], 1)
     assert again.sha256 == first.sha256, "the same network gives another file the second time"
     two = exporter.get(space, space.references[0], 2)
-    assert two.input_shape[0] == 2 * first.input_shape[0], "a batch of two has not twice the inputs"
+    pairs = zip(two.inputs, first.inputs, strict=True)
+    assert all(b.shape[0] == 2 * a.shape[0] for b, a in pairs), "a batch of two has not twice the inputs"
     with tempfile.TemporaryDirectory() as folder:
         moved = exporter.into(ArtifactCache(Path(folder))).get(space, space.references[0], 1)
         assert Path(folder) in moved.path.parents, "into() makes files in another folder"

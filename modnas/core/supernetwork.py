@@ -5,6 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture
+from modnas.core.errors import InputError
+
+
+class NoSupernetworkError(InputError):
+    """A space without a supernetwork; its architectures can only be evaluated by training them."""
 
 
 class Supernetwork(nn.Module):

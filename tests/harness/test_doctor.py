@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import damaged_store
+from harness_helpers import OpenWith, damaged_store
 
 from harness import doctor
 from harness.doctor import Finding, checkup
@@ -68,10 +68,10 @@ def test_unwritable_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found["home"].ok and "MODNAS_HOME" in found["home"].detail
 
 
-def test_agent_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_that_does_not_start(open_with: OpenWith) -> None:
     def fail(_profile: Any) -> Any:
         raise doctor.ModnasHwError("no agent")
 
-    monkeypatch.setattr("harness.measure.session.open_transport", fail)
+    open_with(fail)
     found = by_name(checkup())
     assert not found["device cpu"].ok and found["device cpu"].required

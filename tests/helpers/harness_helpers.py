@@ -9,10 +9,13 @@ from typing import Any
 
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
+from harness.devices.profile import DeviceProfile
 from harness.store import Measurement, Store
 from harness.transport.base import Frame, TransportTimeoutError
 
 MakeRow = Callable[..., Measurement]
+#: Has every device opened from now on talk to what a function makes of its profile.
+OpenWith = Callable[[Callable[[DeviceProfile], Any]], None]
 TINY = ["--set", "channels=4", "--set", "cells=1", "--set", "input=1x8x8"]
 INVENTORY = {"machine": "m", "board": "b", "cpu": {"model": "c", "logical": 2}, "os": {"distribution": "d"}}
 
@@ -54,7 +57,8 @@ class FakeAgent:
             answer |= {"event": "result", "status": "ok", "latency": latency(size / 1e5)}
             if "energy" in frame:
                 answer["energy"] = self.energy
-            answer |= {"memory_mb": 10.0, "max_abs_diff": 0.0, "measure_s": 0.0, "warnings": []}
+            answer |= {"memory_mb": 50 + size / 1e5, "load_time_ms": size / 1e6}
+            answer |= {"max_abs_diff": 0.0, "measure_s": 0.0, "warnings": []}
         self.frames.append(answer)
 
     def receive(self, timeout_s: float) -> Frame:

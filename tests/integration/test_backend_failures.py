@@ -70,14 +70,14 @@ def not_a_number(*arguments: Any) -> onnx.ModelProto:
 
 def spoil(writers: Mapping[str, Callable[..., onnx.ModelProto]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Export some cells by other writers."""
-    build = artifact.build_network
+    build = artifact.build
     current = {"cell": ""}
 
-    def building(space: Any, architecture: Any, weights: Any) -> Any:
+    def building(source: Any, architecture: Any) -> Any:
         current["cell"] = architecture.string
-        return build(space, architecture, weights)
+        return build(source, architecture)
 
-    monkeypatch.setattr(artifact, "build_network", building)
+    monkeypatch.setattr(artifact, "build", building)
 
     def writing(*arguments: Any) -> onnx.ModelProto:
         return writers.get(current["cell"], to_onnx)(*arguments)

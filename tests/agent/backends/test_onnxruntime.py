@@ -65,6 +65,16 @@ def test_inputs_are_the_documented_formula() -> None:
     assert set(fill_values(100, "bool").tolist()) == {True, False}
 
 
+def test_inputs_keep_to_their_limits() -> None:
+    tokens = fill_values(5000, "int64", (1, 59))
+    assert tokens.dtype == np.int64 and set(tokens.tolist()) == set(range(1, 60))
+    assert tokens[:4].tolist() == [1 + (i * 2654435761) % 2**32 % 59 for i in range(4)]
+    assert set(fill_values(5000, "int8", (-128, 127)).tolist()) == set(range(-128, 128))
+    pixels = fill_values(5000, "float32", (0.0, 255.0))
+    assert pixels.min() == 0 and 254 < pixels.max() <= 255
+    assert fill_values(5000, "float32", (-1.0, 1.0)).tolist() == fill_values(5000).tolist()
+
+
 def test_a_network_is_measured_and_its_output_agrees(agent: AgentProcess, tmp_path: Path) -> None:
     model = convnet()
     result = agent.measure(request(tmp_path, "m", model, reference(model)))

@@ -16,6 +16,13 @@ VALID: dict[str, Any] = {
 }
 
 
+def test_an_input_is_float32_in_the_usual_range_unless_told() -> None:
+    inputs = [{"name": "a", "shape": [1]}, {"name": "b", "shape": [2], "dtype": "int64", "range": [1, 59]}]
+    first, second = parse_measure({**VALID, "inputs": inputs}).inputs
+    assert (first.dtype, first.limits) == ("float32", None)
+    assert (second.dtype, second.limits) == ("int64", (1, 59))
+
+
 def test_a_request_has_defaults() -> None:
     request = parse_measure(VALID)
     assert request.timing == Timing() and request.expected is None and request.memory_limit_mb is None
@@ -31,6 +38,11 @@ def test_a_request_has_defaults() -> None:
         ({"inputs": [{"name": "x", "shape": [-1]}]}, "shape"),
         ({"inputs": [{"name": "x", "shape": [1], "dtype": "object"}]}, "dtype"),
         ({"inputs": "x"}, "inputs"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "int64", "range": [1]}]}, "range"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "int64", "range": [3, 1]}]}, "range"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "int64", "range": [0, 1.5]}]}, "range"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "int8", "range": [0, 200]}]}, "range"),
+        ({"inputs": [{"name": "x", "shape": [1], "dtype": "float16", "range": [0, 1e6]}]}, "range"),
         ({"expected": ["1"]}, "expected"),
         ({"tolerance": True}, "tolerance"),
         ({"protocol": {"precision": 0}}, "precision"),

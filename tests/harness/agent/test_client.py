@@ -16,6 +16,7 @@ from typing import Any
 
 import modnas_agent
 import pytest
+from harness_helpers import OpenWith
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
 from harness.agent import client as agent_client
@@ -214,9 +215,9 @@ PROBED: Frame = {"event": "probe", "version": "1.2", "providers": ["CPUExecution
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Script]:
+def scripted(open_with: OpenWith) -> Callable[[Script], Script]:
     def use(script: Script) -> Script:
-        monkeypatch.setattr("harness.measure.session.open_transport", lambda _profile: script)
+        open_with(lambda _profile: script)
         return script
 
     return use

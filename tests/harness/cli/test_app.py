@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import TINY, FakeAgent, assert_one_line
+from harness_helpers import TINY, FakeAgent, OpenWith, assert_one_line
 
 from harness.cli import main
-from harness.measure import session
 from harness.runs.run import Run
 from modnas.spaces import Space
 from modnas.tasks import TaskError
@@ -249,7 +248,7 @@ def test_profile(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_profile_with_failures_is_exit_1_and_keeps_the_rest(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], open_with: OpenWith
 ) -> None:
     class Failing(FakeAgent):
         def send(self, frame: Any) -> None:
@@ -257,7 +256,7 @@ def test_profile_with_failures_is_exit_1_and_keeps_the_rest(
                 self.failing.add(frame["artifact"]["sha256"])
             super().send(frame)
 
-    monkeypatch.setattr(session, "open_transport", lambda _profile: Failing())
+    open_with(lambda _profile: Failing())
     found = document(capsys, "profile", "--device", "cpu", "--archs", "3", *TINY, code=1)
     assert (found["measured"], found["failed"]) == (3, 1)
     (bad,) = (m for m in found["measurements"] if m["status"] != "ok")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import TINY, FakeAgent, MakeRow
+from harness_helpers import TINY, FakeAgent, MakeRow, OpenWith
 
 from harness.cli import main
 from harness.core.errors import UsageError
@@ -16,7 +16,6 @@ from harness.datasets.training_sets import device_features, device_values
 from harness.devices.energy import EnergyModel
 from harness.devices.power import PowerSensor
 from harness.devices.profile import DeviceProfile, ProfileError, load_profile
-from harness.measure import session
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Store
 from harness.store.metrics import ENERGY as ENERGY_METRIC
@@ -48,9 +47,9 @@ class Agents:
 
 
 @pytest.fixture
-def agents(monkeypatch: pytest.MonkeyPatch) -> Agents:
+def agents(open_with: OpenWith) -> Agents:
     opener = Agents()
-    monkeypatch.setattr(session, "open_transport", opener)
+    open_with(opener)
     return opener
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from model_sources import Models, probe_input
 from torch import nn
 
 from harness.export import ArtifactCache, ExportError, artifact
-from harness.export.artifact import probe_input
+from modnas.core.inputs import InputSpec
 from modnas.spaces import Space
 
 
@@ -40,10 +41,10 @@ def test_second_get_does_not_export(tmp_path: Path, space: Space, exports: list[
     first = ArtifactCache(tmp_path).get(space, cell, 2)
     again = ArtifactCache(tmp_path).get(space, cell, 2)
     assert len(exports) == 1 and again.export_s == 0.0 < first.export_s
-    assert (again.path, again.sha256, again.input_shape, again.expected) == (
+    assert (again.path, again.sha256, again.inputs, again.expected) == (
         first.path,
         first.sha256,
-        (2, 1, 8, 8),
+        (InputSpec("input", (2, 1, 8, 8)),),
         first.expected,
     )
     assert hashlib.sha256(first.path.read_bytes()).hexdigest() == first.sha256
@@ -52,12 +53,12 @@ def test_second_get_does_not_export(tmp_path: Path, space: Space, exports: list[
 def test_what_differs_is_exported_apart(tmp_path: Path, space: Space, exports: list[nn.Module]) -> None:
     cache, cell = ArtifactCache(tmp_path), space.references[0]
     wider = type(space)(channels=5, cells=1, input_shape=(1, 8, 8))  # type: ignore[call-arg]
-    weights = wider.network(cell).state_dict()
+    own = Models({"a": nn.Sequential(nn.Linear(3, 2))}, InputSpec("input", (3,)))
     found = [
         cache.get(space, cell, 1),
         cache.get(space, cell, 2),
         cache.get(wider, cell, 1),
-        cache.get(wider, cell, 1, weights, "trained"),
+        cache.get(own, own.anchor, 1),
         cache.get(space, space.references[1], 1),
     ]
     assert len({a.sha256 for a in found}) == len(exports) == 5
@@ -67,7 +68,7 @@ def test_expected_is_what_the_file_computes(tmp_path: Path, space: Space) -> Non
     for cell in space.references:
         found = ArtifactCache(tmp_path).get(space, cell, 3)
         session = onnxruntime.InferenceSession(found.path, providers=["CPUExecutionProvider"])
-        (output,) = session.run(None, {"input": probe_input(found.input_shape).numpy()})
+        (output,) = session.run(None, {"input": probe_input(found.inputs[0].shape).numpy()})
         expected = np.asarray(found.expected)
         assert np.abs(output.ravel() - expected).max() <= 1e-4 * np.abs(expected).max()
         assert np.abs(expected).max() < 1e3, "outputs in a range where a comparison says something"
@@ -182,12 +183,20 @@ def test_prune_keeps_the_most_recently_used(tmp_path: Path, space: Space) -> Non
 
 
 def test_network_whose_output_is_not_finite_is_refused(tmp_path: Path, space: Space) -> None:
-    cell = space.references[0]
-    weights = space.network(cell).state_dict()
-    poisoned = {
-        name: torch.full_like(value, float("nan")) if value.is_floating_point() else value
-        for name, value in weights.items()
-    }
+    network = space.network(space.references[0])
+    for weights in network.parameters():
+        nn.init.constant_(weights, float("nan"))
+    poisoned = Models({"a": network}, *space.inputs(space.references[0]))
     with pytest.raises(ExportError, match="not finite"):
-        ArtifactCache(tmp_path).get(space, cell, 1, poisoned, "poisoned")
+        ArtifactCache(tmp_path).get(poisoned, poisoned.anchor, 1)
     assert not list(tmp_path.iterdir())
+
+
+def test_descriptions_without_types_are_read(tmp_path: Path, space: Space, exports: list[nn.Module]) -> None:
+    cache, cell = ArtifactCache(tmp_path), space.references[0]
+    first = cache.get(space, cell, 2)
+    (description,) = tmp_path.glob("*.json")
+    content = json.loads(description.read_text())
+    del content["inputs"]
+    description.write_text(json.dumps({**content, "input_shape": [2, 1, 8, 8]}))
+    assert cache.get(space, cell, 2).inputs == first.inputs and len(exports) == 1

@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from model_sources import Models, probe_input
 
 from harness.export import ArtifactCache
-from harness.export.artifact import probe_input
 from modnas.accuracy.training import recalibrate
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.network import Block
@@ -31,10 +31,10 @@ def test_every_network_agrees_with_pytorch_at_its_own_input_size(tmp_path, batch
     ]
     for architecture in [*extremes, *SMALL.sample(4, torch.Generator().manual_seed(0))]:
         artifact = cache.get(SMALL, architecture, batch)
-        assert artifact.input_shape == (batch, *SMALL.input_shape_of(architecture))
+        assert artifact.inputs[0].shape == (batch, *SMALL.input_shape_of(architecture))
         expected = np.array(artifact.expected)
         assert expected.std() > 0.01
-        got = run(artifact, probe_input(artifact.input_shape)).ravel()
+        got = run(artifact, probe_input(artifact.inputs[0].shape)).ravel()
         assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
 
 
@@ -45,7 +45,7 @@ def test_rounding_is_not_multiplied_where_the_last_layers_see_one_pixel(tmp_path
         "r30-k7e4.k3e4-k3e6.k7e3.k3e6.k5e4-k5e4.k5e4.k5e4-k5e3.k5e4.k3e6.k5e4-k5e6.k5e3.k3e3.k7e3"
     )
     artifact = ArtifactCache(tmp_path).get(space, architecture, 1)
-    got = run(artifact, probe_input(artifact.input_shape)).ravel()
+    got = run(artifact, probe_input(artifact.inputs[0].shape)).ravel()
     assert np.abs(got - artifact.expected).max() < 2e-4  # of the 1e-3 that are allowed
 
 
@@ -56,7 +56,8 @@ def test_given_weights_are_exported(tmp_path):
     network = SMALL.supernetwork().extract(architecture)
     shape = SMALL.input_shape_of(architecture)
     recalibrate(network, [torch.randn(8, *shape)])
-    artifact = ArtifactCache(tmp_path).get(SMALL, architecture, 2, network.state_dict(), "inherited")
+    own = Models({"inherited": network}, *SMALL.inputs(architecture))
+    artifact = ArtifactCache(tmp_path).get(own, own.anchor, 2)
     images = torch.randn(2, *shape)
     with torch.no_grad():
         torch.testing.assert_close(

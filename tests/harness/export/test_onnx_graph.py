@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.export import ExportError, to_onnx
+from modnas.core.inputs import InputSpec
 from modnas.spaces import Architecture
 from modnas.spaces.nasbench201 import NasBench201
 
@@ -76,7 +77,7 @@ def assert_close(found: np.ndarray, expected: Tensor) -> None:
 def export(network: nn.Module, inputs: Tensor) -> tuple[onnx.ModelProto, Tensor]:
     with torch.no_grad():
         expected = network.eval()(inputs)
-    model = to_onnx(network, tuple(inputs.shape), tuple(expected.shape))
+    model = to_onnx(network, [InputSpec("input", tuple(inputs.shape))], tuple(expected.shape))
     onnx.checker.check_model(model, full_check=True)
     return model, expected
 
@@ -223,4 +224,4 @@ class Method(nn.Module):
 )
 def test_what_cannot_be_written_exactly_is_refused(network: nn.Module) -> None:
     with pytest.raises(ExportError):
-        to_onnx(nn.Sequential(network), (1, 1, 6, 6), (1, 1, 6, 6))
+        to_onnx(nn.Sequential(network), [InputSpec("input", (1, 1, 6, 6))], (1, 1, 6, 6))

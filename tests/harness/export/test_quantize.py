@@ -9,31 +9,41 @@ import onnx
 import onnxruntime
 import pytest
 from harness_helpers import FakeAgent
+from model_sources import probe_input
 
 from harness.core.errors import UsageError
 from harness.devices.registry import get_profile, with_options
 from harness.export import ArtifactCache, ExportError
-from harness.export.artifact import probe_input
 from harness.export.exporters import ANY_OUTPUT, Int8Exporter
 from harness.export.quantize import calibration_batches
 from harness.measure.profiling import profile_device
 from harness.store import Store
+from modnas.core.inputs import InputSpec
 from modnas.spaces import Space
 from modnas.tasks.digits import digits
 
 
 def test_calibration_data_are_the_task_s_images_in_the_network_s_shape() -> None:
-    batches = list(calibration_batches((3, 2, 8, 8)))
+    batches = list(calibration_batches([InputSpec("pixels", (3, 2, 8, 8))]))
     images = digits().train.inputs.numpy()
-    assert {batch.shape for batch in batches} == {(3, 2, 8, 8)}
+    assert all(batch.keys() == {"pixels"} for batch in batches)
+    arrays = [batch["pixels"] for batch in batches]
+    assert {array.shape for array in arrays} == {(3, 2, 8, 8)}
     assert len(batches) == 22  # 64 images, the last batch filled up
-    np.testing.assert_allclose(batches[0][:, :1], images[:3], atol=1e-6)
-    np.testing.assert_array_equal(batches[0][:, 0], batches[0][:, 1])
+    np.testing.assert_allclose(arrays[0][:, :1], images[:3], atol=1e-6)
+    np.testing.assert_array_equal(arrays[0][:, 0], arrays[0][:, 1])
 
 
 def test_networks_without_images_are_refused() -> None:
     with pytest.raises(ExportError, match="images"):
-        next(calibration_batches((1, 16)))
+        next(calibration_batches([InputSpec("input", (1, 16))]))
+
+
+def test_tokens_are_calibrated_over_their_whole_range() -> None:
+    batches = list(calibration_batches([InputSpec("ids", (3, 2, 8), "int64", (1, 59))]))
+    assert {batch["ids"].shape for batch in batches} == {(3, 2, 8)} and len(batches) == 22
+    assert {batch["ids"].dtype for batch in batches} == {np.dtype("int64")}
+    assert {int(v) for batch in batches for v in batch["ids"].flat} == {*range(1, 60)}
 
 
 def test_the_file_computes_in_eight_bits_and_nearly_the_same(space: Space, tmp_path: Path) -> None:
@@ -44,7 +54,7 @@ def test_the_file_computes_in_eight_bits_and_nearly_the_same(space: Space, tmp_p
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
     assert onnx.TensorProto.INT8 in {tensor.data_type for tensor in model.graph.initializer}
     session = onnxruntime.InferenceSession(str(small.path), providers=["CPUExecutionProvider"])
-    (output,) = session.run(None, {"input": probe_input(plain.input_shape).numpy()})
+    (output,) = session.run(None, {"input": probe_input(plain.inputs[0].shape).numpy()})
     difference = np.abs(output.ravel() - np.asarray(plain.expected)).max()
     assert 1e-6 < difference < np.abs(plain.expected).max()
     assert small.expected == plain.expected and small.sha256 != plain.sha256

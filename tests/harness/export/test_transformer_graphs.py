@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.export.artifact import ArtifactCache, probe_input
-from harness.export.transformer_graphs import greedy_onnx
+from harness.export.artifact import ArtifactCache
+from harness.export.probe import probe
 from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer.decoding import BEGIN, END, NetworkDecoder, greedy
+from modnas.spaces.transformer.export import greedy_onnx
 from modnas.spaces.transformer.network import PAD, TransformerNetwork
 
 pytestmark = pytest.mark.trains
@@ -107,7 +108,10 @@ def test_the_artifact_gives_what_it_says(space: Transformer, batch: int, tmp_pat
     cache = ArtifactCache(tmp_path)
     for architecture in space.references[:4]:
         artifact = cache.get(space, architecture, batch)
-        assert artifact.input_shape == (batch, 2, 9) and len(artifact.expected) == batch * 9
+        (tokens,) = artifact.inputs
+        assert (tokens.shape, tokens.dtype) == ((batch, 2, 9), "int64") and len(
+            artifact.expected
+        ) == batch * 9
         session = onnxruntime.InferenceSession(artifact.path, options())
-        (output,) = session.run(None, {"input": probe_input(artifact.input_shape).numpy()})
+        (output,) = session.run(None, {"input": probe(artifact.inputs)[0].numpy()})
         assert np.abs(output.flatten() - artifact.expected).max() < 1e-4

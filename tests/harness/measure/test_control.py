@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from harness_helpers import TINY, FakeAgent, MakeRow
+from harness_helpers import TINY, FakeAgent, MakeRow, OpenWith
 
 from harness.backends import tvm_exporter
 from harness.cli import main
@@ -14,7 +14,7 @@ from harness.core.errors import DeviceUnavailableError, needed
 from harness.devices.profile import DeviceProfile
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.tvm.errors import CompileError, CompilerKilledError
-from harness.measure import session, tuning
+from harness.measure import tuning
 from harness.measure.control import control_network
 from harness.measure.failures import describe_failures, failure_text
 from harness.measure.profiling import ProfileReport, profile_device
@@ -35,16 +35,15 @@ def stored() -> int:
         return store.counts()["measurements"]
 
 
+BOOM = {"event": "result", "status": "error", "reason": "runtime", "message": "boom"}
+
+
 class Failing(FakeAgent):
     """Fails from the `after`-th measurement on, with a result or with an error."""
 
-    after = 0
-    answer: ClassVar[dict[str, Any]] = {
-        "event": "result",
-        "status": "error",
-        "reason": "runtime",
-        "message": "boom",
-    }
+    def __init__(self, answer: dict[str, Any] = BOOM, after: int = 0) -> None:
+        super().__init__()
+        self.answer, self.after = answer, after
 
     def send(self, frame: Any) -> None:
         super().send(frame)
@@ -52,56 +51,37 @@ class Failing(FakeAgent):
             self.frames[-1] = {"id": frame["id"], **self.answer}
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Failing]:
-    """Devices opened talk to a Failing; those that were opened."""
-    found: list[Failing] = []
-
-    def open_failing(_profile: Any) -> Failing:
-        found.append(Failing())
-        return found[-1]
-
-    monkeypatch.setattr(session, "open_transport", open_failing)
-    return found
-
-
 @pytest.mark.parametrize("reason", ["runtime", "crashed", "worker", "memory", "timeout", "nan", "mismatch"])
 def test_a_device_that_fails_everything_stores_nothing(
-    space: Space, opened: list[Failing], monkeypatch: pytest.MonkeyPatch, reason: str
+    space: Space, open_with: OpenWith, reason: str
 ) -> None:
-    monkeypatch.setattr(Failing, "answer", {**Failing.answer, "reason": reason})
+    open_with(lambda _profile: Failing({**BOOM, "reason": reason}))
     with pytest.raises(DeviceUnavailableError, match=f"device board: .*known to work fails: {reason}: boom"):
         profile(space, space.references[:3])
     assert stored() == 0
 
 
-def test_a_device_that_breaks_keeps_what_it_measured(
-    space: Space, opened: list[Failing], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Failing, "after", 2)
+def test_a_device_that_breaks_keeps_what_it_measured(space: Space, open_with: OpenWith) -> None:
+    open_with(lambda _profile: Failing(after=2))
     with pytest.raises(DeviceUnavailableError, match="known to work"):
         profile(space, space.references[:5])
     assert stored() == 2
 
 
-def test_an_error_of_the_board_is_no_row(
-    space: Space, opened: list[Failing], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer = {"event": "error", "reason": "environment", "message": "no CPU 7"}
-    monkeypatch.setattr(Failing, "answer", answer)
+def test_an_error_of_the_board_is_no_row(space: Space, open_with: OpenWith) -> None:
+    agent = Failing({"event": "error", "reason": "environment", "message": "no CPU 7"})
+    open_with(lambda _profile: agent)
     with pytest.raises(DeviceUnavailableError, match=r"device board: .*no CPU 7"):
         profile(space, space.references[:3])
     assert stored() == 0
-    assert sum(frame["op"] == "measure" for frame in opened[0].requests) == 1, "there is nothing to find out"
+    assert sum(frame["op"] == "measure" for frame in agent.requests) == 1, "there is nothing to find out"
 
 
-def test_every_failure_is_checked_under_the_profiles_options(
-    space: Space, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_failure_is_checked_under_the_profiles_options(space: Space, open_with: OpenWith) -> None:
     cells = [space.architecture((op, 0, 0, 0, 1, 0)) for op in (1, 2, 3)]
     agent = FakeAgent()
     agent.failing = {ArtifactCache().get(space, cell, 1).sha256 for cell in cells[:2]}
-    monkeypatch.setattr(session, "open_transport", lambda _profile: agent)
+    open_with(lambda _profile: agent)
     policy = {"memory_limit_mb": 5, "timeout_s": 7.0}
     device = DeviceProfile.model_validate({"name": "board", "options": {"affinity": [1]}, "policy": policy})
     assert [row.status for row in profile(space, cells, device).rows] == ["error", "error", "ok"]
@@ -161,10 +141,10 @@ def test_a_killed_compiler_is_asked_once_more(monkeypatch: pytest.MonkeyPatch, s
 
 @pytest.mark.parametrize(("reason", "answers"), [("timeout", "ok"), ("mismatch", "error")])
 def test_a_failure_does_not_hide_a_success(
-    space: Space, monkeypatch: pytest.MonkeyPatch, reason: str, answers: str
+    space: Space, open_with: OpenWith, reason: str, answers: str
 ) -> None:
     cells = [space.architecture((op, 0, 0, 0, 1, 0)) for op in (1, 2, 3)]
-    monkeypatch.setattr(session, "open_transport", lambda _profile: FakeAgent())
+    open_with(lambda _profile: FakeAgent())
     first = profile(space, cells).rows
     bad = ArtifactCache().get(space, cells[1], 1).sha256
 
@@ -178,7 +158,7 @@ def test_a_failure_does_not_hide_a_success(
         agent.failing = {bad}
         return agent
 
-    monkeypatch.setattr(session, "open_transport", disturbed)
+    open_with(disturbed)
     with Store() as store:
         again = profile_device(BOARD, space, cells, store, fresh=True).rows
     assert [row.status for row in again] == ["ok", answers, "ok"]
@@ -206,12 +186,12 @@ def test_a_failed_candidate_of_tuning_is_checked_too() -> None:
 
 
 def test_a_sensor_that_is_not_found_again_ends_it(
-    space: Space, fake_agents: list[FakeAgent], monkeypatch: pytest.MonkeyPatch
+    space: Space, fake_agents: list[FakeAgent], open_with: OpenWith
 ) -> None:
     agent = FakeAgent()
     agent.sensor = {"sensor": "rapl:package-0", "reason": None}
     agent.energy = {"reason": "no power sensor found"}
-    monkeypatch.setattr(session, "open_transport", lambda _profile: agent)
+    open_with(lambda _profile: agent)
     with (
         pytest.raises(DeviceUnavailableError, match="sensor was lost: no power sensor found"),
         Store() as store,
@@ -220,8 +200,8 @@ def test_a_sensor_that_is_not_found_again_ends_it(
     assert stored() == 0
 
 
-@pytest.mark.usefixtures("opened")
-def test_the_check_tries_what_will_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_tries_what_will_be_asked(capsys: pytest.CaptureFixture[str], open_with: OpenWith) -> None:
+    open_with(lambda _profile: Failing())
     assert main(["devices", "check", "cpu"]) == 3
     assert "step 'control network' failed: device cpu: " in capsys.readouterr().err
     assert main(["profile", "--device", "cpu", "--archs", "2", *TINY]) == 3

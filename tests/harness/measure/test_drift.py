@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_helpers import FakeAgent, latency
+from harness_helpers import FakeAgent, OpenWith, latency
 
 from harness.devices.profile import DeviceProfile
-from harness.measure import session
 from harness.measure.drift import Block, measure_in_blocks
 from harness.measure.profiling import profile_device
 from harness.measure.repeatability import compare_sessions
@@ -127,9 +126,9 @@ class DriftingAgent(FakeAgent):
 
 
 def test_profile_keeps_the_second_measurement_and_the_first_stays_in_the_store(
-    space: Space, monkeypatch: pytest.MonkeyPatch, home_folder: Path
+    space: Space, open_with: OpenWith, home_folder: Path
 ) -> None:
-    monkeypatch.setattr(session, "open_transport", lambda _profile: DriftingAgent())
+    open_with(lambda _profile: DriftingAgent())
     with Store() as store:
         report = profile_device(DeviceProfile(name="board"), space, space.references, store)
         assert (report.measured, report.repeated, report.reused) == (10, 10, 0)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from harness_helpers import FakeAgent
+from harness_helpers import FakeAgent, OpenWith
 
 from harness.cli import main
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.devices.profile import DeviceProfile
-from harness.measure import session
 from harness.measure.fleet import MAX_FAILURES, DeviceStatus, Fleet
 from harness.measure.profiling import ProfileReport
 from harness.store import Store
@@ -37,34 +36,32 @@ class Dying(FakeAgent):
         super().send(frame)
 
 
-def run_fleet(
-    space: Space, monkeypatch: pytest.MonkeyPatch, opener: Opener, *names: str
-) -> list[DeviceStatus]:
-    monkeypatch.setattr(session, "open_transport", opener)
+def run_fleet(space: Space, open_with: OpenWith, opener: Opener, *names: str) -> list[DeviceStatus]:
+    open_with(opener)
     profiles = [DeviceProfile(name=name) for name in names]
     with Store() as store:
         return Fleet(profiles, space, space.references[:4], store, backoff_s=(0.01,)).run()
 
 
-def test_one_device_that_dies_does_not_stop_the_others(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_device_that_dies_does_not_stop_the_others(space: Space, open_with: OpenWith) -> None:
     def opener(profile: DeviceProfile) -> FakeAgent:
         return Dying(0) if profile.name == "bad" else FakeAgent()
 
-    good, bad, other = run_fleet(space, monkeypatch, opener, "good", "bad", "other")
+    good, bad, other = run_fleet(space, open_with, opener, "good", "bad", "other")
     assert (good.state, bad.state, other.state) == ("done", "quarantined", "done")
     assert (good.done, bad.done, other.done) == (4, 0, 4) and good.report and good.report.measured == 4
     assert bad.error is not None and f"{MAX_FAILURES} failures in a row" in bad.error
     assert "it is gone" in bad.error and bad.report is None
 
 
-def test_retry_continues_where_it_stopped(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_continues_where_it_stopped(space: Space, open_with: OpenWith) -> None:
     opened: list[FakeAgent] = []
 
     def opener(_profile: DeviceProfile) -> FakeAgent:
         opened.append(Dying(1))
         return opened[-1]
 
-    (status,) = run_fleet(space, monkeypatch, opener, "shaky")
+    (status,) = run_fleet(space, open_with, opener, "shaky")
     assert status.state == "done" and (status.done, status.total) == (4, 4)
     measured = [f["artifact"]["sha256"] for a in opened for f in a.requests if f["op"] == "measure"]
     assert len(measured) == 4, "nothing is measured twice"
@@ -123,7 +120,7 @@ def test_status_tells_rate_time_left_and_temperature(space: Space) -> None:
 
 
 def test_command_line_with_several_devices(
-    home_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home_folder: Any, monkeypatch: pytest.MonkeyPatch, open_with: OpenWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home_folder / "devices").mkdir(parents=True)
     for name in ("good", "bad"):
@@ -134,7 +131,7 @@ def test_command_line_with_several_devices(
             raise DeviceUnavailableError("nobody home")
         return FakeAgent()
 
-    monkeypatch.setattr(session, "open_transport", opener)
+    open_with(opener)
     monkeypatch.setattr("harness.measure.fleet.BACKOFF_S", (0.01,))
     command = ["profile", "--device", "good", "--device", "bad", "--archs", "2", "--json"]
     command += ["--set", "channels=4", "--set", "cells=1", "--set", "input=1x8x8"]

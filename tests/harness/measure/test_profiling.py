@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from harness_helpers import FakeAgent
+from harness_helpers import FakeAgent, OpenWith
 
 from harness.core.errors import DeviceUnavailableError
 from harness.datasets.training_sets import device_values
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache, ExportError
-from harness.measure import session
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from harness.transport.base import TransportClosedError
@@ -87,7 +86,7 @@ def test_network_size_makes_a_measurement_another(space: Space) -> None:
 
 
 def test_other_machine_is_measured_again(
-    space: Space, fake_agents: list[FakeAgent], monkeypatch: pytest.MonkeyPatch
+    space: Space, fake_agents: list[FakeAgent], open_with: OpenWith
 ) -> None:
     cells = list(space.references[:2])
     profile(space, cells)
@@ -97,7 +96,7 @@ def test_other_machine_is_measured_again(
         agent.frames[0]["inventory"] = {"machine": "another"}
         return agent
 
-    monkeypatch.setattr(session, "open_transport", other)
+    open_with(other)
     report = profile(space, cells)
     assert report.measured == 2 and len(fake_agents) == 1
 
@@ -116,18 +115,18 @@ def test_values_are_those_of_the_state_asked_for_last(space: Space) -> None:
     assert {a.string: value for a, value in values.items()} == first
 
 
-def failing_agent(monkeypatch: pytest.MonkeyPatch, sha256: str) -> None:
+def failing_agent(open_with: OpenWith, sha256: str) -> None:
     def open_fake(_profile: Any) -> FakeAgent:
         agent = FakeAgent()
         agent.failing.add(sha256)
         return agent
 
-    monkeypatch.setattr(session, "open_transport", open_fake)
+    open_with(open_fake)
 
 
-def test_failure_on_the_device_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_on_the_device_is_a_row(space: Space, open_with: OpenWith) -> None:
     cells = [space.architecture((op, 0, 0, 0, 1, 0)) for op in (1, 2, 3)]
-    failing_agent(monkeypatch, ArtifactCache().get(space, cells[1], 1).sha256)
+    failing_agent(open_with, ArtifactCache().get(space, cells[1], 1).sha256)
     report = profile(space, cells)
     assert [row.status for row in report.rows] == ["ok", "error", "ok"]
     bad = report.rows[1]
@@ -138,11 +137,11 @@ def test_failure_on_the_device_is_a_row(space: Space, monkeypatch: pytest.Monkey
     assert (again.measured, again.reused, again.failed) == (0, 3, 1), "a failure is remembered"
 
 
-def test_failure_under_other_limits_is_tried_again(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_under_other_limits_is_tried_again(space: Space, open_with: OpenWith) -> None:
     cells = [space.architecture((op, 0, 0, 0, 1, 0)) for op in (1, 2, 3)]
-    failing_agent(monkeypatch, ArtifactCache().get(space, cells[1], 1).sha256)
+    failing_agent(open_with, ArtifactCache().get(space, cells[1], 1).sha256)
     profile(space, cells, changed(policy={"memory_limit_mb": 10}))
-    monkeypatch.setattr(session, "open_transport", lambda _profile: FakeAgent())
+    open_with(lambda _profile: FakeAgent())
     report = profile(space, cells)
     assert (report.measured, report.reused, report.failed) == (1, 2, 0)
 
@@ -165,19 +164,19 @@ def test_failure_to_export_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatc
     assert report.rows[2].artifact_sha256 == "" and report.rows[2].message == "no writer"
 
 
-def test_rows_before_the_device_went_away_are_kept(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_before_the_device_went_away_are_kept(space: Space, open_with: OpenWith) -> None:
     class Vanishing(FakeAgent):
         def receive(self, timeout_s: float) -> dict[str, Any]:
             if len(self.requests) == 4:  # a probe and two measurements are done
                 raise TransportClosedError("gone")
             return super().receive(timeout_s)
 
-    monkeypatch.setattr(session, "open_transport", lambda _profile: Vanishing())
+    open_with(lambda _profile: Vanishing())
     seen: list[Measurement] = []
     with pytest.raises(DeviceUnavailableError, match="gone"):
         profile(space, space.references[:5], on_row=lambda row, _report: seen.append(row))
     assert len(seen) == 2
-    monkeypatch.setattr(session, "open_transport", lambda _profile: FakeAgent())
+    open_with(lambda _profile: FakeAgent())
     report = profile(space, space.references[:5])
     assert (report.measured, report.reused) == (3, 2)
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness.runs.verify import compare_hypervolumes, random_architectures
 from harness.store.metrics import LATENCY
+from modnas.core.metric import Metric
 from modnas.spaces import Space
 
 Points = list[tuple[float | None, ...]]
@@ -63,3 +64,13 @@ def test_random_set_is_fixed_distinct_and_usable(space: Space) -> None:
     drawn = random_architectures(space, 12, 3)
     assert drawn == random_architectures(space, 12, 3) != random_architectures(space, 12, 4)
     assert len(set(drawn)) == 12 and all(map(space.is_usable, drawn))
+
+
+def test_of_a_maximised_metric_more_is_better() -> None:
+    throughput = Metric("throughput", "Hz", LATENCY.read, sense="maximise")
+
+    def measured(*points: tuple[float, float]) -> list[dict[str, Any]]:
+        return [{"measured": {"error": error, "throughput_hz": value}} for error, value in points]
+
+    found = compare_hypervolumes(measured((10.0, 5.0)), measured((50.0, 1.0)), [throughput], 90.0)
+    assert found == {"front": 1.0, "random": 0.0}

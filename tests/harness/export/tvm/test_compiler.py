@@ -63,7 +63,9 @@ def test_a_library_needs_the_runtime_alone(compiler: Compiler, network: Artifact
     library = tmp_path / "network.so"
     built = compiler.compile(network.path, library, compiler.host()[0], None)
     assert not built["tuned"] and built["operators"] > 5 and built["seconds"] > 0
-    np.testing.assert_allclose(run_alone(library, network.input_shape), network.expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        run_alone(library, network.inputs[0].shape), network.expected, rtol=0, atol=1e-4
+    )
 
 
 def test_what_cannot_be_compiled_is_one_error_and_the_compiler_lives(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_sources import probe_input
 from torch import Tensor, nn
 from tvm_alone import run_alone
 
-from harness.export.artifact import probe_input
 from harness.export.tvm.compiler import Compiler
 
 pytestmark = pytest.mark.skipif(

@@ -1,4 +1,4 @@
-"""ONNX models of a transformer: its whole greedy decoding, and what is timed.
+"""ONNX models of a transformer: what is timed, and for an application its whole greedy decoding.
 
 A decoding is one graph: the encoder, then an ONNX Loop around the decoder step. The weights lie outside of
 the loop, so that the file holds them once and a runtime prepares them once.
@@ -11,39 +11,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+from torch import nn
 
-from harness.export.onnx_graph import IR_VERSION, OPSET
-from harness.export.transformer_onnx import Ops, Step, Writer
+from modnas.core.errors import ExportError
+from modnas.core.graphs import Value, make_model, value_info
+from modnas.core.inputs import InputSpec
 from modnas.spaces.transformer.decoding import BEGIN, END, TimedTranslation
+from modnas.spaces.transformer.export_nodes import Ops, Step, Writer
 from modnas.spaces.transformer.network import TransformerNetwork
 
-_INT, _FLOAT, _BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
-# A value of a graph: name, element type, shape.
-_Value = tuple[str, int, Sequence[int | str]]
+_INT, _FLOAT, _BOOL = "int64", "float32", "bool"
 
 
-def _info(value: _Value) -> onnx.ValueInfoProto:
-    name, kind, shape = value
-    return helper.make_tensor_value_info(name, kind, list(shape))
-
-
-def _model(ops: Ops, inputs: Sequence[_Value], outputs: Sequence[_Value]) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        ops.nodes,
-        "network",
-        [_info(value) for value in inputs],
-        [_info(value) for value in outputs],
-        list(ops.constants.values()),
-    )
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="modnas-hw",
-    )
-
-
-def _cache_values(writer: Writer, prefix: str, length: str) -> list[_Value]:
+def _cache_values(writer: Writer, prefix: str, length: str) -> list[Value]:
     return [
         (f"{prefix}_{what}{n}", _FLOAT, shape)
         for n in range(writer.plan.depth)
@@ -72,7 +52,7 @@ def _decoding(
     *,
     tokens: _Tokens,
     after: _After,
-    states: Sequence[tuple[str, _Value]] = (),
+    states: Sequence[tuple[str, Value]] = (),
 ) -> str:
     """Encode `source` and loop `count` times over the decoder step; what was collected, (steps, batch).
 
@@ -106,12 +86,12 @@ def _decoding(
         body.nodes,
         "step",
         [
-            _info(("iteration", _INT, ())),
-            _info(("condition", _BOOL, ())),
-            *(_info(value) for _, value in states),
-            *(_info(value) for value in caches),
+            value_info(("iteration", _INT, ())),
+            value_info(("condition", _BOOL, ())),
+            *(value_info(value) for _, value in states),
+            *(value_info(value) for value in caches),
         ],
-        [_info((name, *kind)) for name, kind in zip(outputs, kinds, strict=True)],
+        [value_info((name, *kind)) for name, kind in zip(outputs, kinds, strict=True)],
     )
     start = [count, "", *(first for first, _ in states), *empty]
     final = [f"final{n}" for n in range(len(states) + len(caches))]
@@ -128,13 +108,13 @@ def greedy_onnx(network: TransformerNetwork) -> onnx.ModelProto:
     writer, ops = Writer(network.eval()), Ops()
     batch = ops("Slice", ops("Shape", "source"), ops.ints(0), ops.ints(1))
     begin = ops("Expand", ops.constant(BEGIN, "begin", np.int64), batch)
-    running = ops("Not", ops("Cast", begin, to=_BOOL))  # as many False as sentences
+    running = ops("Not", ops("Cast", begin, to=TensorProto.BOOL))  # as many False as sentences
 
     def after(body: Ops, scores: str, states: Sequence[str]) -> tuple[str, Sequence[str], str]:
         tokens = body("ArgMax", scores, axis=1, keepdims=0)
         ended = body("Or", states[1], body("Equal", tokens, ops.constant(END, "end", np.int64)))
         fewest = body("ReduceMin", body("Cast", ended, to=TensorProto.INT32), keepdims=0)
-        return body("Not", body("Cast", fewest, to=_BOOL)), [tokens, ended], tokens
+        return body("Not", body("Cast", fewest, to=TensorProto.BOOL)), [tokens, ended], tokens
 
     states = [(begin, ("previous", _INT, ("batch",))), (running, ("ended", _BOOL, ("batch",)))]
     found = _decoding(
@@ -147,22 +127,17 @@ def greedy_onnx(network: TransformerNetwork) -> onnx.ModelProto:
         states=states,
     )
     ops("Identity", found, outputs=["tokens"])
-    inputs: list[_Value] = [("source", _INT, ("batch", "length")), ("limit", _INT, ())]
+    inputs: list[Value] = [("source", _INT, ("batch", "length")), ("limit", _INT, ())]
     return _model(ops, inputs, [("tokens", _INT, ("steps", "batch"))])
 
 
-def timed_onnx(timed: TimedTranslation, input_shape: Sequence[int]) -> onnx.ModelProto:
-    """A `TimedTranslation` with its input `input` of this shape and its output `output`."""
-    batch, _, length = input_shape
+def timed_onnx(timed: TimedTranslation, tokens: InputSpec) -> onnx.ModelProto:
+    """A `TimedTranslation` with its input, of a shape with the batch dimension, and its output `output`."""
+    batch, _, length = tokens.shape
     writer, ops = Writer(timed.network.eval()), Ops()
-    top = timed.network.vocabulary - 1
-    shifted = ops("Add", "input", ops.constant(1, "shift"))
-    ids = ops("Floor", ops("Mul", shifted, ops.constant(top / 2, "spread")))
-    capped = ops("Cast", ops("Min", ids, ops.constant(top - 1, "top")), to=_INT)
-    tokens = ops("Add", capped, ops.constant(1, "one", np.int64))
     zero, one = ops.constant(0, "zero", np.int64), ops.constant(1, "one", np.int64)
-    source = ops("Gather", tokens, zero, axis=1)
-    targets = ops("Transpose", ops("Gather", tokens, one, axis=1), perm=[1, 0])
+    source = ops("Gather", tokens.name, zero, axis=1)
+    targets = ops("Transpose", ops("Gather", tokens.name, one, axis=1), perm=[1, 0])
 
     def after(body: Ops, scores: str, _states: Sequence[str]) -> tuple[str, Sequence[str], str]:
         return "condition", [], body("ReduceMax", scores, axes=[1], keepdims=0)
@@ -176,4 +151,29 @@ def timed_onnx(timed: TimedTranslation, input_shape: Sequence[int]) -> onnx.Mode
         after=after,
     )
     ops("Transpose", found, perm=[1, 0], outputs=["output"])
-    return _model(ops, [("input", _FLOAT, tuple(input_shape))], [("output", _FLOAT, (batch, length))])
+    inputs: list[Value] = [(tokens.name, tokens.dtype, tokens.shape)]
+    return _model(ops, inputs, [("output", _FLOAT, (batch, length))])
+
+
+def _model(ops: Ops, inputs: Sequence[Value], outputs: Sequence[Value]) -> onnx.ModelProto:
+    return make_model(ops.nodes, inputs, outputs, list(ops.constants.values()))
+
+
+class TransformerWriter:
+    """See `modnas.core.source.GraphWriter`: an application gets a greedy decoding."""
+
+    version = 2  # 1 made the tokens of floats
+
+    def timed(self, module: nn.Module, inputs: Sequence[InputSpec]) -> bytes:
+        """See `timed_onnx`."""
+        if not isinstance(module, TimedTranslation) or len(inputs) != 1:
+            raise ExportError(f"a translation of tokens is needed, not {type(module).__name__}")
+        content: bytes = timed_onnx(module, inputs[0]).SerializeToString()
+        return content
+
+    def deployed(self, network: nn.Module) -> bytes:
+        """See `greedy_onnx`."""
+        if not isinstance(network, TransformerNetwork):
+            raise ExportError(f"a transformer is needed, not {type(network).__name__}")
+        content: bytes = greedy_onnx(network).SerializeToString()
+        return content

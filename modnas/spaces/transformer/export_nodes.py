@@ -1,4 +1,4 @@
-"""Parts of a transformer as ONNX nodes; `transformer_graphs` makes whole models of them.
+"""Parts of a transformer as ONNX nodes; `export` makes whole models of them.
 
 The caches hold heads apart, keys transposed: that is how a step uses them.
 """
