@@ -32,7 +32,7 @@ from harness.transport.child import ChildTransport
 DAMAGED = "artifact"
 
 
-def open_local(_profile: DeviceProfile) -> Transport:
+def open_local(profile: DeviceProfile) -> Transport:
     """Start the agent on this machine."""
     root = subfolder("agent")
     found = entries(root)
