@@ -75,7 +75,7 @@ class SearchOptions:
         if self.choice not in get_args(Choice):
             raise UsageError(f"--choice {self.choice}: it is one of {', '.join(get_args(Choice))}")
         if self.accuracy == "supernet":
-            return {}
+            return {"evaluations": None}
         if self.evaluations < LEAST_EVALUATIONS:
             raise UsageError(
                 f"--evaluations {self.evaluations}: there is nothing to fit an accuracy surrogate on; "

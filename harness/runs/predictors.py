@@ -101,10 +101,8 @@ def range_sample(space: Space, seed: int) -> list[Architecture]:
 def load_predictors(run: Run, space: Space) -> Predictors:
     """The predictors that `fit_predictors` kept, by metric, where the run's networks are."""
     with run.blamed():
-        found = {
-            metric.name: from_state(space, *run.load_state(f"predictor-{metric.name}"))
-            for metric in hardware_metrics(run)
-        }
+        names = [metric.name for metric in hardware_metrics(run)]
+        found = {name: from_state(space, *run.load_state(f"predictor-{name}")) for name in names}
     return {metric: predictor.to(run.config.accelerator) for metric, predictor in found.items()}
 
 

@@ -81,10 +81,10 @@ class SearchRun:
         found = [point.architecture for point in points]
         names = ["error", *(metric.key for metric in hardware_metrics(self.run))]
         with torch.no_grad():
-            metrics = target.predict(self.space.encode(found).to(self.run.config.accelerator))
-        values = (metrics * signs(self.run)).double().tolist()
+            samples = self.space.encode(found).to(self.run.config.accelerator)
+            metrics = (target.predict(samples) * signs(self.run)).double().tolist()
         errors = self.accuracy.errors(found).tolist()
-        rows = [[error, *row] for error, row in zip(errors, values, strict=True)]
+        rows = [[error, *row] for error, row in zip(errors, metrics, strict=True)]
         return [
             {
                 "arch": point.architecture.id,

@@ -120,6 +120,11 @@ class NasBench201(Space):
         """The cell at a position of the benchmark's official index (0 to 15,624)."""
         return self.architecture(official_order()[index])
 
+    @property
+    def architectures(self) -> list[Architecture]:
+        """Every cell, in the official order."""
+        return self.all()
+
     def all(self) -> list[Architecture]:
         """Every cell, in the official order."""
         return [self.architecture(cell) for cell in official_order()]

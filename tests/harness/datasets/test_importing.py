@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.datasets import nasbench201
-from harness.datasets.importing import Imported, Table, import_tables, read_csv
+from harness.datasets.importing import Imported, Table, import_tables
 from harness.datasets.training_sets import (
     device_features,
     device_table,
@@ -25,6 +25,7 @@ from harness.datasets.training_sets import (
     measured_devices,
     thinned,
 )
+from harness.datasets.value_files import read_values
 from harness.devices import table as devices
 from harness.devices.table import TableDevice, find_device, measurable, stored_table
 from harness.runs.run import Run
@@ -74,7 +75,7 @@ def table(entries: dict[str, float], device: str = "board", metric: str = "laten
 def test_file_with_prefixes_blanks_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(f"\ufeffarch, value\r\nnasbench201:{NAMES[0]}, 1.5\r\n\r\n{NAMES[1]},2e1\r\n".encode())
-    assert read_csv(path, PUBLISHED) == {NAMES[0]: 1.5, NAMES[1]: 20.0}
+    assert read_values(path, PUBLISHED) == {NAMES[0]: 1.5, NAMES[1]: 20.0}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_bad_file_is_one_line_and_nothing_is_kept(
     path = tmp_path / "t.csv"
     path.write_text(content)
     with pytest.raises(UsageError, match=complaint) as caught:
-        read_csv(path, PUBLISHED)
+        read_values(path, PUBLISHED)
     assert str(path) in str(caught.value)
     assert refused(capsys, "dataset", "import", "--device", "board", str(path)) == f"error: {caught.value}\n"
     with Store() as store:
@@ -115,7 +116,7 @@ def test_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"arch,value\n\xff\xfe")
     for name in ("t.csv", "absent.csv", "."):
         with pytest.raises(UsageError, match="cannot be read"):
-            read_csv(tmp_path / name, PUBLISHED)
+            read_values(tmp_path / name, PUBLISHED)
 
 
 ENTRIES = st.dictionaries(
@@ -129,7 +130,7 @@ ENTRIES = st.dictionaries(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(ENTRIES)
 def test_file_round_trip(tmp_path: Path, entries: dict[str, float]) -> None:
-    assert read_csv(csv_of(tmp_path / "t.csv", entries), PUBLISHED) == entries
+    assert read_values(csv_of(tmp_path / "t.csv", entries), PUBLISHED) == entries
 
 
 # Importing.

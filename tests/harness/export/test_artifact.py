@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from harness_sources import Models, probe_input
+from model_sources import Models, probe_input
 from torch import nn
 
 from harness.export import ArtifactCache, ExportError, artifact

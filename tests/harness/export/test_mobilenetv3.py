@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from harness_sources import Models, probe_input
+from model_sources import Models, probe_input
 
 from harness.export import ArtifactCache
 from modnas.accuracy.training import recalibrate

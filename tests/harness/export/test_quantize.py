@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from harness_helpers import FakeAgent
-from harness_sources import probe_input
+from model_sources import probe_input
 
 from harness.core.errors import UsageError
 from harness.devices.registry import get_profile, with_options

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness_sources import probe_input
+from model_sources import probe_input
 from torch import Tensor, nn
 from tvm_alone import run_alone
 

@@ -168,7 +168,8 @@ def test_the_timed_module_takes_one_step_a_token():
     space = AFTER
     network = space.network(space.references[4]).eval()
     timed = space.measured(network)
-    floats = torch.rand(2, 2, 7) * 2 - 1
-    ids = timed.tokens(floats)
-    assert int(ids.min()) > PAD and int(ids.max()) < 40
-    assert torch.allclose(timed(floats), network(ids).amax(2), atol=1e-5)
+    (tokens,) = space.inputs(space.references[4])
+    assert (tokens.shape, tokens.dtype) == (space.input_shape, "int64")
+    assert tokens.range == (PAD + 1, 39)  # nothing is hidden, and every token is one of the vocabulary
+    ids = torch.randint(PAD + 1, 40, (2, 2, 7))
+    assert torch.allclose(timed(ids), network(ids).amax(2), atol=1e-5)
