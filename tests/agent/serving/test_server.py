@@ -166,6 +166,7 @@ def test_a_result_is_journaled_and_not_measured_again(agent: AgentProcess, tmp_p
     assert journaled(tmp_path, "other") is None
 
 
+@pytest.mark.exclusive
 @pytest.mark.parametrize("link", ["input ends", "both ends close"])
 def test_a_measurement_outlives_its_host(start_agent: Start, tmp_path: Path, link: str) -> None:
     first = start_agent()
