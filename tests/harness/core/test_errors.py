@@ -13,7 +13,8 @@ import modnas_agent
 
 import harness
 import modnas
-from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError
+from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError, reworded
+from harness.export.tvm.errors import CompileError
 from modnas.core.errors import InputError, ModnasError
 
 PACKAGES = (modnas, harness, modnas_agent)
@@ -75,6 +76,19 @@ def test_codes_are_promises() -> None:
         "ArchitectureError": "architecture",
     }
     assert {name: kinds[name] for name in promised} == promised
+
+
+def test_another_message_changes_nothing_else() -> None:
+    error = CompileError("it failed", "the log")
+    error.details = ("a line",)
+    found = reworded(error, "there: it failed")
+    assert (type(found), str(found)) == (CompileError, "there: it failed")
+    assert (found.log, found.details, str(error)) == ("the log", ("a line",), "it failed")
+
+
+def test_every_code_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "python.md").read_text()
+    assert not [kind.code for kind in errors() if f"`{kind.code}`" not in text]
 
 
 def test_exit_codes() -> None:
