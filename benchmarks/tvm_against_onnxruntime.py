@@ -25,10 +25,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import torch
 
+from harness.backends.tvm_exporter import TvmExporter
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import get_profile
 from harness.export import Artifact, ArtifactCache
-from harness.export.exporters import TvmExporter
 from harness.measure.session import DeviceSession
 from harness.measure.tuning import tune
 from harness.presets import get_preset

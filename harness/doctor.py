@@ -6,12 +6,13 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from harness.backends import backend_names, get_backend
 from harness.core.errors import ModnasHwError
 from harness.core.home import home
 from harness.devices.registry import device_names, get_profile, is_user_profile
-from harness.export.tvm.compiler import require_tvm
 from harness.measure.session import DeviceSession
 from harness.store import Store
+from modnas.core.errors import ModnasError
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "moocore", "SQLAlchemy")
 
@@ -30,7 +31,7 @@ def checkup() -> list[Finding]:
     """Run all checks, none of which raises."""
     findings = [Finding("python", True, platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
-    findings.append(_tvm())
+    findings += [_backend(name) for name in backend_names() if name not in PACKAGES]
     try:
         findings.append(Finding("home", True, str(home())))
         findings.append(_store())
@@ -49,13 +50,12 @@ def _package(name: str) -> Finding:
         return Finding(name, False, f"not installed; pip install {name}")
 
 
-def _tvm() -> Finding:
-    """Networks are compiled for the backend tvm here; everything else works without it."""
+def _backend(name: str) -> Finding:
+    """Whether files for a backend can be made here; everything else works without it."""
     try:
-        require_tvm()
-        return Finding("tvm", True, version("apache-tvm"), required=False)
-    except (ModnasHwError, PackageNotFoundError) as error:
-        return Finding("tvm", False, str(error), required=False)
+        return Finding(name, True, get_backend(name).host_version(), required=False)
+    except (ModnasError, PackageNotFoundError) as error:
+        return Finding(name, False, str(error), required=False)
 
 
 def _store() -> Finding:

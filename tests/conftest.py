@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from seed_shift import shift_seeds
+from turns import turn
 
 # A time limit an example would make tests fail on a busy machine.
 settings.register_profile("modnas", deadline=None)
@@ -16,6 +20,25 @@ settings.load_profile("modnas")
 
 # Before test modules are imported: they draw too.
 shift_seeds(int(os.environ.get("MODNAS_SEED_SHIFT", "0")))
+
+
+def is_exclusive(item: pytest.Item) -> bool:
+    """Whether a test needs the machine to itself."""
+    return item.get_closest_marker("exclusive") is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that need the machine to themselves come last: until then no process waits for another."""
+    items.sort(key=is_exclusive)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests in several processes take turns; the wait is not part of a test's time limit."""
+    is_worker = hasattr(item.config, "workerinput")  # one of pytest-xdist's processes, beside others
+    shared = Path(item.config.getoption("basetemp")).parent if is_worker else None
+    with turn(shared, is_exclusive(item)) if shared else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,3 +63,23 @@ def data_dir() -> Path:
     if not (folder / "nb201").is_dir():
         pytest.skip(f"no published tables in {folder}; MODNAS_TEST_DATA may name their folder")
     return folder
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a package of one module, `code`, with entry points on the path, as pip would."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def put(distribution: str, group: str, points: dict[str, str], code: str = "") -> None:
+        module = distribution.replace("-", "_")
+        sys.modules.pop(module, None)  # of another test
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+    return put

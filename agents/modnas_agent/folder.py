@@ -28,9 +28,12 @@ ARTIFACTS, JOURNAL = "artifacts", "journal"
 MOST_TOLD = 200
 
 _PART = r"(\.[0-9a-f]{8}\.part)?"
-_RUNTIME = r"runtime-(onnxruntime|torch|tvm)-[0-9a-f]{12}"
+#: How a backend is called in names here: three as the first version wrote them, others with a prefix that no
+#: file of a person's is likely to have.
+_BACKEND = r"(onnxruntime|torch|tvm|backend-[a-z][a-z0-9_]{0,31})"
+_RUNTIME = rf"runtime-{_BACKEND}-[0-9a-f]{{12}}"
 ARCHIVE = re.compile(r"modnas_agent-[0-9a-f]{12}\.pyz")
-MANIFEST = re.compile(r"install-(onnxruntime|torch|tvm)\.json")
+MANIFEST = re.compile(rf"install-{_BACKEND}\.json")
 #: An upload that a lost link cut off is no less the agent's.
 _EVIDENCE = re.compile(rf"{re.escape(MARKER)}|{ARCHIVE.pattern}{_PART}")
 _FILES = re.compile(
@@ -43,6 +46,11 @@ ARTIFACT = re.compile(rf"[0-9a-f]{{64}}(\.[A-Za-z0-9]+){{1,3}}{_PART}")
 ENTRY = re.compile(r"[0-9a-f]{40}\.(json|[0-9]+\.tmp)")
 _CONTENTS = {ARTIFACTS: ARTIFACT, JOURNAL: ENTRY}
 _BYTECODE = re.compile(r"(.+?)\.[A-Za-z]+-[0-9]+(\.opt-[12])?\.pyc")
+
+
+def backend_part(backend: str) -> str:
+    """How a backend is called in the names of its manifest and of its runtime's folder."""
+    return backend if re.fullmatch(_BACKEND, backend) else f"backend-{backend}"
 
 
 def kind_of(mode: int) -> str:

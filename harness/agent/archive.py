@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.core.home import has_sha256, write_atomically
 
 _MAIN = "import sys\nfrom modnas_agent.cli import main\nsys.exit(main())\n"
 # Zip entries carry a date; a fixed one makes equal sources give equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 def _modules(folder: Traversable, prefix: str) -> dict[str, bytes]:
@@ -28,9 +31,16 @@ def _modules(folder: Traversable, prefix: str) -> dict[str, bytes]:
 
 
 @cache
-def archive_bytes() -> bytes:
-    """The archive's content; equal for equal sources."""
-    modules = {"__main__.py": _MAIN.encode(), **_modules(files("modnas_agent"), "modnas_agent/")}
+def _own_modules() -> dict[str, bytes]:
+    return {"__main__.py": _MAIN.encode(), **_modules(files("modnas_agent"), "modnas_agent/")}
+
+
+def archive_bytes(more: Mapping[str, bytes] = _NOTHING) -> bytes:
+    """The archive's content; equal for equal sources.
+
+    `more`: sources of other packages by their path in the archive; they replace none of the agent's own.
+    """
+    modules = {**more, **_own_modules()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(modules):
@@ -38,9 +48,9 @@ def archive_bytes() -> bytes:
     return buffer.getvalue()
 
 
-def write_archive(folder: Path) -> Path:
+def write_archive(folder: Path, more: Mapping[str, bytes] = _NOTHING) -> Path:
     """Put the archive into `folder` under a name with its content's hash, unless it is there; its path."""
-    content = archive_bytes()
+    content = archive_bytes(more)
     sha256 = hashlib.sha256(content).hexdigest()
     path = folder / f"modnas_agent-{sha256[:12]}.pyz"
     if not has_sha256(path, sha256):

@@ -10,19 +10,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness.backends import get_backend
 from harness.boards.board import Board, describe
 from harness.core.errors import UsageError
 from harness.core.home import subfolder, write_atomically
+from harness.devices.backends import BACKENDS
 from harness.devices.profile import (
     NAME_PATTERN,
-    BackendOptions,
     DeviceProfile,
     MeasurementPolicy,
     RemoteTransport,
     first_problem,
 )
 from harness.devices.registry import device_names, is_user_profile
-from harness.devices.targets import tvm_target
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import parse_destination
 
@@ -67,14 +67,18 @@ def add_board(name: str, settings: SshSettings, force: bool = False) -> Added:
     memory_mb = inventory.get("memory_mb")
     if isinstance(memory_mb, int) and limit_mb is not None:
         limit_mb = max(64, min(limit_mb, int(memory_mb * _MEMORY_SHARE)))
+    told: dict[str, Any] = {}
+    for backend in BACKENDS.built_in:
+        told |= get_backend(backend).options_for(inventory)
     profile = draft.model_copy(
         update={
             "description": describe(inventory),
             "policy": MeasurementPolicy(memory_limit_mb=limit_mb),
-            "options": BackendOptions(target=tvm_target(inventory)),
+            "options": draft.options.model_copy(update=told),
         }
     )
-    written = profile.model_dump(exclude_defaults=True)
+    content = profile.model_dump(exclude_defaults=True)
+    written = {field: value for field, value in content.items() if value != {}}
     write_atomically(path, yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
     return Added(path, profile, inventory)
 

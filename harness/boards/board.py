@@ -20,13 +20,16 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modnas_agent.folder import backend_part
 from pydantic import TypeAdapter, ValidationError
 
 from harness.agent.archive import archive_bytes
 from harness.agent.frames import Name, Text, parse_hello, plain
+from harness.backends import agent_modules
 from harness.boards.agent_folder import REMOVE_S, AgentFolder, Left, program
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import ForeignDataError, clean_object, last_line
+from harness.devices.backends import DEFAULT
 from harness.devices.profile import DeviceProfile
 from harness.transport.base import Frame, host_name
 from harness.transport.settings import SshSettings
@@ -91,6 +94,8 @@ class Board:
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
         self.folder = AgentFolder(self.connection, self.directory)
         self._python: Interpreter | None = None
+        self._archive = archive_bytes(agent_modules(profile.backend))
+        self._digest = hashlib.sha256(self._archive).hexdigest()
 
     def __enter__(self) -> Board:
         return self
@@ -136,7 +141,7 @@ class Board:
 
     @property
     def _manifest_path(self) -> str:
-        return f"{self.directory}/{MANIFEST_PREFIX}{self.profile.backend}.json"
+        return f"{self.directory}/{MANIFEST_PREFIX}{backend_part(self.profile.backend)}.json"
 
     @property
     def install_command(self) -> str:
@@ -160,16 +165,15 @@ class Board:
     @property
     def archive_path(self) -> str:
         """Where this host's agent belongs on the board."""
-        return f"{self.directory}/{AGENT_PREFIX}{hashlib.sha256(archive_bytes()).hexdigest()[:12]}.pyz"
+        return f"{self.directory}/{AGENT_PREFIX}{self._digest[:12]}.pyz"
 
     def has_archive(self) -> bool:
         """Whether this host's agent is on the board, undamaged, in a folder that is no link."""
         folder, archive = shlex.quote(self.directory), shlex.quote(self.archive_path)
         done = self.connection.run(f"test ! -L {folder} && sha256sum -- {archive}")
-        digest = hashlib.sha256(archive_bytes()).hexdigest()
         if done.status == NO_SUCH_COMMAND:
-            return digest in self._sha256(self.archive_path)
-        return digest in done.output
+            return self._digest in self._sha256(self.archive_path)
+        return self._digest in done.output
 
     def bring_archive(self) -> str:
         """Put this host's agent on the board if it is not there; its path.
@@ -179,10 +183,9 @@ class Board:
         """
         if not self.has_archive():
             self.folder.check()
-            content = archive_bytes()
             self.connection.make_folder(self.directory)
-            self.connection.write(self.archive_path, content)
-            self.check_sha256(self.archive_path, hashlib.sha256(content).hexdigest())
+            self.connection.write(self.archive_path, self._archive)
+            self.check_sha256(self.archive_path, self._digest)
             self.folder.mark()
         return self.archive_path
 
@@ -232,7 +235,7 @@ class Board:
             "    sys.exit(subprocess.call([sys.executable, path, 'hello']))\n"
         )
         command = self.python_command(self.find_python().path, "-c", code)
-        done = self.connection.run(command, 60.0, data=archive_bytes())
+        done = self.connection.run(command, 60.0, data=self._archive)
         for line in reversed(done.output.splitlines()):
             if line.startswith("{"):
                 try:
@@ -268,7 +271,7 @@ def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
 
 def install_command(profile: DeviceProfile) -> str:
     """The command that installs the runtime of a profile's backend on its board."""
-    backend = "" if profile.backend == "onnxruntime" else f" --backend {profile.backend}"
+    backend = "" if profile.backend == DEFAULT else f" --backend {profile.backend}"
     return f"modnas-hw agent install --device {profile.name}{backend}"
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from modnas_agent.folder import ARCHIVE, TREE
 
+from harness.backends import Runtime, get_backend
 from harness.boards.agent_folder import Left
 from harness.boards.board import Board, Manifest
 from harness.boards.runtime_install import RuntimeInstaller, Say, facts, runtime_prefix
-from harness.boards.runtimes import Runtime, runtime_of
 from harness.core.errors import DeviceUnavailableError
 from harness.store import content_key
 
@@ -39,7 +39,7 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
         DeviceUnavailableError: what the board lacks, with the mend.
         UsageError: the backend's runtime is not installed from here.
     """
-    runtime = runtime_of(board.profile.backend)
+    runtime = get_backend(board.profile.backend).runtime()
     wanted = content_key(runtime.identity)[:12]
     before = board.folder.check()
     known, upgraded = board.manifest(), not board.has_archive()

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from modnas_agent.folder import backend_part
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.agent.frames import FrameError, Name, Names, Text, parse, plain
+from harness.backends import Runtime
 from harness.boards.board import Board, Interpreter, Manifest
-from harness.boards.runtimes import Runtime
 from harness.boards.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import ForeignDataError, clean_object, last_line
@@ -83,7 +84,7 @@ def facts(board: Board, python: str, runtime: Runtime, packages: str | None = No
 
 def runtime_prefix(backend: str) -> str:
     """How the names of a backend's folders begin, in the agent's folder."""
-    return f"runtime-{backend}-"
+    return f"runtime-{backend_part(backend)}-"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class RuntimeInstaller:
         """Refuse a board that lacks what the runtime needs, before anything is brought there."""
         address, runtime = self.board.connection.address, self.runtime
         if self.found["termux"]:
-            mend = "with: pkg install python-onnxruntime" if runtime.backend == "onnxruntime" else "by hand"
+            mend = f"with: pkg install {runtime.termux}" if runtime.termux else "by hand"
             raise DeviceUnavailableError(
                 f"{address} is a phone with Termux, for which there are no wheels; install the runtime there "
                 f"{mend}"

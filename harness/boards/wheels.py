@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.boards.runtimes import Runtime, WheelFile
+from harness.backends import Runtime, WheelFile
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
 from harness.core.home import file_sha256, has_sha256, subfolder, write_atomically

@@ -9,10 +9,10 @@ import modnas_agent
 import typer
 from modnas_agent.folder import ARCHIVE
 
+from harness.backends import backend_names, get_backend
 from harness.boards.agent_folder import told
 from harness.boards.board import Board
 from harness.boards.install import install, uninstall
-from harness.boards.runtimes import runtime_of
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
 from harness.core.errors import UsageError
@@ -22,7 +22,8 @@ app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_marku
 
 
 BackendOption = Annotated[
-    str | None, typer.Option("--backend", help="Instead of the profile's: onnxruntime or tvm.")
+    str | None,
+    typer.Option("--backend", help=f"Instead of the profile's: {', '.join(backend_names())}."),
 ]
 
 
@@ -45,7 +46,7 @@ def install_agent(
     """Install or upgrade the agent and a runtime on a board; does nothing when they are there."""
     with _board(device, backend) as board:
         done = install(board, offline, say)
-        name = runtime_of(board.profile.backend).name
+        name = get_backend(board.profile.backend).runtime().name
     if json_output:
         print_json({"changed": done.changed, **asdict(done.manifest)})
     else:
@@ -64,7 +65,7 @@ def status(device: DeviceOption, backend: BackendOption = None, json_output: Jso
     elif manifest is None:
         say(f"{device}: nothing is installed; {board.install_command}")
     else:
-        name = runtime_of(board.profile.backend).name
+        name = get_backend(board.profile.backend).runtime().name
         say(f"{device}: {manifest.python}, {name} {manifest.runtime_version} ({manifest.mode})")
 
 

@@ -57,6 +57,9 @@ def import_command(
     device: Annotated[
         str | None, typer.Option("--device", help="Name of the device the file's values are of.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task that the file has networks' errors on, in percent.")
+    ] = None,
     space: SpaceOption = "nasbench201",
     metric: MetricOption = "latency",
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of the values, e.g. ms.")] = None,
@@ -69,12 +72,20 @@ def import_command(
     ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Import a table: its devices can then be used like any other, but not measured."""
+    """Import a table: its devices can be used like any other but not measured, its errors searched on."""
     consent = Consent(replace, accept_implausible)
     sized = make_space(space, settings)
     with Store() as store:
         done = import_named(
-            store, what, source=source, device=device, space=sized, metric=metric, unit=unit, consent=consent
+            store,
+            what,
+            source=source,
+            device=device,
+            task=task,
+            space=sized,
+            metric=metric,
+            unit=unit,
+            consent=consent,
         )
     _show_import(done, json_output)
 
@@ -136,7 +147,7 @@ def _show_import(done: ImportReport, json_output: bool) -> None:
     if json_output:
         print_json(done.document())
         return
-    rows = [(one.device, one.metric, one.architectures, one.added) for one in report]
+    rows = [(one.device, one.metric, one.architectures, one.added) for one in [*report, *done.accuracies]]
     print_table(rows, ["device", "metric", "architectures", "new or changed"])
     say(f"values of {space.name} networks of size {space.variant}")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.backends import backend_names
 from harness.cli.fleet import FleetTable, finish, none_left, tell_troubles
 from harness.cli.options import (
     DevicesOption,
@@ -35,7 +36,8 @@ def profile(
     archs: Annotated[str, typer.Option("--archs", help="N, reference, all, or a FILE.")] = "20",
     settings: SetOption = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", help="Instead of the profile's: onnxruntime, torch or tvm.")
+        str | None,
+        typer.Option("--backend", help=f"Instead of the profile's: {', '.join(backend_names())}."),
     ] = None,
     quantize: Annotated[
         str | None, typer.Option("--quantize", help="int8: networks in 8 bits (onnxruntime).")

@@ -40,11 +40,26 @@ def search(
     scheme: Annotated[str | None, typer.Option("--scheme", help="mgd, mean, sequential or sample.")] = None,
     estimator: Annotated[str | None, typer.Option("--estimator", help="reinmax or gdas.")] = None,
     accuracy: Annotated[
-        str, typer.Option("--accuracy", help="supernet, or surrogate: a model fitted on trained networks.")
+        str,
+        typer.Option(
+            "--accuracy",
+            help="supernet, or a model fitted on networks: surrogate, which are trained, or published ones.",
+        ),
     ] = "supernet",
     evaluations: Annotated[
-        int, typer.Option("--evaluations", help="Networks trained to fit the surrogate on.")
+        int, typer.Option("--evaluations", help="Networks evaluated to fit that model on.")
     ] = 100,
+    choice: Annotated[
+        str,
+        typer.Option("--choice", help="Of these networks: active, near the fronts expected, or random."),
+    ] = "active",
+    refine: Annotated[
+        int | None,
+        typer.Option("--refine", min=0, help="Architectures that refining a front scores."),
+    ] = None,
+    no_refine: Annotated[
+        bool, typer.Option("--no-refine", help="Fronts as the MetaHypernetwork says, as --refine 0.")
+    ] = False,
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="Where networks are trained: auto, cpu or cuda.")
     ] = "auto",
@@ -80,6 +95,8 @@ def search(
         scheme=scheme,
         estimator=estimator,
         evaluations=evaluations,
+        choice=choice,
+        refine=0 if no_refine else refine,
         accelerator=accelerator,
         weights=weights,
         freeze_weights=freeze_weights,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
@@ -20,6 +19,7 @@ from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric, get_metric, read
 from modnas.prediction import DeviceTable
+from modnas.prediction.device_vectors import device_vector
 from modnas.spaces import Architecture, Space
 
 
@@ -43,9 +43,7 @@ class Features:
     @property
     def vector(self) -> Tensor:
         """The values min-max scaled over the ten to [0, 1], shape (10,) (Lee et al., HELP, 2021)."""
-        raw = torch.tensor(self.values, dtype=torch.float64)
-        span = raw.max() - raw.min()
-        return ((raw - raw.min()) / (span if span > 0 else 1.0)).float()
+        return device_vector([self.values])
 
 
 def device_values(

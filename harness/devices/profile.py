@@ -7,19 +7,22 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     Discriminator,
     Field,
     PrivateAttr,
+    SerializeAsAny,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from harness.core.errors import UsageError
 from harness.core.strict import Strict
+from harness.devices.backends import BACKENDS, DEFAULT, BackendOptions, options_model
 from harness.devices.power import PowerSensor
-from harness.devices.targets import Target, check_target
 from harness.transport.settings import SshSettings
+from modnas.core.registry import PluginError, UnknownNameError
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
@@ -28,33 +31,6 @@ class ProfileError(UsageError):
     """A profile file that cannot be read or does not fit the schema."""
 
     code = "device-profile"
-
-
-class BackendOptions(Strict):
-    """How the runtime is set up on the device; part of what identifies a measurement.
-
-    `affinity`: CPUs to run on; `auto` takes as many as there are threads, from the highest-numbered down;
-    null leaves the choice to the system.
-    `provider`, `graph_optimization`, `quantize`: for onnxruntime. `compile`: for torch, by `torch.compile`.
-    `target`: for tvm, a target as TVM writes it; null is this machine's CPU.
-    """
-
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    affinity: Literal["auto"] | list[Annotated[int, Field(ge=0)]] | None = "auto"
-    provider: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = "CPUExecutionProvider"
-    graph_optimization: Literal["all", "extended", "basic", "disable"] = "all"
-    quantize: Literal["int8"] | None = None
-    compile: bool = False
-    target: Annotated[Target, AfterValidator(check_target)] | None = None
-
-
-# Options that the agent is told for each backend. The others of a profile say nothing about a measurement
-# with it, or go into the file that is measured.
-AGENT_OPTIONS = {
-    "onnxruntime": ("threads", "affinity", "provider", "graph_optimization"),
-    "torch": ("threads", "affinity", "compile"),
-    "tvm": ("threads", "affinity"),
-}
 
 
 # What of a measurement policy changes the number that comes out; limits for giving up do not.
@@ -114,13 +90,30 @@ class DeviceProfile(Strict):
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     description: str = ""
     transport: TransportSettings = "local"
-    backend: Literal["onnxruntime", "torch", "tvm"] = "onnxruntime"
-    options: BackendOptions = BackendOptions()
+    backend: str = DEFAULT
+    options: Annotated[SerializeAsAny[BackendOptions], Field(validate_default=True)] = BackendOptions()
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
     power_sensor: PowerSensor = PowerSensor()
     tdp_w: Annotated[float, Field(gt=0)] | None = None
     _altered: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("backend")
+    @classmethod
+    def _is_known(cls, backend: str) -> str:
+        try:
+            BACKENDS.load(backend)
+        except (UnknownNameError, PluginError) as error:
+            raise ValueError(str(error)) from error
+        return backend
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _are_the_backends(cls, given: Any, info: ValidationInfo) -> Any:
+        if "backend" not in info.data:  # which is wrong, and told
+            return BackendOptions()
+        content = given.model_dump() if isinstance(given, BackendOptions) else given
+        return options_model(info.data["backend"]).model_validate(content)
 
     @property
     def ssh(self) -> SshSettings | None:
@@ -139,7 +132,7 @@ class DeviceProfile(Strict):
     @property
     def agent_options(self) -> dict[str, Any]:
         """The runtime options of this profile's backend, JSON-able."""
-        return self.options.model_dump(include=set(AGENT_OPTIONS[self.backend]))
+        return self.options.model_dump(include=set(BACKENDS.load(self.backend).agent_options))
 
     def rested(self, cooldown_s: float | None) -> DeviceProfile:
         """The same device with that pause before each measurement; None leaves it as it is."""
@@ -151,14 +144,18 @@ class DeviceProfile(Strict):
         """The same device measured otherwise, under an id that says how. Raises ProfileError."""
         content = self.model_dump()
         content["backend"] = backend or self.backend
-        content["options"] |= options
         try:
+            known = options_model(content["backend"]).model_fields
+            kept = {name: value for name, value in content["options"].items() if name in known}
+            content["options"] = {**kept, **options}
             made = DeviceProfile.model_validate(content)
         except ValidationError as error:
             raise ProfileError(f"device {self.id}: {first_problem(error)[1]}") from error
+        except (UnknownNameError, PluginError) as error:
+            raise ProfileError(f"device {self.id}: {error}") from error
         before = self.options.model_dump()
         altered: list[str] = [made.backend] if made.backend != self.backend else []
-        altered += [str(value) for name, value in options.items() if value != before[name]]
+        altered += [str(value) for name, value in options.items() if value != before.get(name)]
         made._altered = (*self._altered, *altered)
         return made
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from harness.core.errors import UsageError
 from harness.core.home import home
+from harness.devices.backends import BACKENDS
 from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
 
 _SPEC = re.compile(rf"({NAME_PATTERN})(?:@([0-9]{{1,5}}))?")
@@ -58,8 +59,9 @@ def with_options(
     Raises UsageError for options that do not go together.
     """
     changed = profile.changed(backend, **({"quantize": quantize} if quantize else {}))
-    if per_op and changed.backend != "onnxruntime":
-        raise UsageError(f"--per-op works with backend onnxruntime, not {changed.backend}")
+    if per_op and not BACKENDS.load(changed.backend).times_operators:
+        able = ", ".join(name for name in BACKENDS.built_in if BACKENDS.load(name).times_operators)
+        raise UsageError(f"--per-op works with backend {able}, not {changed.backend}")
     return changed
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
-from harness.core.errors import UsageError
-from harness.core.home import subfolder
-from harness.devices.profile import DeviceProfile
-from harness.export.artifact import Artifact, ArtifactCache
+from harness.export.artifact import Artifact, ArtifactCache, graph_version
 from harness.export.quantize import calibration, quantize
-from harness.export.tvm.compiler import Compiler
-from harness.export.tvm.errors import CompilerKilledError
-from harness.store import content_key
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 # Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
 OUTPUT_TOLERANCE = 1e-3
@@ -29,10 +20,10 @@ class Exporter(Protocol):
 
     tolerance: float
 
-    def key(self, space: Space) -> dict[str, Any]:
-        """What besides the runtime's options identifies a measurement of networks of `space`, JSON-able."""
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        """What besides the runtime's options identifies a measurement of networks of `source`, JSON-able."""
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
         """The file for an architecture. Raises ExportError or CompileError."""
 
     def into(self, cache: ArtifactCache) -> Exporter:
@@ -50,11 +41,11 @@ class PlainExporter:
     def __init__(self, cache: ArtifactCache, form: str) -> None:
         self._cache, self._form = cache, form
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        return graph_version(source)
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        return self._cache.get(space, architecture, batch, form=self._form)
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        return self._cache.get(source, architecture, batch, form=self._form)
 
     def into(self, cache: ArtifactCache) -> PlainExporter:
         return PlainExporter(cache, self._form)
@@ -71,14 +62,14 @@ class Int8Exporter:
     def __init__(self, cache: ArtifactCache) -> None:
         self._cache = cache
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {"quantize": "int8", "calibration": calibration()}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        used = calibration(source.inputs(source.anchor))
+        return {"quantize": "int8", "calibration": used, **graph_version(source)}
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        shape = source.input_shape
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        plain = self._cache.get(source, architecture, batch)
         return self._cache.derived(
-            source, "int8.onnx", self.key(space), lambda path, output: quantize(path, output, shape)
+            plain, "int8.onnx", self.key(source), lambda path, output: quantize(path, output, plain.inputs)
         )
 
     def into(self, cache: ArtifactCache) -> Int8Exporter:
@@ -86,127 +77,3 @@ class Int8Exporter:
 
     def close(self) -> None:
         return
-
-
-class TvmExporter:
-    """A library compiled by TVM, with the schedules that `modnas-hw tune` found where there are some.
-
-    Raises:
-        CompilerMissingError: on first use, when this machine has no TVM.
-    """
-
-    tolerance = OUTPUT_TOLERANCE
-
-    def __init__(
-        self, cache: ArtifactCache, profile: DeviceProfile, sibling: TvmExporter | None = None
-    ) -> None:
-        """`sibling`: an exporter whose compiler and tuning databases are used; it closes them."""
-        self._cache, self._profile = cache, profile
-        self._compiler: Compiler = sibling._compiler if sibling else Compiler()
-        self._databases: dict[Path, Path | None] = sibling._databases if sibling else {}
-        self._copies: tempfile.TemporaryDirectory[str] = (
-            sibling._copies
-            if sibling
-            else tempfile.TemporaryDirectory(prefix="modnas-tuning-", ignore_cleanup_errors=True)
-        )
-        self._host: tuple[dict[str, Any], str] | None = None
-
-    @property
-    def compiler(self) -> Compiler:
-        """The process that compiles."""
-        return self._compiler
-
-    @property
-    def target(self) -> dict[str, Any]:
-        """The target compiled for: the profile's, by default this machine's CPU by name."""
-        chosen = self._profile.options.target
-        if chosen is None and self._profile.transport != "local":
-            raise UsageError(
-                f"device {self._profile.name}: TVM compiles here and must be told its CPU; "
-                "give options.target, e.g. {kind: llvm, mtriple: aarch64-linux-gnu, mcpu: cortex-a72}"
-            )
-        target = dict(chosen) if chosen is not None else dict(self._known_host()[0])
-        return {**target, "num-cores": self._profile.options.threads}
-
-    def key(self, space: Space) -> dict[str, Any]:
-        return {
-            "target": self.target,
-            "compiler": self._known_host()[1],
-            "tuning": database_hash(database) if (database := self._database(space)) else None,
-        }
-
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        parts, target, database = self.key(space), self.target, self._database(space)
-
-        def build(path: Path, output: Path) -> Mapping[str, Any]:
-            try:
-                built = self._compiler.compile(path, output, target, database)
-            except CompilerKilledError:  # once is bad luck, twice is the network's doing
-                built = self._compiler.compile(path, output, target, database)
-            return {**parts, **built}
-
-        return self._cache.derived(source, "so", parts, build)
-
-    def into(self, cache: ArtifactCache) -> TvmExporter:
-        return TvmExporter(cache, self._profile, self)
-
-    def close(self) -> None:
-        self._compiler.close()
-        self._copies.cleanup()
-
-    def _database(self, space: Space) -> Path | None:
-        """The tuning database as it was when it was first asked for, None where there is none.
-
-        A copy: `modnas-hw tune` may add to it while networks are compiled, and they say with which it was.
-        """
-        folder = tuning_folder(self._profile, space, self.target)
-        if folder not in self._databases:
-            copy = Path(self._copies.name, folder.name)
-            self._databases[folder] = copy if copy_database(folder, copy) else None
-        return self._databases[folder]
-
-    def _known_host(self) -> tuple[dict[str, Any], str]:
-        if self._host is None:
-            self._host = self._compiler.host()
-        return self._host
-
-
-def open_exporter(profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
-    """The exporter for a profile's backend and options. Raises UsageError for options it cannot honour."""
-    if profile.options.quantize is not None and profile.backend != "onnxruntime":
-        raise UsageError(
-            f"device {profile.id}: quantize works with backend onnxruntime, not {profile.backend}"
-        )
-    if profile.backend == "tvm":
-        return TvmExporter(cache, profile)
-    if profile.options.quantize is not None:
-        return Int8Exporter(cache)
-    return PlainExporter(cache, "pt2" if profile.backend == "torch" else "onnx")
-
-
-def tuning_folder(profile: DeviceProfile, space: Space, target: Mapping[str, Any]) -> Path:
-    """Where the tuning database of a device, a space at one network size, and a target lies."""
-    name = f"{profile.id}-{space.name}-{space.variant}-{content_key(target)[:12]}"
-    return subfolder("tuning") / name
-
-
-# MetaSchedule's, in the order in which they are copied: a record names a workload that was written before it.
-_RECORDS, _WORKLOADS = "database_tuning_record.json", "database_workload.json"
-
-
-def copy_database(folder: Path, target: Path) -> bool:
-    """Copy the whole lines of a tuning database, which may be growing; whether there is one."""
-    try:
-        contents = {name: (folder / name).read_bytes() for name in (_RECORDS, _WORKLOADS)}
-    except OSError:
-        return False
-    target.mkdir()
-    for name, content in contents.items():
-        (target / name).write_bytes(content[: content.rfind(b"\n") + 1])
-    return True
-
-
-def database_hash(folder: Path) -> str:
-    """What identifies a tuning database's content."""
-    return hashlib.sha256((folder / _RECORDS).read_bytes()).hexdigest()[:16]

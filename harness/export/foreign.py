@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from modnas_agent.foreign_errors import speaks_of_environment
 
-from harness.core.errors import DeviceUnavailableError, ModnasHwError
+from harness.core.errors import DeviceUnavailableError
+from modnas.core.errors import ModnasError
 
 
-def at_fault(failure: ModnasHwError, said: str = "") -> ModnasHwError:
+def at_fault(failure: ModnasError, said: str = "") -> ModnasError:
     """The failure itself, or a DeviceUnavailableError where no network can have caused it.
 
     Compilers and quantisers tell of a full disk in words alone, so that these are looked at here, where their

@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from harness.backends import open_exporter
 from harness.boards.board import Board
 from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.export.exporters import open_exporter
 from harness.export.prefetch import Ahead
 from harness.measure.control import Control, control_network
 from harness.measure.energy_source import EnergySource

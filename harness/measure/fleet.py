@@ -14,7 +14,8 @@ from harness.devices.profile import DeviceProfile
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 State = Literal["starting", "measuring", "waiting", "done", "quarantined"]
 ProfileDevice = Callable[..., ProfileReport]
@@ -61,7 +62,7 @@ class Fleet:
     def __init__(
         self,
         profiles: Sequence[DeviceProfile],
-        space: Space,
+        source: ArchitectureSource,
         architectures: Sequence[Architecture],
         store: Store,
         *,
@@ -80,7 +81,7 @@ class Fleet:
             backoff_s: pauses after failures in a row, the last one repeated; by default BACKOFF_S.
             profile_one: measures on one device; `profile_device` or something that behaves like it.
         """
-        self._profiles, self._space, self._architectures = profiles, space, architectures
+        self._profiles, self._source, self._architectures = profiles, source, architectures
         self._store = store
         self._options = {"seed": seed, "metrics": metrics, "retry_before": retry_before}
         self._backoff_s, self._profile_one = tuple(backoff_s or BACKOFF_S), profile_one
@@ -150,7 +151,7 @@ class Fleet:
 
         return self._profile_one(
             profile,
-            self._space,
+            self._source,
             self._architectures,
             self._store,
             **self._options,

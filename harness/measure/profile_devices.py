@@ -16,7 +16,8 @@ from harness.measure.profiling import ProfileReport, profile_device
 from harness.measure.repeatability import Repeatability, compare_sessions
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 OnStatus = Callable[[list[DeviceStatus]], None]
 
@@ -49,7 +50,7 @@ class Profiled:
 
 def measure_on(
     target: DeviceProfile,
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
@@ -75,7 +76,7 @@ def measure_on(
         try:
             report = profile_device(
                 target,
-                space,
+                source,
                 architectures,
                 store,
                 seed=seed,
@@ -102,7 +103,7 @@ def measure_on(
 
 def profile_devices(
     targets: Sequence[DeviceProfile],
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
@@ -120,14 +121,14 @@ def profile_devices(
         if per_op or sessions > 1:
             raise UsageError("--per-op and --sessions work with one --device")
         fleet = Fleet(
-            targets, space, architectures, store, seed=seed, metrics=metrics, retry_before=retry_before
+            targets, source, architectures, store, seed=seed, metrics=metrics, retry_before=retry_before
         )
         return [Profiled(s.device, s.state, s.report, s.error) for s in fleet.run(on_status)]
 
     def measure(session: int) -> ProfileReport:
         return measure_on(
             targets[0],
-            space,
+            source,
             architectures,
             store,
             seed=seed + session,

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import inspect
 
+from harness.backends import open_exporter
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.datasets.training_sets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.export import Artifact, ArtifactCache, ExportError
-from harness.export.exporters import open_exporter
 from harness.export.prefetch import Ahead
 from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control
@@ -29,7 +29,8 @@ from harness.measure.session import DAMAGED, DeviceSession
 from harness.store import Measurement, Store, content_key
 from harness.store.metrics import ENERGY, HardwareMetric, energy_failure, read
 from harness.transport.base import Frame
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 
 @dataclass
@@ -90,7 +91,10 @@ class ProfileReport:
 
 
 def measurement_key(
-    session: DeviceSession, made_with: Mapping[str, Any], space: Space, architecture: Architecture
+    session: DeviceSession,
+    made_with: Mapping[str, Any],
+    source: ArchitectureSource,
+    architecture: Architecture,
 ) -> str:
     """What must be equal for a stored measurement to answer a new request.
 
@@ -101,7 +105,7 @@ def measurement_key(
     return content_key(
         {
             "arch": architecture.id,
-            "variant": space.variant,
+            "variant": source.variant,
             "device": profile.name,
             "fingerprint": session.fingerprint,
             "backend": profile.backend,
@@ -114,7 +118,7 @@ def measurement_key(
 
 def profile_device(
     profile: DeviceProfile,
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
@@ -153,8 +157,8 @@ def profile_device(
     with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
         if any(metric.needs_sensor for metric in metrics):
             report.energy = EnergySource.of(session)
-        made_with = exporter.key(space)
-        keys = {a: measurement_key(session, made_with, space, a) for a in dict.fromkeys(architectures)}
+        made_with = exporter.key(source)
+        keys = {a: measurement_key(session, made_with, source, a) for a in dict.fromkeys(architectures)}
         stored = store.measurements(keys.values())
         missing = [
             a
@@ -186,8 +190,8 @@ def profile_device(
             store.add(marked)
             stored[marked.key] = marked
 
-        with Ahead(exporter, space, profile.batch, missing, parallel=profile.ssh is not None) as files:
-            profiler = _Profiler(session, files, space, report, per_op)
+        with Ahead(exporter, source, profile.batch, missing, parallel=profile.ssh is not None) as files:
+            profiler = _Profiler(session, files, source, report, per_op)
             report.blocks = measure_in_blocks(
                 missing,
                 lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
@@ -263,28 +267,28 @@ def _size_mb(path: Path) -> float | None:
 
 
 class _Profiler:
-    """One open device and one space: turns architectures into rows."""
+    """One open device and one source: turns architectures into rows."""
 
     def __init__(
         self,
         session: DeviceSession,
         files: Ahead,
-        space: Space,
+        source: ArchitectureSource,
         report: ProfileReport,
         per_op: bool,
     ) -> None:
-        self._session, self._files, self._space = session, files, space
+        self._session, self._files, self._source = session, files, source
         self._report, self._per_op = report, per_op
         self._control = Control(session, files)
         self._taken: set[str] = set()
 
     def read_anchor(self) -> float | None:
-        """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
+        """Latency in ms of the source's anchor now; None when it cannot be measured."""
         try:
-            artifact = self._files.get(self._space.references[0])
+            artifact = self._files.get(self._source.anchor)
         except (ExportError, CompileError):
             return None
-        latency: dict[str, Any] = self._take(self._space.references[0], artifact).get("latency") or {}
+        latency: dict[str, Any] = self._take(self._source.anchor, artifact).get("latency") or {}
         return latency.get("median_ms")
 
     def _file(self, architecture: Architecture) -> Artifact:
@@ -364,8 +368,8 @@ class _Profiler:
             result = {**result, "file_size_mb": _size_mb(artifact.path)}
         return Measurement(
             key=key,
-            space=self._space.name,
-            variant=self._space.variant,
+            space=self._source.name,
+            variant=self._source.variant,
             arch=architecture.string,
             device=profile.id,
             fingerprint=self._session.fingerprint,

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
+from harness.backends.tvm_exporter import TvmExporter, tuning_folder
 from harness.core.errors import UsageError, needed
 from harness.core.home import write_atomically
 from harness.core.lock import locked
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.export.exporters import TvmExporter, tuning_folder
 from harness.export.prefetch import Ahead
 from harness.export.tvm.compiler import Frame
 from harness.export.tvm.errors import CompileError

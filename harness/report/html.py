@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.report import figures
 from harness.report.page import write_page
+from harness.runs.predictors import hardware_metrics
 from harness.runs.run import Run
-from harness.runs.search import hardware_metrics
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric
 

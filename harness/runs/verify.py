@@ -10,8 +10,9 @@ import torch
 from scipy.stats import spearmanr
 
 from harness.measure.profiling import ProfileReport
-from harness.runs.evaluation import evaluate_architectures
-from harness.runs.search import SearchRun, hardware_metrics
+from harness.runs.accuracy import AccuracySource
+from harness.runs.predictors import hardware_metrics
+from harness.runs.search import SearchRun
 from harness.store import Evaluation, Measurement, Store
 from harness.store.metrics import HardwareMetric, read
 from modnas.accuracy import sotl
@@ -36,12 +37,15 @@ def verify_device(
     device: str,
     store: Store,
     measure: Profiler,
+    *,
+    source: AccuracySource,
     on_evaluation: OnEvaluation | None = None,
 ) -> dict[str, Any]:
-    """Measure and train the front of one device and a random set of the same size.
+    """Measure and evaluate the front of one device and a random set of the same size.
 
     Args:
         measure: measures architectures on the device, none twice.
+        source: of the networks' errors.
 
     Returns:
         `architectures` (the front's entries with `measured` added), `random` (the same for the random set),
@@ -62,7 +66,7 @@ def verify_device(
         if on_evaluation:
             on_evaluation(row, now)
 
-    evaluations = evaluate_architectures(state, [*found, *randoms], store, count)
+    evaluations = source.evaluate([*found, *randoms], count)
     rows = {row.arch: row for row in report.rows}
     metrics = hardware_metrics(run)
     entries = [

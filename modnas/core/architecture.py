@@ -21,12 +21,13 @@ class ArchitectureError(InputError, ValueError):
 class Architecture:
     """One member of a space. Made by the space (`parse`, `architecture`, `sample`), never by hand.
 
-    `choices` holds one option index per decision; `string` is the space's canonical text for it.
+    `choices` holds one option index per decision; `string` is the space's canonical text for it. A source
+    that is no space has models that nothing is chosen of: `Architecture("mine", "resnet18")`.
     """
 
     space: str
     string: str
-    choices: tuple[int, ...]
+    choices: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:

@@ -24,3 +24,9 @@ class InputError(ModnasError):
 
     code = "input"
     exit_code: ClassVar[int] = 2
+
+
+class ExportError(ModnasError):
+    """A network that cannot be written as the file that is wanted: a layer, an operation, a shape."""
+
+    code = "export"

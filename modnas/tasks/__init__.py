@@ -1,7 +1,7 @@
 """Data sets with their losses and errors."""
 
 from modnas.core.task import AnyTask
-from modnas.tasks.base import Split, Task
+from modnas.tasks.base import Split, Task, image_task
 from modnas.tasks.errors import NAMED, DamagedDataError, TaskError
 from modnas.tasks.registry import TASK_NAMES, get_task, task_names
 
@@ -14,5 +14,6 @@ __all__ = [
     "Task",
     "TaskError",
     "get_task",
+    "image_task",
     "task_names",
 ]

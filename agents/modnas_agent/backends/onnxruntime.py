@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from modnas_agent.wire.request import InputSpec
 
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 CPU = "CPUExecutionProvider"
 #: Providers whose tensors live on a CUDA device.
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")

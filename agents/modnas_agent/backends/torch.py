@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from modnas_agent.wire.request import InputSpec
 
+DISTRIBUTIONS = ("torch",)
+
 
 def backend() -> Backend:
     """Import the runtime."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from modnas_agent.wire.request import InputSpec
 
+DISTRIBUTIONS = ("apache-tvm", "apache-tvm-ffi")
 LIBRARY = "libtvm_runtime.so"
 #: DLPack's number for the CPU, a device's index, and the VM's allocator that keeps freed memory.
 CPU, FIRST, POOLED_ALLOCATOR = 1, 0, 2

@@ -7,19 +7,15 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.backends import distributions
 from modnas_agent.board import conditions
 from modnas_agent.board.conditions import PROC, SYSFS
 from modnas_agent.board.placement import allowed_cpus
 from modnas_agent.energy.sensors import found_sensors
 from modnas_agent.files import read_text
 
-#: Distributions that provide each runtime, in order of preference.
-RUNTIMES = {
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "torch": ("torch",),
-    "tvm": ("apache-tvm", "apache-tvm-ffi"),
-    "numpy": ("numpy",),
-}
+#: What backends share.
+LIBRARIES = {"numpy": ("numpy",)}
 
 
 def inventory(sysfs_root: Path = SYSFS, proc_root: Path = PROC) -> dict[str, Any]:
@@ -32,7 +28,7 @@ def inventory(sysfs_root: Path = SYSFS, proc_root: Path = PROC) -> dict[str, Any
         "memory_mb": _memory_mb(proc_root),
         "os": {"system": platform.system(), "release": platform.release(), "distribution": distribution()},
         "python": platform.python_version(),
-        "runtimes": {name: _version(names) for name, names in RUNTIMES.items()},
+        "runtimes": {name: _version(names) for name, names in {**distributions(), **LIBRARIES}.items()},
         "governor": conditions.governor(cpus, sysfs_root),
         "sensors": sensors(sysfs_root),
         "power_sensors": found_sensors(sysfs_root),

@@ -20,42 +20,27 @@ THINGS: Registry[type] = Registry(
 )
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Puts a package with entry points on the path; `code` is its one module."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def put(distribution: str, group: str, points: dict[str, str], code: str = "") -> None:
-        module = distribution.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(code)
-        info = tmp_path / f"{module}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
-        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
-
-    return put
-
-
-def test_built_in_names_keep_their_order_and_others_follow_sorted(install) -> None:
+def test_built_in_names_keep_their_order_and_others_follow_sorted(install_package) -> None:
     assert THINGS.names() == THINGS.built_in == ["b", "a"]
-    install("extra-things", "modnas_test.things", {"z": "A", "m": "A"}, "raise SystemExit('imported')")
+    install_package(
+        "extra-things", "modnas_test.things", {"z": "A", "m": "A"}, "raise SystemExit('imported')"
+    )
     assert THINGS.names() == ["b", "a", "m", "z"], "listing imports nothing"
 
 
-def test_a_built_in_thing_wins(install) -> None:
-    install("other", "modnas_test.things", {"a": "A"}, "class A: ...")
+def test_a_built_in_thing_wins(install_package) -> None:
+    install_package("other", "modnas_test.things", {"a": "A"}, "class A: ...")
     assert THINGS.load("a").__module__ == "csv" and THINGS.origin("a") is None
 
 
-def test_another_packages_thing_is_found(install) -> None:
-    install("extra-things", "modnas_test.things", {"new": "A"}, "class A: ...")
+def test_another_packages_thing_is_found(install_package) -> None:
+    install_package("extra-things", "modnas_test.things", {"new": "A"}, "class A: ...")
     assert THINGS.load("new").__module__ == "extra_things"
     assert THINGS.origin("new") == "extra-things 1.2"
 
 
-def test_an_unknown_name_lists_the_known_ones(install) -> None:
-    install("extra-things", "modnas_test.things", {"new": "A"})
+def test_an_unknown_name_lists_the_known_ones(install_package) -> None:
+    install_package("extra-things", "modnas_test.things", {"new": "A"})
     with pytest.raises(UnknownNameError) as raised:
         THINGS.load("c")
     assert str(raised.value) == "no thing 'c'; known: b, a, new"
@@ -65,24 +50,24 @@ def test_an_unknown_name_lists_the_known_ones(install) -> None:
 @pytest.mark.parametrize(
     "code", ["import no_such_module", "1 / 0", "def broken(:", "A = 3", "raise ValueError('two\\nlines')", ""]
 )
-def test_what_cannot_be_used_names_its_package_in_one_line(install, code: str) -> None:
-    install("bad-things", "modnas_test.things", {"bad": "A"}, code)
+def test_what_cannot_be_used_names_its_package_in_one_line(install_package, code: str) -> None:
+    install_package("bad-things", "modnas_test.things", {"bad": "A"}, code)
     with pytest.raises(PluginError, match=r"bad-things 1\.2") as raised:
         THINGS.load("bad")
     assert "\n" not in str(raised.value)
     assert THINGS.load("a"), "the others are not affected"
 
 
-def test_two_packages_with_one_name_are_both_named(install) -> None:
-    install("first", "modnas_test.things", {"same": "A"}, "class A: ...")
-    install("second", "modnas_test.things", {"same": "A"}, "class A: ...")
+def test_two_packages_with_one_name_are_both_named(install_package) -> None:
+    install_package("first", "modnas_test.things", {"same": "A"}, "class A: ...")
+    install_package("second", "modnas_test.things", {"same": "A"}, "class A: ...")
     assert THINGS.names().count("same") == 1
     with pytest.raises(PluginError, match=r"first 1\.2 and second 1\.2"):
         THINGS.load("same")
 
 
-def test_spaces_tasks_and_baselines_of_other_packages(install) -> None:
-    install(
+def test_spaces_tasks_and_baselines_of_other_packages(install_package) -> None:
+    install_package(
         "mine-space",
         "modnas.spaces",
         {"mine": "Mine", "nothing": "nothing"},
@@ -90,14 +75,14 @@ def test_spaces_tasks_and_baselines_of_other_packages(install) -> None:
         "class Mine(NasBench201):\n    name = 'mine'\n"
         "def nothing():\n    return 3\n",
     )
-    install(
+    install_package(
         "mine-task",
         "modnas.tasks",
         {"my-digits": "make"},
         "from modnas.tasks.digits import digits\n"
         "def make(data_dir, seed, limit):\n    return digits(seed, limit)\n",
     )
-    install(
+    install_package(
         "mine-method",
         "modnas.baselines",
         {"first": "run"},
@@ -111,8 +96,8 @@ def test_spaces_tasks_and_baselines_of_other_packages(install) -> None:
     assert "first" in method_names() and callable(get_method("first"))
 
 
-def test_data_of_another_packages_task_are_its_folder_or_its_version(install, tmp_path: Path) -> None:
-    install("mine-task", "modnas.tasks", {"mine": "make"}, "def make(data_dir, seed, limit): ...")
+def test_data_of_another_packages_task_are_its_folder_or_its_version(install_package, tmp_path: Path) -> None:
+    install_package("mine-task", "modnas.tasks", {"mine": "make"}, "def make(data_dir, seed, limit): ...")
     folder = tmp_path / "data"
     (folder / "inner").mkdir(parents=True)
     (folder / "b.bin").write_bytes(b"1")

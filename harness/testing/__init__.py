@@ -1,0 +1,14 @@
+"""Conformance checks of what other packages offer, to be called in their tests; `docs/plugins.md` shows how.
+
+    from harness.testing import check_backend
+
+    def test_backend():
+        check_backend("my-backend")
+
+Each check raises AssertionError and says what is wrong.
+"""
+
+from harness.testing.backends import check_backend
+from harness.testing.metrics import check_metric
+
+__all__ = ["check_backend", "check_metric"]

@@ -1,0 +1,1 @@
+"""A space, a task and a backend for modnas-hw."""
