@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.backends import open_exporter
 from harness.boards.board import Board
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
 from harness.export.prefetch import Ahead
@@ -60,7 +60,7 @@ def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dic
                 "control": control,
             }
     except DeviceUnavailableError as error:
-        raise _failed(step, error) from error
+        raise reworded(error, f"step {step!r} failed: {error}") from error
 
 
 def _measure_control(session: DeviceSession, energy: EnergySource) -> dict[str, Any]:
@@ -92,8 +92,4 @@ def _check_board(profile: DeviceProfile, on_step: Callable[[Step], None]) -> Non
             manifest = board.manifest()
             on_step(Step(step, f"runtime: {manifest.mode}" if manifest else "none; what is there is used"))
     except DeviceUnavailableError as error:
-        raise _failed(step, error) from error
-
-
-def _failed(step: str, error: DeviceUnavailableError) -> DeviceUnavailableError:
-    return DeviceUnavailableError(f"step {step!r} failed: {error}")
+        raise reworded(error, f"step {step!r} failed: {error}") from error

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.exporters import Exporter
 from harness.export.prefetch import Ahead
@@ -84,7 +84,7 @@ class Control:
         except DeviceUnavailableError as error:
             told = f"after a network's {failure.get('reason')}: {failure.get('message')}"
             mend = f"modnas-hw devices check {self._session.profile.name} tells when it works again"
-            raise DeviceUnavailableError(f"{error} ({told}); nothing of it is stored, {mend}") from error
+            raise reworded(error, f"{error} ({told}); nothing of it is stored, {mend}") from error
 
     def believe_making(self, failure: ExportError | CompileError) -> None:
         """Return if it is the network's fault that its file cannot be made; raises DeviceUnavailableError."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.errors import DeviceUnavailableError, UsageError, reworded
 from harness.core.progress import Note, Progress, silent, stage
 from harness.devices.energy import EnergyModel
 from harness.devices.profile import DeviceProfile
@@ -91,7 +91,7 @@ def measure_on(
             if not measured:
                 raise
             mend = f"{len(measured)} measured before are kept, the same command goes on from there"
-            raise DeviceUnavailableError(f"{error}; {mend}") from error
+            raise reworded(error, f"{error}; {mend}") from error
     progress(Note(summary(report)))
     for block in report.blocks:
         if block.again or not block.settled:

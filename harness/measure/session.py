@@ -18,7 +18,7 @@ from harness.agent.reconnecting import LastingTransport
 from harness.backends import agent_modules
 from harness.boards.agent_folder import told
 from harness.boards.board import install_command, start_agent
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
 from harness.export import Artifact
@@ -169,7 +169,7 @@ class DeviceSession:
         try:
             yield
         except DeviceUnavailableError as error:
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
+            raise reworded(error, f"device {self.profile.name}: {error}") from error
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""

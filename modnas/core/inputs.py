@@ -25,6 +25,8 @@ LIMITS: dict[str, tuple[float, float]] = {
 class InputSpecError(InputError, ValueError):
     """An input that cannot be: an unknown type, no shape, a range that its type does not have."""
 
+    code = "input-spec"
+
 
 @dataclass(frozen=True)
 class InputSpec:

@@ -11,6 +11,8 @@ from modnas.core.errors import InputError
 class NoSupernetworkError(InputError):
     """A supernetwork was asked for of a space that has none: its networks can only be trained one by one."""
 
+    code = "no-supernetwork"
+
     def __init__(self, space: str) -> None:
         super().__init__(
             f"space {space} has no supernetwork; have networks trained instead, with --accuracy surrogate"
