@@ -4,8 +4,11 @@ BIN := $(VENV)/bin
 # The demo keeps its store, artifacts and runs beside the checkout, not in the user's home.
 DEMO_HOME ?= $(CURDIR)/.demo
 SEED ?= 0
+# Tests side by side, one process a core. JOBS=0 runs them in one process, as a debugger needs.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_JOBS := --numprocesses=$(JOBS) --dist=worksteal
 
-.PHONY: install demo test test-isa lint format clean
+.PHONY: install demo test test-quick test-isa lint format clean
 
 install: $(VENV)/.installed
 
@@ -18,11 +21,15 @@ demo: install
 	MODNAS_HOME=$(DEMO_HOME) $(BIN)/modnas-hw search --devices cpu --preset quick --seed $(SEED)
 
 test: install
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/python -m pytest $(PYTEST_JOBS) --cov --cov-report=term --cov-fail-under=85
+
+# For while one works: without those that take more than about ten seconds.
+test-quick: install
+	$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not slow"
 
 # What trains, once more with other instructions than this machine's best: see CONTRIBUTING.md.
 test-isa: install
-	$(BIN)/python tests/other_instructions.py -m trains
+	$(BIN)/python tests/helpers/other_instructions.py -m trains $(PYTEST_JOBS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 
 from modnas.prediction import DeviceTable, fit_predictor
 from modnas.search import Search, SearchConfig
-from modnas.search.objectives import SearchDevice
+from modnas.search.devices import SearchDevice
 from modnas.spaces import Architecture
 from modnas.spaces.nasbench201 import NasBench201
 from modnas.tasks.weight_sharing import SupernetworkLoss
@@ -61,36 +61,24 @@ class Trivial:
         return float(sample[0])
 
 
-def search_devices(
-    space: NasBench201, rows: int
-) -> tuple[list[SearchDevice], Callable[[Tensor, Tensor], Tensor]]:
+def search_devices(space: NasBench201, rows: int) -> list[SearchDevice]:
     """Devices behind one MetaPredictor; their latency is linear in its features, with 3 % noise."""
     draw = np.random.default_rng(0)
     cells = space.sample(rows, torch.Generator().manual_seed(0))
     known = [space.predictor_features(space.encode(part)).numpy() for part in (space.references, cells)]
-    tables, ranges = [], []
+    tables = []
     for number in range(DEVICES):
         costs = draw.uniform(0.05, 1.0, known[0].shape[1])
         at_references, values = (
             (2 + features @ costs) * draw.normal(1, 0.03, len(features)) for features in known
         )
         tables.append(DeviceTable(f"device{number}", at_references, cells, values))
-        ranges.append((values.min(), values.max()))
     predictor = fit_predictor(space, tables)
-    devices, references = [], torch.tensor(np.stack([table.features for table in tables])).float()
-    for table, raw, (low, high) in zip(tables, references, ranges, strict=True):
-
-        def predict(samples: Tensor, raw: Tensor = raw) -> Tensor:
-            return predictor(samples, raw).unsqueeze(1)
-
-        features = (raw - raw.min()) / (raw.max() - raw.min())
-        bounds = (torch.tensor([bound], dtype=torch.float32) for bound in (low, high))
-        devices.append(SearchDevice(table.name, features, predict, *bounds))
-
-    def predict_all(samples: Tensor, owners: Tensor) -> Tensor:
-        return predictor(samples, references[owners]).unsqueeze(1)
-
-    return devices, predict_all
+    sample = space.encode(cells)
+    return [
+        SearchDevice.known(table.name, {"latency": table.features}, {"latency": predictor}, sample)
+        for table in tables
+    ]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -109,9 +97,7 @@ def plain_passes(space: NasBench201, cells: list[Architecture], batch: tuple[Ten
     return total
 
 
-def overhead_ms(
-    devices: list[SearchDevice], predict: Callable[[Tensor, Tensor], Tensor], rounds: int
-) -> float:
+def overhead_ms(devices: list[SearchDevice], rounds: int) -> float:
     """Median milliseconds of an upper-level step in which no network is executed."""
     search = Search(
         NasBench201(),
@@ -121,19 +107,13 @@ def overhead_ms(
         valid_batches=lambda epoch: [None],
         task_loss=Trivial(),
         config=SearchConfig(epochs=MANY),
-        predict=predict,
     )
     for _ in range(3):
         search.run_epoch()
     return 1e3 * statistics.median(seconds(search.run_epoch) for _ in range(10 * rounds))
 
 
-def compare(
-    size: tuple[int, int, int],
-    devices: list[SearchDevice],
-    predict: Callable[[Tensor, Tensor], Tensor],
-    rounds: int,
-) -> None:
+def compare(size: tuple[int, int, int], devices: list[SearchDevice], rounds: int) -> None:
     channels, cells, batch_size = size
     torch.manual_seed(0)
     space = NasBench201(channels=channels, cells=cells)
@@ -148,7 +128,6 @@ def compare(
         valid_batches=lambda epoch: [batch],
         task_loss=loss,
         config=SearchConfig(epochs=MANY),
-        predict=predict,
     )
     search.run_epoch()
     ratios, steps = [], []
@@ -177,13 +156,11 @@ def main() -> None:
     single = (arguments.channels, arguments.cells, arguments.batch)
     if any(single) and not all(single):
         parser.error("--channels, --cells and --batch go together")
-    devices, predict = search_devices(NasBench201(), arguments.rows)
+    devices = search_devices(NasBench201(), arguments.rows)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {DEVICES} devices", flush=True)
-    print(
-        f"all but the networks: {overhead_ms(devices, predict, arguments.rounds):.1f} ms a step", flush=True
-    )
+    print(f"all but the networks: {overhead_ms(devices, arguments.rounds):.1f} ms a step", flush=True)
     for size in [single] if all(single) else SIZES:
-        compare(size, devices, predict, arguments.rounds)
+        compare(size, devices, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ Rule = Callable[[Sequence[float], Timing], Interval | None]
 def record(artifact: Artifact) -> list[int]:
     """Durations in ns of successive calls on the highest-numbered CPU."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    inputs = [InputSpec("input", artifact.input_shape, "float32")]
+    inputs = [InputSpec(spec.name, spec.shape, spec.dtype, spec.range) for spec in artifact.inputs]
     runner = load_backend("onnxruntime").load(artifact.path, inputs, {"threads": 1})
     durations = []
     end = time.perf_counter() + RECORDED_S

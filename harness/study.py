@@ -23,13 +23,15 @@ from harness.devices.table import TableDevice, find_device
 from harness.measure.profiling import ProfileReport
 from harness.measure.session import DeviceSession
 from harness.report import write_report
+from harness.runs.accuracy import AccuracyFunction, require_published
 from harness.runs.data_check import check_data
 from harness.runs.inputs import complete, forerunner, is_recorded, is_there, require_place
 from harness.runs.lookup import check_searchable
 from harness.runs.options import SearchOptions, resolve_config
+from harness.runs.predictors import profile_sample
 from harness.runs.results import Front, FrontEntry, Networks, SearchResult, Verification
 from harness.runs.run import Run, RunConfig, TaskAndSpace
-from harness.runs.search import SearchRun, open_search, profile_sample, written_front
+from harness.runs.search import SearchRun, open_search, written_front
 from harness.runs.stages import (
     fit_models,
     is_fitted,
@@ -71,7 +73,7 @@ class Study:
         devices: str | Sequence[str] = ("cpu",),
         preset: str = "quick",
         *,
-        accuracy: str = "supernet",
+        accuracy: str | AccuracyFunction = "supernet",
         seed: int = 0,
         data_dir: str | Path | None = None,
         name: str | None = None,
@@ -80,6 +82,8 @@ class Study:
         scheme: str | None = None,
         estimator: str | None = None,
         evaluations: int = 100,
+        choice: str = "active",
+        refine: int | None = None,
         accelerator: str = "auto",
         weights: str | Path | None = None,
         freeze_weights: bool = False,
@@ -92,11 +96,16 @@ class Study:
         Args:
             space, task, preset: names; the preset has the space's sizes and the times.
             devices: names, NAME or NAME@BATCH, in a list or separated by commas.
-            accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
+            accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained
+                for it, or `published`, whose accuracies were imported; or a function that gives the errors,
+                in percent, of a list of architectures, and what it says is what the model is fitted on.
+            choice: of these networks: `active`, near the fronts that are expected, or `random`.
+            refine: architectures that the refinement of a front scores; 0: fronts are as the
+                MetaHypernetwork says; None: the preset's.
             seed: of everything random.
             data_dir: folder of the task's files.
             name: of the run; by default one that says what it is.
-            objectives: `error`, `latency`, and `energy` behind them if wanted.
+            objectives: `error` and hardware metrics, such as `latency` and `peak_memory`.
             constraints: below which a metric is good enough, normalised (0 to 1), such as
                 `{"latency": 0.2}`, or texts such as `latency=0.2`.
             scheme: `mgd`, `mean`, `sequential` or `sample`; None: the preset's.
@@ -119,12 +128,15 @@ class Study:
             estimator,
             accuracy,
             evaluations,
+            choice,
+            refine,
             accelerator,
             weights,
             freeze_weights,
             bfloat16,
         )
-        self._set_up(None, name, weights, progress, store)
+        function = accuracy if callable(accuracy) else None
+        self._set_up(None, name, progress, store, weights=weights, function=function)
         try:
             folder = None if data_dir is None else Path(data_dir)
             self.config = resolve_config(
@@ -146,7 +158,7 @@ class Study:
         """The study of a run that is there, by its name or its folder. Raises UsageError."""
         found = Run.open(str(run))
         study = cls.__new__(cls)
-        study._set_up(found, found.name, None, progress, store)
+        study._set_up(found, found.name, progress, store)
         study.config = found.config
         return study
 
@@ -154,11 +166,13 @@ class Study:
         self,
         opened: Run | None,
         name: str | None,
-        weights: Path | None,
         progress: Progress | None,
         store: Store | None,
+        *,
+        weights: Path | None = None,
+        function: AccuracyFunction | None = None,
     ) -> None:
-        self._name, self._weights = name, weights
+        self._name, self._weights, self._function = name, weights, function
         self._progress = progress or silent
         self._store, self._owns_store = store or Store(), store is None
         self._opened = opened
@@ -250,7 +264,7 @@ class Study:
         with self._claimed() as run:
             if not is_fitted(run):
                 self.measure()
-                fit_models(run, self._made, self._store, self._progress)
+                fit_models(run, self._made, self._store, self._progress, self._function)
             figures: Figures = run.read_json("predictor.json")
             return figures
 
@@ -260,7 +274,7 @@ class Study:
             self._state = None  # an interrupted one is not where its checkpoint is
             self._fronts.clear()
             self.measure()
-            fit_models(run, self._made, self._store, self._progress)
+            fit_models(run, self._made, self._store, self._progress, self._function)
             state = open_search(run, self._store, self._weights, self._made)
             fronts = search_to_end(state, self._store, self._progress)
             self._state = state
@@ -306,7 +320,9 @@ class Study:
         target = self.device(device)
         with self._held() as run:
             self._check_data()
-            return verify_front(run, self._read(), target, self._store, self._progress)
+            return verify_front(
+                run, self._read(), target, self._store, progress=self._progress, function=self._function
+            )
 
     def report(self) -> Path:
         """Write the report of what there is so far; its path. Raises UsageError."""
@@ -341,6 +357,8 @@ class Study:
         config, _ = self._content
         Run.at(config, self._name).check_free()
         notes = check_weights(config, self._weights, self._made) if self._weights is not None else ()
+        if config.evaluated_by == "published":
+            require_published(config, self._made.space, self._store)
         for name in config.devices:
             device = self.device(name)
             if isinstance(device, TableDevice):

@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modnas.core.errors import InputError, ModnasError
+    from modnas.core.errors import ExportError, InputError, ModnasError
+    from modnas.core.inputs import InputSpec
+    from modnas.core.metric import Metric, Reading
     from modnas.core.registry import PluginError, UnknownNameError
+    from modnas.core.source import ArchitectureSource
+    from modnas.core.supernetwork import NoSupernetworkError
     from modnas.prediction import DeviceTable, MetaPredictor, Prediction, fit_predictor
     from modnas.search import Search, SearchConfig, SearchDevice
     from modnas.spaces import (
@@ -31,14 +35,20 @@ __all__ = [
     "AnyTask",
     "Architecture",
     "ArchitectureError",
+    "ArchitectureSource",
     "DamagedDataError",
     "DeviceTable",
+    "ExportError",
     "InputError",
+    "InputSpec",
     "MetaPredictor",
+    "Metric",
     "ModnasError",
+    "NoSupernetworkError",
     "PluginError",
     "Prediction",
     "Preset",
+    "Reading",
     "Recipe",
     "Search",
     "SearchConfig",
@@ -57,8 +67,12 @@ __all__ = [
 
 # Where each name is: importing the package does not wait for PyTorch.
 _PLACES = {
-    "modnas.core.errors": ("InputError", "ModnasError"),
+    "modnas.core.errors": ("ExportError", "InputError", "ModnasError"),
+    "modnas.core.inputs": ("InputSpec",),
+    "modnas.core.metric": ("Metric", "Reading"),
     "modnas.core.registry": ("PluginError", "UnknownNameError"),
+    "modnas.core.source": ("ArchitectureSource",),
+    "modnas.core.supernetwork": ("NoSupernetworkError",),
     "modnas.prediction": ("DeviceTable", "MetaPredictor", "Prediction", "fit_predictor"),
     "modnas.search": ("Search", "SearchConfig", "SearchDevice"),
     "modnas.spaces": (

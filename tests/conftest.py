@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from seed_shift import shift_seeds
+from turns import turn
 
 # A time limit an example would make tests fail on a busy machine.
 settings.register_profile("modnas", deadline=None)
@@ -18,6 +20,25 @@ settings.load_profile("modnas")
 
 # Before test modules are imported: they draw too.
 shift_seeds(int(os.environ.get("MODNAS_SEED_SHIFT", "0")))
+
+
+def is_exclusive(item: pytest.Item) -> bool:
+    """Whether a test needs the machine to itself."""
+    return item.get_closest_marker("exclusive") is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that need the machine to themselves come last: until then no process waits for another."""
+    items.sort(key=is_exclusive)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests in several processes take turns; the wait is not part of a test's time limit."""
+    is_worker = hasattr(item.config, "workerinput")  # one of pytest-xdist's processes, beside others
+    shared = Path(item.config.getoption("basetemp")).parent if is_worker else None
+    with turn(shared, is_exclusive(item)) if shared else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

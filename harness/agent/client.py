@@ -59,6 +59,8 @@ def total_limit_s(timeout_s: float) -> float:
 class RefusedError(DeviceUnavailableError):
     """The agent's answer is that it cannot do what was asked; `reason` is its word for why."""
 
+    code = "agent-refused"
+
     def __init__(self, refusal: Refusal) -> None:
         told = "" if refusal.reason == ENVIRONMENT else f"the agent answers {refusal.reason}: "
         super().__init__(f"{told}{refusal.message}")

@@ -44,6 +44,8 @@ Reason = Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,31}$")]
 class FrameError(DeviceUnavailableError):
     """The agent sent something that cannot be what it says."""
 
+    code = "invalid-frame"
+
 
 def _iso(text: str) -> str:
     datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 knows no Z
@@ -275,6 +277,7 @@ class Measured(Result):
     latency: Latency
     memory_mb: Memory | None = None
     memory_delta_mb: Annotated[float, Field(ge=-MOST_MEMORY_MB, le=MOST_MEMORY_MB)] | None = None
+    load_time_ms: NotNegative | None = None
     max_abs_diff: NotNegative | None = None
     energy: Energy | None = None
     per_op: Annotated[list[OperatorTime], Field(max_length=1000)] | None = None

@@ -64,9 +64,10 @@ def _check_time(found: Measured, request: Mapping[str, Any], elapsed_s: float) -
                 f"{found.latency.median_ms:g} ms take longer than {most_s:.3g} s: {why}"
             )
     allowed_s = CLOCK_SHARE * elapsed_s + CLOCK_SLACK_S
-    for name, value in (("wall_s", found.wall_s), ("measure_s", found.measure_s)):
+    loaded_s = None if found.load_time_ms is None else found.load_time_ms / 1e3
+    for name, value in (("wall_s", found.wall_s), ("measure_s", found.measure_s), ("load time", loaded_s)):
         if value is not None and value > allowed_s:
-            raise FrameError(f"{name} is {value:g}, but it was sent after {elapsed_s:.1f} s")
+            raise FrameError(f"{name} is {value:g} s, but it was sent after {elapsed_s:.1f} s")
 
 
 def _check_memory(found: Measured, memory_mb: float | None) -> None:

@@ -12,12 +12,13 @@ from harness.core.errors import UsageError
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
 from harness.devices.targets import Target
-from harness.export.artifact import Artifact, ArtifactCache
+from harness.export.artifact import Artifact, ArtifactCache, graph_version
 from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.export.tvm.compiler import Compiler
 from harness.export.tvm.errors import CompilerKilledError
 from harness.store import content_key
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 
 class TvmExporter:
@@ -61,16 +62,17 @@ class TvmExporter:
         target = dict(chosen) if chosen is not None else dict(self._known_host()[0])
         return {**target, "num-cores": options.threads}
 
-    def key(self, space: Space) -> dict[str, Any]:
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
         return {
             "target": self.target,
             "compiler": self._known_host()[1],
-            "tuning": database_hash(database) if (database := self._database(space)) else None,
+            "tuning": database_hash(database) if (database := self._database(source)) else None,
+            **graph_version(source),
         }
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        parts, target, database = self.key(space), self.target, self._database(space)
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        plain = self._cache.get(source, architecture, batch)
+        parts, target, database = self.key(source), self.target, self._database(source)
 
         def build(path: Path, output: Path) -> Mapping[str, Any]:
             try:
@@ -79,7 +81,7 @@ class TvmExporter:
                 built = self._compiler.compile(path, output, target, database)
             return {**parts, **built}
 
-        return self._cache.derived(source, "so", parts, build)
+        return self._cache.derived(plain, "so", parts, build)
 
     def into(self, cache: ArtifactCache) -> TvmExporter:
         return TvmExporter(cache, self._profile, self)
@@ -88,12 +90,12 @@ class TvmExporter:
         self._compiler.close()
         self._copies.cleanup()
 
-    def _database(self, space: Space) -> Path | None:
+    def _database(self, source: ArchitectureSource) -> Path | None:
         """The tuning database as it was when it was first asked for, None where there is none.
 
         A copy: `modnas-hw tune` may add to it while networks are compiled, and they say with which it was.
         """
-        folder = tuning_folder(self._profile, space, self.target)
+        folder = tuning_folder(self._profile, source, self.target)
         if folder not in self._databases:
             copy = Path(self._copies.name, folder.name)
             self._databases[folder] = copy if copy_database(folder, copy) else None
@@ -105,9 +107,9 @@ class TvmExporter:
         return self._host
 
 
-def tuning_folder(profile: DeviceProfile, space: Space, target: Mapping[str, Any]) -> Path:
-    """Where the tuning database of a device, a space at one network size, and a target lies."""
-    name = f"{profile.id}-{space.name}-{space.variant}-{content_key(target)[:12]}"
+def tuning_folder(profile: DeviceProfile, source: ArchitectureSource, target: Mapping[str, Any]) -> Path:
+    """Where the tuning database of a device, a source of architectures, and a target lies."""
+    name = f"{profile.id}-{source.name}-{source.variant}-{content_key(target)[:12]}"
     return subfolder("tuning") / name
 
 

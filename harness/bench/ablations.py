@@ -84,7 +84,10 @@ def _one(
 ) -> Iterator[Row]:
     """One search on the devices `known`, judged on those and on the unseen ones."""
     began = time.monotonic()
-    devices = {d: search_device(problem, models, d) for d in [*known, *problem.unseen_devices]}
+    devices = {
+        d: search_device(problem, models.predictors, d, config.seed)
+        for d in [*known, *problem.unseen_devices]
+    }
     passed: list[dict[str, list[Architecture]]] = []
     search = run_search(
         problem,
@@ -94,7 +97,7 @@ def _one(
         lambda search: passed.append({d: _now(search, device) for d, device in devices.items()}),
     )
     found = {d: read_off(search, device) for d, device in devices.items()}
-    fronts = Fronts(found, tuple(models.evaluated), time.monotonic() - began)
+    fronts = Fronts(found, models.evaluated, time.monotonic() - began)
     yield from fronts.rows(problem, experiment, name, config.seed)
     for epoch, seen in enumerate(passed, start=1):
         for device, front in seen.items():

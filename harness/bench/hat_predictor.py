@@ -14,6 +14,7 @@ from harness.bench.rows import Row
 from harness.datasets.hat import SEARCH_DEVICES, Floats
 from modnas.prediction import metrics
 from modnas.prediction.averages import fit_averages, fit_with_drift
+from modnas.prediction.device_vectors import device_vector
 from modnas.prediction.paper_network import fit_paper_network
 
 _HELD = 0.2
@@ -76,7 +77,7 @@ def _paper_network(
         known = rows[device][0]
         with torch.no_grad():
             raw = problem.latency_ms(device, references)
-        vectors[device] = ((raw - raw.min()) / (raw.max() - raw.min())).float()
+        vectors[device] = device_vector([raw])
         encodings.append(torch.from_numpy((table.features[known] - mean) / sd).float())
         devices.append(vectors[device].expand(len(known), -1))
         values.append(

@@ -14,11 +14,11 @@ from torch import Tensor
 from harness.bench import table_search
 from harness.bench.hat_bleu import BleuSurrogate
 from harness.bench.rows import Row
-from harness.bench.table_search import character, read_off
+from harness.bench.table_search import read_off
 from harness.datasets.hat import SEARCH_DEVICES, UNSEEN_DEVICES, Floats, HatTables
 from modnas.prediction.averages import AveragesPredictor, fit_with_drift
 from modnas.search import Search, SearchConfig, SearchDevice, indicators
-from modnas.search.refinement import local_search, select
+from modnas.search.refinement import refine, score_on
 from modnas.spaces import Architecture
 from modnas.spaces.transformer import Transformer
 
@@ -34,7 +34,7 @@ CONFIG = SearchConfig(
     front_size=FRONT_SIZE,
     cosine_penalty=0.0,
 )
-_REFINE, _RANGE_SAMPLE = 2000, 1000
+_RANGE_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,16 @@ class HatProblem:
         return self.latency[device](self.space.average_features(samples))
 
     @torch.no_grad()
+    def error(self, architectures: Sequence[Architecture]) -> Floats:
+        """100 - BLEU by the surrogate, (n,)."""
+        errors: Floats = self.bleu.losses(self.space.encode(architectures), None).double().numpy()
+        return errors
+
+    @torch.no_grad()
     def points(self, device: str, architectures: Sequence[Architecture]) -> Floats:
         """100 - BLEU and latency by the models, (n, 2)."""
-        samples = self.space.encode(architectures)
-        both = [self.bleu.losses(samples, None).double(), self.latency_ms(device, samples)]
-        return torch.stack(both, 1).numpy()
+        latency = self.latency_ms(device, self.space.encode(architectures)).numpy()
+        return np.column_stack([self.error(architectures), latency])
 
     def published(self, source: str) -> list[Architecture]:
         """The networks that a paper publishes for WMT'14 En-De."""
@@ -103,33 +108,28 @@ def search_device(problem: HatProblem, device: str) -> SearchDevice:
 
     sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        values = predict(problem.space.encode(sample))
         references = problem.latency_ms(device, problem.space.encode(problem.space.references))
-    return SearchDevice(device, character(references), predict, values.amin(0), values.amax(0))
+    return SearchDevice.predicted(device, {"latency": references}, predict, problem.space.encode(sample))
 
 
 def run_search(problem: HatProblem, devices: Sequence[SearchDevice], config: SearchConfig) -> Search:
     """Search on the given devices; the state kept is the best by predicted hypervolume."""
-    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
-    errors = problem.points(SEARCH_DEVICES[0], sample)[:, 0]
-    bounds = float(errors.min()), float(errors.max())
+    bounds = _bounds(problem)
     return table_search.run_search(problem.space, devices, problem.bleu, config, error_bounds=bounds)
 
 
+def _bounds(problem: HatProblem) -> tuple[float, float]:
+    """Smallest and largest 100 - BLEU of a sample of the space."""
+    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
+    errors = problem.error(sample)
+    return float(errors.min()), float(errors.max())
+
+
 def refined(problem: HatProblem, search: Search, device: SearchDevice) -> list[Architecture]:
-    """The front as read, and what a local search on the same predictions finds around it: at most 24."""
-
-    @torch.no_grad()
-    def score(architectures: Sequence[Architecture]) -> Floats:
-        samples = problem.space.encode(architectures)
-        errors = problem.bleu.losses(samples, None).double().unsqueeze(1)
-        return torch.cat([errors, device.predict(samples).double()], 1).numpy()
-
-    found, values = local_search(problem.space, read_off(search, device), score, _REFINE)
-    low, high = values.min(0), values.max(0)
-    # A tenth beyond the worst, or the fastest network would count for nothing.
-    scaled = indicators.scale(values, low, high + 0.1 * (high - low) + 1e-9)
-    return [found[n] for n in select(scaled, FRONT_SIZE)]
+    """The front refined on the same predictions (see `modnas.search.refinement`)."""
+    score = score_on(problem.space, device, problem.error, _bounds(problem))
+    points = search.front(device.features)
+    return [point.architecture for point in refine(problem.space, points, score, FRONT_SIZE)]
 
 
 def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Architecture]], float]]:

@@ -11,7 +11,6 @@ import torch
 from harness.bench.baselines import help_proposals, table_problem
 from harness.bench.modnas_method import (
     CONFIG,
-    Choice,
     best_evaluated,
     fit_models,
     refined,
@@ -22,6 +21,7 @@ from harness.bench.modnas_method import (
 from harness.bench.problem import FRONT_SIZE, Problem
 from harness.bench.rows import Fronts, Row
 from harness.bench.table_search import read_off
+from modnas.accuracy.evaluated import Choice
 from modnas.baselines import get_method
 from modnas.search import preferences
 from modnas.search.front import FrontPoint
@@ -53,7 +53,7 @@ def randomly_informed(problem: Problem, seed: int) -> dict[str, Fronts]:
 def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
     began = time.monotonic()
     models = fit_models(problem, seed, choice=choice)
-    devices = {name: search_device(problem, models, name) for name in problem.devices}
+    devices = {name: search_device(problem, models.predictors, name, seed) for name in problem.devices}
     fitted = time.monotonic() - began
     search = run_search(
         problem, models, [devices[name] for name in problem.search_devices], replace(CONFIG, seed=seed)
@@ -63,7 +63,7 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
     def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
         start = time.monotonic()
         fronts = {name: read(name) for name in problem.devices}
-        return Fronts(fronts, tuple(models.evaluated), before + time.monotonic() - start)
+        return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
 
     generator = torch.Generator().manual_seed(seed)
 

@@ -2,124 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from harness.bench import table_search
-from harness.bench.problem import CHANCE_ERROR, FRONT_SIZE, KNOWN_CELLS, Floats, Problem
-from harness.bench.table_search import character
+from harness.bench.problem import CHANCE_ERROR, FRONT_SIZE, Problem
+from harness.runs.predictors import Predictors, range_sample
 from modnas.accuracy import sotl
-from modnas.accuracy.active import evaluate_actively
-from modnas.accuracy.surrogate import AccuracySurrogate, fit_surrogate
-from modnas.prediction import MetaPredictor, fit_predictor
-from modnas.search import Search, SearchConfig, SearchDevice, indicators
+from modnas.accuracy.evaluated import Choice, EvaluatedAccuracy, evaluate_and_fit
+from modnas.prediction import fit_predictor
+from modnas.search import Search, SearchConfig, SearchDevice
 from modnas.search.front import FrontPoint
-from modnas.search.refinement import descend, select
+from modnas.search.refinement import Score, refine, score_on, select
 from modnas.spaces import Architecture
+from modnas.spaces.nasbench201.presets import PRESETS
 
-# A short search: few steps with a large learning rate and neighbouring preferences learning together.
-CONFIG = SearchConfig(
-    epochs=10,
-    steps_per_epoch=40,
-    learning_rate=0.1,
-    smoothing=5,
-    preferences_per_step=4,
-    front_size=FRONT_SIZE,
-)
-# Of the evaluations, so many are drawn at random before the others are chosen, in so many rounds.
-_START, _ROUNDS = 300, 4
-
-Choice = Literal["active", "random"]
-Predictors = Mapping[str, MetaPredictor]
+# What `search --preset tables` does, so that a benchmark is a user's run.
+PRESET = PRESETS["tables"]
+CONFIG = SearchConfig(**PRESET.search, front_size=FRONT_SIZE)
 
 
 @dataclass(frozen=True)
 class Models:
     """What stands in for measurements and trainings within a search.
 
-    `predictors`: by metric; `evaluated`: true errors, percent, which the surrogate was fitted on;
-    `error_bounds`: the smallest and the largest of them.
+    `predictors`: by metric; `accuracy`: a surrogate and the true errors, percent, which it was fitted on;
+    `error_bounds`: the smallest and the largest that it expects in a sample of the space.
     """
 
     predictors: Predictors
-    surrogate: AccuracySurrogate
+    accuracy: EvaluatedAccuracy
     error_bounds: tuple[float, float]
-    evaluated: Mapping[Architecture, float]
+
+    @property
+    def evaluated(self) -> list[Architecture]:
+        """Architectures whose true errors are known."""
+        return list(self.accuracy.evaluated)
 
 
 def fit_models(
     problem: Problem, seed: int, devices: Sequence[str] | None = None, choice: Choice = "active"
 ) -> Models:
-    """Fit the predictors on the search devices (or on `devices`) and the surrogate on 900 evaluated cells.
+    """Fit the predictors on the search devices (or on `devices`) and the surrogate on evaluated cells.
 
     `choice`: of the cells. `active`: a third at random, the others where the fronts of these devices are
-    expected (see `modnas.accuracy.active`); `random`: all of them uniform among the networks without dead
-    operators.
+    expected (see `modnas.accuracy.active`); `random`: all of them uniform among the usable cells.
     """
     known = list(problem.search_devices if devices is None else devices)
     predictors = {
-        metric: fit_predictor(problem.space, [problem.known(d, metric) for d in known], seed=seed)
+        metric: fit_predictor(problem.space, [problem.measured(d, metric, seed) for d in known], seed=seed)
         for metric in problem.metrics
     }
-    if choice == "random":
-        evaluated = problem.sample(KNOWN_CELLS, seed)
-    else:
-        evaluated = _evaluate_actively(problem, predictors, known, seed)
-    errors = problem.error(evaluated)
-    surrogate = fit_surrogate(problem.space, evaluated, errors, CHANCE_ERROR, seed)
-    bounds = float(errors.min()), float(errors.max())
-    return Models(predictors, surrogate, bounds, dict(zip(evaluated, errors.tolist(), strict=True)))
-
-
-def _evaluate_actively(
-    problem: Problem, predictors: Predictors, devices: Sequence[str], seed: int
-) -> list[Architecture]:
-    everything = problem.space.encode(problem.usable)
-
-    def fit(evaluated: Sequence[Architecture], errors: Floats) -> Floats:
-        surrogate = fit_surrogate(problem.space, evaluated, errors, CHANCE_ERROR, seed)
-        with torch.no_grad():
-            expected: Floats = surrogate(everything).double().numpy()
-        return expected
-
-    with torch.no_grad():
-        metrics = [_bind(problem, predictors, d)(everything).double().numpy() for d in devices]
-    return evaluate_actively(
-        problem.usable,
-        metrics,
+    accuracy = evaluate_and_fit(
+        problem.space,
         problem.error,
-        fit,
-        budget=KNOWN_CELLS,
-        start=_START,
-        rounds=_ROUNDS,
+        [search_device(problem, predictors, name, seed) for name in known],
+        budget=problem.budget,
+        choice=choice,
+        chance=CHANCE_ERROR,
         seed=seed,
+        pool=lambda: problem.usable,
     )
+    expected = accuracy.errors(range_sample(problem.space, seed))
+    return Models(predictors, accuracy, (float(expected.min()), float(expected.max())))
 
 
-def _bind(problem: Problem, predictors: Predictors, device: str) -> Callable[[Tensor], Tensor]:
-    """One-hot samples (n, width) to the metrics of a device (n, M - 1)."""
-    bound = [
-        predictor.bound(torch.as_tensor(problem.references(device, metric)))
-        for metric, predictor in predictors.items()
-    ]
-    return lambda samples: torch.stack([one(samples) for one in bound], 1)
-
-
-def search_device(problem: Problem, models: Models, name: str) -> SearchDevice:
+def search_device(problem: Problem, predictors: Predictors, name: str, seed: int) -> SearchDevice:
     """A device as the search sees it: its references and the predictors; bounds are of predictions."""
-    predict = _bind(problem, models.predictors, name)
-    with torch.no_grad():
-        values = predict(problem.space.encode(problem.sample(KNOWN_CELLS, seed=0)))
-    features = []
-    for metric in problem.metrics:
-        references = torch.as_tensor(problem.references(name, metric))
-        features.append(character(references))
-    return SearchDevice(name, torch.cat(features), predict, values.amin(0), values.amax(0))
+    sample = problem.space.encode(range_sample(problem.space, seed))
+    references = {metric: problem.references(name, metric) for metric in problem.metrics}
+    return SearchDevice.known(name, references, predictors, sample)
 
 
 def run_search(
@@ -133,8 +87,9 @@ def run_search(
     return table_search.run_search(
         problem.space,
         devices,
-        models.surrogate,
+        models.accuracy.task_loss,
         config,
+        validate_every=PRESET.validate_every,
         error_bounds=models.error_bounds,
         on_epoch=on_epoch,
     )
@@ -151,18 +106,16 @@ def refined(
 
     `evaluated`: choose from all that was evaluated too, not only from what the descents met.
     """
-    found, values = descend(problem.space, points, lambda some: _expected(problem, models, device, some))
-    candidates = [point.architecture for point in found]
-    if evaluated:
-        candidates = list(dict.fromkeys([*candidates, *models.evaluated]))
-        values = _expected(problem, models, device, candidates)
-    return [candidates[i] for i in select(values, FRONT_SIZE)]
+    others = models.evaluated if evaluated else []
+    score = _score(problem, models, device)
+    front = refine(problem.space, points, score, FRONT_SIZE, budget=PRESET.refine, plain=False, others=others)
+    return [point.architecture for point in front]
 
 
 def best_evaluated(problem: Problem, models: Models, device: SearchDevice) -> list[Architecture]:
     """No search at all: the best of what was evaluated, by true errors and predicted metrics."""
-    evaluated = list(models.evaluated)
-    return [evaluated[i] for i in select(_expected(problem, models, device, evaluated), FRONT_SIZE)]
+    evaluated = models.evaluated
+    return [evaluated[i] for i in select(_score(problem, models, device)(evaluated), FRONT_SIZE)]
 
 
 def short_listed(
@@ -178,14 +131,6 @@ def short_listed(
     return [front[i] for i in sotl.kept(errors, metrics)]
 
 
-@torch.no_grad()
-def _expected(
-    problem: Problem, models: Models, device: SearchDevice, architectures: Sequence[Architecture]
-) -> Floats:
-    """Errors, true ones where they were evaluated, and predicted metrics, (n, M), on the search's scale."""
-    samples = problem.space.encode(architectures)
-    both = torch.cat([models.surrogate(samples).unsqueeze(1), device.predict(samples)], 1).double().numpy()
-    both[:, 0] = [models.evaluated.get(a, e) for a, e in zip(architectures, both[:, 0], strict=True)]
-    low = np.array([models.error_bounds[0], *device.low.tolist()])
-    high = np.array([models.error_bounds[1], *device.high.tolist()])
-    return indicators.scale(both, low, high)
+def _score(problem: Problem, models: Models, device: SearchDevice) -> Score:
+    """Errors, true ones where they were evaluated, and predicted metrics."""
+    return score_on(problem.space, device, models.accuracy.errors, models.error_bounds)

@@ -13,13 +13,13 @@ from torch import Tensor
 from harness.bench import table_search
 from harness.bench.ofa_judge import Floats
 from harness.bench.ofa_problem import FRONT_SIZE, OfaProblem
-from harness.bench.table_search import character, read_off
+from harness.bench.table_search import read_off
 from modnas.baselines import Problem, get_method, once_for_all
 from modnas.prediction import MetaPredictor, fit_predictor
 from modnas.prediction.help import meta_learn
-from modnas.search import Search, SearchConfig, SearchDevice, indicators, preferences
+from modnas.search import Search, SearchConfig, SearchDevice, preferences
 from modnas.search.front import FrontPoint
-from modnas.search.refinement import descend, select
+from modnas.search.refinement import refine, score_on, select
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import MobileNetV3
 
@@ -75,29 +75,15 @@ def fit_models(problem: OfaProblem, seed: int) -> Models:
 
 
 def _device(problem: OfaProblem, predictor: MetaPredictor, name: str, sample: Tensor) -> SearchDevice:
-    references = torch.as_tensor(problem.references(name))
-    bound = predictor.bound(references)
-
-    def predict(samples: Tensor) -> Tensor:
-        return bound(samples).unsqueeze(1)
-
-    with torch.no_grad():
-        values = predict(sample)
-    return SearchDevice(name, character(references), predict, values.amin(0), values.amax(0))
+    references = {"latency": problem.references(name)}
+    return SearchDevice.known(name, references, {"latency": predictor}, sample)
 
 
 def run_search(problem: OfaProblem, models: Models, config: SearchConfig) -> Search:
     """One search on the search devices; the state kept is the best by predicted hypervolume."""
-    references = np.stack([problem.references(name) for name in problem.search_devices])
-    by_device = torch.from_numpy(references)
-
-    def predict(samples: Tensor, owners: Tensor) -> Tensor:
-        values: Tensor = models.predictor(samples, by_device[owners])
-        return values.unsqueeze(1)
-
     devices = [models.devices[name] for name in problem.search_devices]
     return table_search.run_search(
-        problem.space, devices, problem.accuracy, config, error_bounds=models.error_bounds, predict=predict
+        problem.space, devices, problem.accuracy, config, error_bounds=models.error_bounds
     )
 
 
@@ -105,20 +91,8 @@ def refined(
     problem: OfaProblem, models: Models, name: str, points: Sequence[FrontPoint]
 ) -> list[Architecture]:
     """A front refined on predictions (see `modnas.search.refinement`)."""
-    device = models.devices[name]
-    low = np.array([models.error_bounds[0], float(device.low[0])])
-    high = np.array([models.error_bounds[1], float(device.high[0])])
-
-    @torch.no_grad()
-    def predicted(architectures: Sequence[Architecture]) -> Floats:
-        samples = problem.space.encode(architectures)
-        both = torch.cat([problem.accuracy(samples).unsqueeze(1), device.predict(samples)], dim=1)
-        return indicators.scale(both.numpy(), low, high)
-
-    found, values = descend(problem.space, points, predicted)
-    # From the best that is predicted, not from a sample's: fronts reach far beyond a sample.
-    values = indicators.scale(values, np.minimum(values.min(0), 0), np.ones(2))
-    return [found[i].architecture for i in select(values, FRONT_SIZE)]
+    score = score_on(problem.space, models.devices[name], problem.error, models.error_bounds)
+    return [point.architecture for point in refine(problem.space, points, score, FRONT_SIZE)]
 
 
 def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from harness.core.errors import UsageError
 from harness.datasets.nasbench201 import NasBench201Tables
 from harness.datasets.nasbench201_quality import TableQuality
+from harness.runs.predictors import known_sample
 from modnas.prediction import DeviceTable
 from modnas.search import indicators
 from modnas.spaces import Architecture
-from modnas.spaces.nasbench201.cells import NONE, live_edges
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,7 @@ class Problem:
         tables: the published tables.
         metrics: `latency`, and `energy` for the two devices that have it.
         search_devices, unseen_devices: the published split unless given.
+        budget: cells that a search measures on each device, and cells that it evaluates.
 
     Raises:
         UsageError: a device whose tables lack a metric.
@@ -49,8 +50,9 @@ class Problem:
         metrics: Sequence[str] = ("latency",),
         search_devices: Sequence[str] | None = None,
         unseen_devices: Sequence[str] | None = None,
+        budget: int = KNOWN_CELLS,
     ) -> None:
-        self.tables, self.metrics = tables, tuple(metrics)
+        self.tables, self.metrics, self.budget = tables, tuple(metrics), budget
         self.space = NasBench201()
         self.cells = self.space.all()
         splits = tables.reference["devices"]
@@ -80,25 +82,20 @@ class Problem:
         return self._columns[metric][device][list(REFERENCE_INDICES)]
 
     def known(self, device: str, metric: str = "latency") -> DeviceTable:
-        """What the search knows of a search device: HELP's training cells, indices 0 to 899."""
+        """What HELP's protocol knows of a search device: its training cells, indices 0 to 899."""
         values = self._columns[metric][device][:KNOWN_CELLS]
         return DeviceTable(device, self.references(device, metric), self.cells[:KNOWN_CELLS], values)
 
-    def sample(self, count: int, seed: int) -> list[Architecture]:
-        """Distinct networks drawn uniformly: usable cells without dead operators."""
-        order = np.random.default_rng(seed).permutation(len(self.networks))
-        return [self.networks[i] for i in order[:count]]
+    def measured(self, device: str, metric: str, seed: int) -> DeviceTable:
+        """What a search measures on a device: the references, and cells drawn at random."""
+        cells = known_sample(self.space, self.budget, seed)
+        values = self._columns[metric][device][self.indices(cells)]
+        return DeviceTable(device, self.references(device, metric), cells, values)
 
     @cached_property
     def usable(self) -> list[Architecture]:
         """The cells whose output depends on their input."""
         return [c for c in self.cells if self.space.is_usable(c)]
-
-    @cached_property
-    def networks(self) -> list[Architecture]:
-        """Usable cells whose dead edges are `none`. Twins that differ in numbering or bypassed nodes stay:
-        fronts may hold such forms, so the surrogate has to know them."""
-        return [c for c in self.usable if _all_alive(c)]
 
     def error(self, architectures: Sequence[Architecture]) -> Floats:
         """Test errors, percent: true evaluations, to be counted."""
@@ -167,8 +164,3 @@ class Problem:
             "best_error": float(errors.min()),
             "mean_error": float(errors.mean()),
         }
-
-
-def _all_alive(cell: Architecture) -> bool:
-    alive = live_edges(cell.choices)
-    return all(is_alive or op == NONE for op, is_alive in zip(cell.choices, alive, strict=True))

@@ -48,7 +48,7 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
 def _modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     began = time.monotonic()
     models = fit_models(problem, seed)
-    devices = [search_device(problem, models, name) for name in problem.devices]
+    devices = [search_device(problem, models.predictors, name, seed) for name in problem.devices]
     search = run_search(problem, models, devices, replace(CONFIG, seed=seed))
     ways: dict[str, Callable[[SearchDevice], list[Architecture]]] = {
         "modnas": lambda d: refined(problem, models, d, search.front(d.features)),
@@ -57,7 +57,7 @@ def _modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     }
     found = {name: {d.name: way(d) for d in devices} for name, way in ways.items()}
     seconds = time.monotonic() - began
-    return {name: Fronts(fronts, tuple(models.evaluated), seconds) for name, fronts in found.items()}
+    return {name: Fronts(fronts, models.evaluated, seconds) for name, fronts in found.items()}
 
 
 def _baselines(problem: Problem, seed: int) -> dict[str, Fronts]:

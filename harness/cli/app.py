@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import typer
@@ -14,7 +16,8 @@ import typer
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from harness.cli.lazy import Entry, LazyGroup
-from harness.cli.output import say
+from harness.cli.output import error_document, print_json, say
+from harness.core.errors import UsageError
 from modnas.core.errors import ModnasError
 
 # What Typer makes of Ctrl-C.
@@ -30,9 +33,9 @@ class Commands(LazyGroup):
         "agent": Entry("harness.cli.agent:app", "The agent and its runtime on a board."),
         "profile": Entry("harness.cli.profile:profile", "Measure architectures on devices."),
         "tune": Entry("harness.cli.tune:tune_command", "Tune TVM for a device, once for a whole space."),
-        "features": Entry("harness.cli.data:features", "The device vector."),
-        "dataset": Entry("harness.cli.data:dataset_app", "Training sets and published tables."),
-        "predictor": Entry("harness.cli.data:predictor_app", "Train, judge and ask the MetaPredictor."),
+        "features": Entry("harness.cli.features:features", "The device vector."),
+        "dataset": Entry("harness.cli.dataset:app", "Training sets and published tables."),
+        "predictor": Entry("harness.cli.predictor:app", "Train, judge and ask the MetaPredictor."),
         "search": Entry("harness.cli.search:search", "Profile, predict, search, verify and report."),
         "front": Entry("harness.cli.search:front", "The front of a device, searched or not."),
         "verify": Entry("harness.cli.search:verify", "Train and measure the networks of a front."),
@@ -63,31 +66,47 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code: 0 done, 1 failed, 2 wrong usage, 3 a device is unavailable."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-        if result == INTERRUPTED:
-            say("interrupted; what was finished is kept")
-        return int(result or 0)
+        result = int(app(args=given, standalone_mode=False) or 0)
     except Exception as error:
         if os.environ.get("MODNAS_DEBUG"):
             traceback.print_exc()
-        return _fail(error)
-
-
-def _fail(error: Exception) -> int:
-    if isinstance(error, ModnasError):
-        code, message = error.exit_code, str(error)
-        for line in error.details:
+        failure = _failure(error)
+        for line in failure.details:
             say(line)
-    elif type(error).__name__ == "NoArgsIsHelpError":
-        say(str(error))
-        return 2
-    elif hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
-        code, message = 2, f"{error.format_message()} (see modnas-hw --help)"
+        say(failure.message if failure.is_help else f"error: {failure.message}")
     else:
-        code, message = 1, f"{type(error).__name__}: {error} (run with --debug for the traceback)"
-    say(f"error: {' '.join(message.split())}")
-    return code
+        if result != INTERRUPTED:
+            return result
+        failure = Failure("interrupted", "interrupted; what was finished is kept", INTERRUPTED)
+        say(failure.message)
+    if "--json" in itertools.takewhile(lambda word: word != "--", given):
+        print_json(error_document(failure.code, failure.message, failure.details))
+    return failure.exit_code
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a command failed. `is_help`: the message is the help of a group of commands, of several lines."""
+
+    code: str
+    message: str
+    exit_code: int
+    details: tuple[str, ...] = ()
+    is_help: bool = False
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, ModnasError):
+        return Failure(error.code, " ".join(str(error).split()), error.exit_code, error.details)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return Failure(UsageError.code, str(error), UsageError.exit_code, is_help=True)
+    if hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
+        text = f"{error.format_message()} (see modnas-hw --help)"
+        return Failure(UsageError.code, " ".join(text.split()), UsageError.exit_code)
+    text = f"{type(error).__name__}: {error} (run with --debug for the traceback)"
+    return Failure("internal", " ".join(text.split()), 1)
 
 
 if __name__ == "__main__":

@@ -57,12 +57,20 @@ def tell_troubles(found: Sequence[Profiled]) -> None:
             say(f"{one.device}: {describe_failures(one.report.rows, one.report.failed_reused)}")
 
 
+def none_left(found: Sequence[Profiled]) -> DeviceUnavailableError | None:
+    """The error where no device came to its end."""
+    if any(one.state == "done" for one in found):
+        return None
+    return DeviceUnavailableError("none of the devices could be measured to the end; what was is kept")
+
+
 def finish(found: Sequence[Profiled]) -> None:
     """Exit 3 when no device was there, 1 when something is missing or failed, else nothing."""
-    lost = [one for one in found if one.state != "done"]
-    if len(lost) == len(found):
-        raise DeviceUnavailableError("none of the devices could be measured to the end; what was is kept")
-    if lost or any(one.report and one.report.failed for one in found):
+    failure = none_left(found)
+    if failure is not None:  # said here: the document of all devices is printed already
+        say(f"error: {failure}")
+        raise typer.Exit(failure.exit_code)
+    if any(one.state != "done" or (one.report and one.report.failed) for one in found):
         raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ import typer
 from harness.core.errors import UsageError
 from harness.core.numerals import read_whole
 from harness.measure.arch_lists import find_space
+from harness.store.metrics import METRICS, HardwareMetric, get_metric, get_metrics
 from modnas.spaces import Space
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Search space.")]
@@ -20,20 +21,35 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Network size, e.g. --set channels=16 --set cells=5 --set input=3x32x32."),
 ]
+MeasuredDevicesOption = Annotated[
+    list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
 
-# What a device can be asked for.
-MEASURABLE = ("latency", "energy", "memory")
+def _metric_name(text: str | None) -> str | None:
+    """A metric's own name for one that it goes by. Raises UsageError."""
+    return None if text is None else get_metric(text).name
 
 
-def make_metrics(text: str) -> frozenset[str]:
-    """The set of metrics in a comma-separated list. Raises UsageError for an unknown one."""
-    chosen = frozenset(name.strip() for name in text.split(",") if name.strip())
-    unknown = sorted(chosen - set(MEASURABLE))
-    if unknown or not chosen:
-        what = f"no metric {unknown[0]!r}" if unknown else "no metric"
-        raise UsageError(f"--metrics {text}: {what}; known: {', '.join(MEASURABLE)}")
+_KNOWN = f"{', '.join(METRICS.built_in)}, or another package's"
+MetricOption = Annotated[str, typer.Option("--metric", callback=_metric_name, help=f"{_KNOWN}.")]
+OptionalMetricOption = Annotated[
+    str | None, typer.Option("--metric", callback=_metric_name, help="Only those of this metric.")
+]
+MetricsOption = Annotated[
+    str, typer.Option("--metrics", help=f"Of {_KNOWN}, separated by commas; latency is always measured.")
+]
+
+
+def make_metrics(text: str) -> tuple[HardwareMetric, ...]:
+    """The metrics in a comma-separated list, each once. Raises UsageError for an unknown one."""
+    try:
+        chosen = get_metrics(name.strip() for name in text.split(",") if name.strip())
+    except UsageError as error:
+        raise UsageError(f"--metrics {text}: {error}") from error
+    if not chosen:
+        raise UsageError(f"--metrics {text}: no metric; known: {', '.join(METRICS.names())}")
     return chosen
 
 

@@ -46,6 +46,12 @@ def print_json(document: Any) -> None:
     print(json.dumps(_finite(document), indent=2, allow_nan=False))
 
 
+def error_document(code: str, message: str, details: Sequence[str] = ()) -> dict[str, Any]:
+    """What `--json` prints of a failure. `details`: lines that belong before the message."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    return {"error": {**error, "details": list(details)} if details else error}
+
+
 def print_table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> None:
     """A table for a person; absent values show as a dash."""
     say(tabulate(rows, headers=headers, floatfmt=".4g", missingval="-"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -11,6 +11,7 @@ import typer
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
 from harness.runs.results import FrontEntry, Verification
+from harness.store.metrics import get_metrics
 from harness.study import Study
 from modnas.tasks import task_names
 
@@ -29,7 +30,8 @@ def search(
     name: Annotated[str | None, typer.Option("--run", help="Name of the run.")] = None,
     seed: SeedOption = 0,
     objectives: Annotated[
-        str, typer.Option("--objectives", help="error,latency or error,latency,energy.")
+        str,
+        typer.Option("--objectives", help="error and metrics: error,latency or error,latency,peak_memory."),
     ] = "error,latency",
     constraint: Annotated[
         list[str] | None,
@@ -38,11 +40,26 @@ def search(
     scheme: Annotated[str | None, typer.Option("--scheme", help="mgd, mean, sequential or sample.")] = None,
     estimator: Annotated[str | None, typer.Option("--estimator", help="reinmax or gdas.")] = None,
     accuracy: Annotated[
-        str, typer.Option("--accuracy", help="supernet, or surrogate: a model fitted on trained networks.")
+        str,
+        typer.Option(
+            "--accuracy",
+            help="supernet, or a model fitted on networks: surrogate, which are trained, or published ones.",
+        ),
     ] = "supernet",
     evaluations: Annotated[
-        int, typer.Option("--evaluations", help="Networks trained to fit the surrogate on.")
+        int, typer.Option("--evaluations", help="Networks evaluated to fit that model on.")
     ] = 100,
+    choice: Annotated[
+        str,
+        typer.Option("--choice", help="Of these networks: active, near the fronts expected, or random."),
+    ] = "active",
+    refine: Annotated[
+        int | None,
+        typer.Option("--refine", min=0, help="Architectures that refining a front scores."),
+    ] = None,
+    no_refine: Annotated[
+        bool, typer.Option("--no-refine", help="Fronts as the MetaHypernetwork says, as --refine 0.")
+    ] = False,
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="Where networks are trained: auto, cpu or cuda.")
     ] = "auto",
@@ -78,6 +95,8 @@ def search(
         scheme=scheme,
         estimator=estimator,
         evaluations=evaluations,
+        choice=choice,
+        refine=0 if no_refine else refine,
         accelerator=accelerator,
         weights=weights,
         freeze_weights=freeze_weights,
@@ -114,7 +133,7 @@ def front(
     if json_output:
         print_json(found)
     else:
-        _print_entries(found["architectures"])
+        _print_entries(found["architectures"], study.config.objectives[1:])
 
 
 def verify(run_name: RunOption, device: DeviceOption, json_output: JsonOption = False) -> None:
@@ -138,8 +157,8 @@ def report(run_name: RunOption, json_output: JsonOption = False) -> None:
 
 def _show_verification(found: Verification) -> None:
     """Print what was found on a device, and how good it is."""
-    device, volume, agreement = found["device"], found["hypervolume"], found["spearman"]["latency"]
-    _print_entries(found["architectures"])
+    device, volume = found["device"], found["hypervolume"]
+    _print_entries(found["architectures"], found["spearman"])
     table = "table" in found
     source = "looked up in the table" if table else f"measured {found['measured_now']}, reused"
     say(
@@ -148,12 +167,17 @@ def _show_verification(found: Verification) -> None:
     )
     say(
         f"{device}: hypervolume of the front {volume['front']:.4f}, of {len(found['random'])} random "
-        f"architectures {volume['random']:.4f}; Spearman of predicted and measured latency "
-        + ("undefined" if agreement is None else f"{agreement:.3f}")
+        f"architectures {volume['random']:.4f}; Spearman of predicted and measured "
+        + ", ".join(
+            f"{metric.replace('_', ' ')} {'undefined' if value is None else f'{value:.3f}'}"
+            for metric, value in found["spearman"].items()
+        )
     )
 
 
-def _print_entries(entries: Sequence[FrontEntry]) -> None:
+def _print_entries(entries: Sequence[FrontEntry], names: Iterable[str]) -> None:
+    """A table of what was predicted, and of what was measured if it was; `names` of the metrics."""
+    metrics = get_metrics(names)
     rows = []
     for entry in entries:
         predicted, measured = entry["predicted"], cast(dict[str, Any], entry).get("measured") or {}
@@ -163,11 +187,8 @@ def _print_entries(entries: Sequence[FrontEntry]) -> None:
                 " ".join(f"{r:.2f}" for r in entry["preference"]),
                 predicted["error"],
                 measured.get("error"),
-                predicted["latency_ms"],
-                measured.get("latency_ms"),
+                *(value for m in metrics for value in (predicted[m.key], measured.get(m.key))),
             )
         )
-    print_table(
-        rows,
-        ["architecture", "preference", "error % (pred.)", "error %", "latency ms (pred.)", "latency ms"],
-    )
+    heads = [head for metric in metrics for head in (f"{metric.title} (pred.)", metric.title)]
+    print_table(rows, ["architecture", "preference", "error % (pred.)", "error %", *heads])

@@ -10,16 +10,21 @@ from modnas.core.errors import InputError, ModnasError
 
 
 class ModnasHwError(ModnasError):
-    """Base of the harness's typed errors; `exit_code` is what the command line ends with."""
+    """Base of the harness's typed errors."""
+
+    code = "failed"
 
 
 class UsageError(ModnasHwError, InputError):
     """Wrong input: a name, a file, an option."""
 
+    code = "usage"
+
 
 class DeviceUnavailableError(ModnasHwError):
     """The device cannot be used now: not there, not answering, or without what measuring on it needs."""
 
+    code = "device-unavailable"
     exit_code: ClassVar[int] = 3
 
 

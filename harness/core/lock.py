@@ -22,6 +22,8 @@ LOCK = "lock.json"
 class InUseError(ModnasHwError):
     """Another process is writing here."""
 
+    code = "in-use"
+
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:

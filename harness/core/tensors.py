@@ -18,6 +18,8 @@ from harness.core.home import write_atomically
 class TensorFileError(ModnasHwError):
     """A tensor file that is missing or damaged."""
 
+    code = "tensor-file"
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Any) -> None:
     """Write tensors and a JSON-able document as one file, so that the two never disagree."""

@@ -23,6 +23,8 @@ _LARGEST = 1 << 28
 class DownloadError(ModnasHwError):
     """A file that cannot be had, or is not the one that was expected."""
 
+    code = "download"
+
 
 class _InterruptedError(Exception):
     """The connection failed or ended early; trying again may help."""

@@ -46,6 +46,15 @@ class FetchReport:
     files: list[Fetched]
     written: list[str]
 
+    @property
+    def unverified(self) -> int:
+        """How many files had no hash that was known before."""
+        return sum(not one.verified for one in self.files)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "folder": str(self.folder)}
+
 
 @cache
 def sources() -> dict[str, Any]:

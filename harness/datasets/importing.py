@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from harness.core.errors import UsageError
-from harness.core.numerals import read_number
 from harness.datasets import nasbench201, ofa
+from harness.datasets.accuracies import accuracies_name
 from harness.datasets.plausible import Judgement, Plausibility
-from harness.datasets.training_sets import UNITS, check_metric, device_values
+from harness.datasets.training_sets import device_values
+from harness.datasets.value_files import read_rows, read_values
 from harness.devices.profile import NAME_PATTERN
 from harness.devices.table import check_free, check_hides_none
-from harness.store import ImportedTable, Store
+from harness.store import ERROR_METRIC, ImportedTable, Store
+from harness.store.metrics import get_metric
 from modnas.spaces import ArchitectureError, Space, get_space
+from modnas.tasks import task_names
 
-_HEADER = ["arch", "value"]
 _NAME = re.compile(rf"{NAME_PATTERN}(@[0-9]{{1,5}})?")
-# How a unit may be written: MJ would be a thousand million times as much.
-_SPELLINGS = {"ms": ("ms",), "mj": ("mj", "mJ")}
 # So many rows that cannot be right are named in an error.
 _NAMED = 20
 # A whole table so many times beyond what is usual is stored with a warning: there are such devices.
@@ -70,11 +72,29 @@ class Consent:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did. `left_out`: published devices whose name is taken, with the reason."""
+    """What an import did.
+
+    Args:
+        imported: tables of devices.
+        left_out: published devices whose name is taken, with the reason.
+        accuracies: errors of networks on tasks.
+    """
 
     space: Space
     imported: list[Imported]
     left_out: dict[str, str]
+    accuracies: list[Imported] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "space": self.space.name,
+            "variant": self.space.variant,
+            "added": sum(one.added for one in self.imported),
+            "devices": [asdict(one) for one in self.imported],
+            "left_out": self.left_out,
+            "accuracies": [asdict(one) for one in self.accuracies],
+        }
 
 
 def import_tables(
@@ -122,7 +142,7 @@ def _known(store: Store, space: Space, table: Table) -> dict[str, float]:
 
 
 def import_nasbench201(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
-    """Import the 19 devices' latency, and the energy of the two that have it.
+    """Import the 19 devices' latency, the energy of the two that have it, and the accuracies on CIFAR-10.
 
     The values belong to the networks of the benchmark: C = 16, N = 5, 32x32 pixels, CIFAR-10's classes.
     Raises UsageError when the tables are missing, damaged or of other cells than the space's.
@@ -140,7 +160,11 @@ def import_nasbench201(store: Store, data: Path, consent: Consent = Consent()) -
         )
         for device, values in by_device.items()
     ]
-    return _import_published(store, space, tables, consent)
+    report = _import_published(store, space, tables, consent)
+    errors = 100.0 - published.metrics["test_cifar10"].astype(np.float64)
+    entries = dict(zip(published.archs, errors.tolist(), strict=True))
+    table = _error_table("cifar10", f"{folder / 'metrics.npz'} (test accuracies)", entries)
+    return replace(report, accuracies=import_tables(store, space, [table]))
 
 
 def import_ofa(store: Store, data: Path, consent: Consent = Consent()) -> ImportReport:
@@ -259,22 +283,81 @@ def import_csv(
     Raises UsageError naming the file and line of the first thing wrong, or the rows that cannot be right
     beside the others, beside other devices of the store, and for the networks' work.
     """
-    check_metric(metric)
-    if unit is not None and unit not in _SPELLINGS[UNITS[metric]]:
-        raise UsageError(f"--unit {unit}: {metric} is kept in {UNITS[metric]}; convert the values first")
+    known = get_metric(metric)
+    # No other spelling: MJ would be a thousand million times as much as mJ.
+    if unit is not None and unit not in (known.unit, known.suffix):
+        raise UsageError(f"--unit {unit}: {known.name} is kept in {known.suffix}; convert the values first")
     if _NAME.fullmatch(device) is None:
         raise UsageError(
             f"--device {device!r} is no device name: letters, digits, _ . - and at most 64 of them"
         )
     _check_name(device, store, consent)
-    rows = _read_rows(path, space)
+    rows = read_rows(path, space)
     entries = {arch: value for arch, (_, value) in rows.items()}
     lines = {arch: line for arch, (line, _) in rows.items()}
     # A file's name need not be text; the store keeps nothing else.
     source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
-    table = Table(device, metric, UNITS[metric], source, entries, lines)
-    plausibility = Plausibility(space, metric, _peers(store, space, table))
+    table = Table(device, known.name, known.suffix, source, entries, lines)
+    plausibility = Plausibility(space, known.name, _peers(store, space, table))
     return import_tables(store, space, [table], [_check_values(store, space, table, plausibility, consent)])
+
+
+def import_accuracies(store: Store, path: Path, task: str, space: Space) -> list[Imported]:
+    """Import the errors of networks on a task, in percent, from a file with the header `arch,value`.
+
+    Raises UsageError naming the file and line, or the architecture, of the first thing wrong.
+    """
+    if task not in task_names():
+        raise UsageError(f"no task {task!r}; known: {', '.join(task_names())}")
+    source = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
+    return import_tables(store, space, [_error_table(task, source, read_values(path, space))])
+
+
+def _error_table(task: str, source: str, errors: Mapping[str, float]) -> Table:
+    for arch, error in errors.items():
+        if not 0 <= error <= 100:
+            raise UsageError(f"{source}: {arch}: {error:g} is no error in percent")
+    return Table(accuracies_name(task), ERROR_METRIC, "%", source, errors)
+
+
+def import_named(
+    store: Store,
+    what: str,
+    *,
+    source: Path | None,
+    device: str | None,
+    task: str | None = None,
+    space: Space,
+    metric: str,
+    unit: str | None,
+    consent: Consent = Consent(),
+) -> ImportReport:
+    """Import what `dataset import` was given: a benchmark's tables from a folder, a device's file, a task's.
+
+    Args:
+        what: one of `BENCHMARKS`, or a file with the header `arch,value`.
+        source: the folder of a benchmark; with it `device`, `metric` and `unit` are the tables' own.
+        device: what the file's values were measured on; or `task`: what they are the errors on, in percent.
+
+    Raises UsageError as the importers do, and where it is neither the one nor the other.
+    """
+    known = ", ".join(BENCHMARKS)
+    if source is not None:
+        if what not in BENCHMARKS:
+            raise UsageError(f"--from {source}: no published tables {what!r}; known: {known}")
+        if (device, task) != (None, None):
+            raise UsageError(f"--from {source} goes without --device and --task: the tables name theirs")
+        return IMPORTERS[what](store, source, consent)
+    if (device is None) == (task is None):
+        raise UsageError(
+            f"import of {what}: name its --device, or the --task that it has errors on, or for {known} the "
+            "folder: --from"
+        )
+    if task is not None:
+        return ImportReport(space, [], {}, import_accuracies(store, Path(what), task, space))
+    assert device is not None
+    found = import_csv(store, Path(what), device, space, metric=metric, unit=unit, consent=consent)
+    return ImportReport(space, found, {})
 
 
 def _peers(store: Store, space: Space, table: Table) -> list[dict[str, float]]:
@@ -285,51 +368,3 @@ def _peers(store: Store, space: Space, table: Table) -> list[dict[str, float]]:
         {arch.string: value for arch, value in device_values(store, name, space, table.metric).items()}
         for name in sorted(names - {table.device})
     ]
-
-
-def read_csv(path: Path, space: Space) -> dict[str, float]:
-    """Values by canonical string from a file with the header `arch,value`.
-
-    Values must be positive numbers, and every architecture occurs once. Raises UsageError with file and line.
-    """
-    return {arch: value for arch, (_, value) in _read_rows(path, space).items()}
-
-
-def _read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
-    """Line and value by canonical string."""
-    entries: dict[str, tuple[int, float]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            for row in rows:
-                line = rows.line_num
-                if line == 1 and [name.strip() for name in row] != _HEADER:
-                    raise UsageError(f"{path}, line 1: the header must be arch,value, not {','.join(row)!r}")
-                if line > 1 and row:
-                    arch, value = _entry(f"{path}, line {line}", row, space)
-                    if arch in entries:
-                        raise UsageError(f"{path}, line {line}: {arch} occurs twice")
-                    entries[arch] = line, value
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"table {path} cannot be read: {error}") from error
-    if not entries:
-        raise UsageError(
-            f"table {path} is empty: give the header arch,value and a line for each architecture"
-        )
-    return entries
-
-
-def _entry(where: str, row: list[str], space: Space) -> tuple[str, float]:
-    if len(row) != 2:
-        raise UsageError(f"{where}: expected an architecture and a value, not {len(row)} fields")
-    try:
-        arch = space.parse(row[0]).string
-    except ArchitectureError as error:
-        raise UsageError(f"{where}: {error}") from error
-    try:
-        value = read_number(row[1])
-    except ValueError as error:
-        raise UsageError(f"{where}: {error}; write it as in 12.5") from error
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{where}: {row[1].strip()} is not a positive number")
-    return arch, value

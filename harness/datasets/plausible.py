@@ -29,7 +29,11 @@ _SHARED = 3
 # Of several devices' levels, those between these quantiles: one may be wrong itself.
 _MOST = (0.1, 0.9)
 # Names of a unit's thousandths and thousandfolds: a value that is a thousand times too large is in the first.
-_UNITS = {"ms": {1: "us", 2: "ns", -1: "s"}, "mj": {1: "uJ", 2: "nJ", -1: "J", -2: "kJ"}}
+_UNITS = {
+    "ms": {1: "us", 2: "ns", -1: "s"},
+    "mj": {1: "uJ", 2: "nJ", -1: "J", -2: "kJ"},
+    "mb": {1: "kB", 2: "bytes", -1: "GB"},
+}
 # By metric, an inference's fixed share, what a multiply-add adds, and how far from that devices commonly are:
 # 10^10 multiply-adds a second (a core of a small board has 10^9, a GPU 10^12), 1 nJ each.
 _USUAL = {"latency": (0.05, 1e-7, 10.0), "energy": (0.05, 1e-6, 100.0)}

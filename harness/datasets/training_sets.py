@@ -10,26 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
-from harness.devices.energy import energy_sensor
 from harness.devices.profile import POLICY_IN_KEY
-from harness.devices.table import stored_table
+from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
+from harness.store.metrics import HardwareMetric, get_metric, read
 from modnas.prediction import DeviceTable
+from modnas.prediction.device_vectors import device_vector
 from modnas.spaces import Architecture, Space
-
-# Column of the store for each metric that a device can be asked for.
-METRICS = {"latency": "latency_ms", "energy": "energy_mj"}
-# Unit of each metric, as it appears in names.
-UNITS = {"latency": "ms", "energy": "mj"}
 
 
 class DatasetError(ModnasHwError):
     """There are not the measurements that were asked for."""
+
+    code = "no-measurements"
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,7 @@ class Features:
     @property
     def vector(self) -> Tensor:
         """The values min-max scaled over the ten to [0, 1], shape (10,) (Lee et al., HELP, 2021)."""
-        raw = torch.tensor(self.values, dtype=torch.float64)
-        span = raw.max() - raw.min()
-        return ((raw - raw.min()) / (span if span > 0 else 1.0)).float()
-
-
-def check_metric(metric: str) -> str:
-    """The metric's column in the store. Raises UsageError for an unknown metric."""
-    if metric not in METRICS:
-        raise UsageError(f"no metric {metric!r}; known: {', '.join(METRICS)}")
-    return METRICS[metric]
+        return device_vector([self.values])
 
 
 def device_values(
@@ -64,7 +52,7 @@ def device_values(
     """Values of one device in one state, by architecture; a table device's are those of its table.
 
     Only rows that were measured like `like` count, the newest one when it is absent: same fingerprint,
-    backend options and protocol, and for energy the same sensor as the newest row with an energy.
+    backend options and protocol, and the metric's origin (see `Metric.origin`) of the newest row that has it.
     """
     values = _values(store, device, space, metric, like)
     return {space.parse(text): value for text, value in values.items()}
@@ -74,22 +62,25 @@ def _values(
     store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
 ) -> dict[str, float]:
     """`device_values` by the architectures' strings: parsing a whole table takes longer than reading it."""
-    column = check_metric(metric)
-    table = stored_table(store, device, space, metric)
+    known = get_metric(metric)
+    table = stored_table(store, device, space, known.name)
     if table is not None:
         return table.values
+    return _measured_values(_rows_like(store, device, space, like), known)
+
+
+def _rows_like(store: Store, device: str, space: Space, like: Measurement | None) -> list[Measurement]:
+    """Rows of one device that were measured like `like`, or like its newest row."""
     rows = store.device_measurements(device, space.name, space.variant)
-    if not rows:
-        return {}
-    wanted = conditions(like or rows[-1])
-    measured = [
-        row
-        for row in rows
-        if row.status == "ok" and getattr(row, column) is not None and conditions(row) == wanted
-    ]
-    if metric == "energy":
-        measured = [row for row in measured if energy_sensor(row) == energy_sensor(measured[-1])]
-    return {row.arch: float(getattr(row, column)) for row in measured}
+    wanted = conditions(like or rows[-1]) if rows else None
+    return [row for row in rows if conditions(row) == wanted]
+
+
+def _measured_values(rows: Sequence[Measurement], metric: HardwareMetric) -> dict[str, float]:
+    """Values by architecture of the rows that have them, of the newest one's origin."""
+    values = [(row, value) for row in rows if (value := read(metric, row).value) is not None]
+    origin = metric.origin(values[-1][0]) if values else None
+    return {row.arch: float(value) for row, value in values if metric.origin(row) == origin}
 
 
 def conditions(row: Measurement) -> tuple[str, str, str]:
@@ -111,7 +102,8 @@ def device_features(
     if missing:
         table = stored_table(store, device, space, metric)
         mend = (
-            f"run modnas-hw features --device {device}"
+            f"{_why_missing(_rows_like(store, device, space, like), metric, missing[0])}"
+            f"run modnas-hw features --device {device} --metric {metric}"
             if table is None
             else "import them with modnas-hw dataset import"
         )
@@ -120,6 +112,13 @@ def device_features(
             f"{metric} for {space.name} {table.variant if table else space.variant}; {mend}"
         )
     return Features(device, metric, tuple(values[a.string] for a in space.references))
+
+
+def _why_missing(rows: Sequence[Measurement], metric: str, architecture: Architecture) -> str:
+    """Why an architecture that was measured has no value, as the beginning of what to do about it."""
+    row = next((row for row in reversed(rows) if row.arch == architecture.string), None)
+    reason = None if row is None else read(get_metric(metric), row).reason
+    return f"of {architecture.string}: {reason}; " if reason else ""
 
 
 def device_table(
@@ -140,6 +139,33 @@ def device_table(
         architectures=list(values),
         values=np.array(list(values.values())),
     )
+
+
+def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str] | None) -> list[DeviceTable]:
+    """`device_table` of the named devices, of all whose vector is complete where none is named.
+
+    Raises:
+        UsageError: no such device or metric, or nothing was measured.
+        DatasetError: a device lacks a reference architecture.
+    """
+    names = [find_device(name, store).id for name in devices or []]
+    names = names or measured_devices(store, space, metric)
+    if not names:
+        raise UsageError(
+            f"no device has measurements of {space.name} {space.variant}; "
+            "run modnas-hw profile and modnas-hw features first"
+        )
+    return [device_table(store, name, space, metric) for name in names]
+
+
+def describe(table: DeviceTable) -> dict[str, Any]:
+    """What a device brings to a training set, as JSON: how many architectures, and their values' range."""
+    return {
+        "device": table.name,
+        "architectures": len(table.architectures),
+        "min": float(np.min(table.values)),
+        "max": float(np.max(table.values)),
+    }
 
 
 def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:
@@ -194,7 +220,7 @@ def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceT
         "space": np.array(space.name),
         "variant": np.array(space.variant),
         "metric": np.array(metric),
-        "unit": np.array(UNITS[metric]),
+        "unit": np.array(get_metric(metric).suffix),
         "archs": np.array([a.string for a in archs]),
         "encodings": space.encode(archs).numpy(),
         "devices": np.array([table.name for table in tables]),

@@ -1,4 +1,4 @@
-"""Energy of stored rows, and the model that guesses one where nothing measures."""
+"""The model that guesses an energy where nothing measures one."""
 
 from __future__ import annotations
 
@@ -48,13 +48,3 @@ class EnergyModel:
     def energy_mj(self, row: Measurement) -> float | None:
         """Modelled energy of an inference; None where there is no latency."""
         return None if row.latency_ms is None else self.tdp_w * row.latency_ms
-
-
-def energy_sensor(row: Measurement) -> str | None:
-    """The sensor that a row's energy was asked of."""
-    return (row.record.get("energy") or {}).get("sensor")
-
-
-def energy_failure(row: Measurement) -> str | None:
-    """Why a row has no energy although a sensor was asked; None for every other row."""
-    return (row.record.get("energy") or {}).get("reason")

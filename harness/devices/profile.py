@@ -30,6 +30,8 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 class ProfileError(UsageError):
     """A profile file that cannot be read or does not fit the schema."""
 
+    code = "device-profile"
+
 
 # What of a measurement policy changes the number that comes out; limits for giving up do not.
 POLICY_IN_KEY = ("precision", "warmup_s", "min_time_s", "max_time_s", "min_samples")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from harness.export.artifact import Artifact, ArtifactCache
+from harness.export.artifact import Artifact, ArtifactCache, graph_version
 from harness.export.quantize import calibration, quantize
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 # Largest difference from PyTorch's output, relative to the largest expected value (at least 1).
 OUTPUT_TOLERANCE = 1e-3
@@ -19,10 +20,10 @@ class Exporter(Protocol):
 
     tolerance: float
 
-    def key(self, space: Space) -> dict[str, Any]:
-        """What besides the runtime's options identifies a measurement of networks of `space`, JSON-able."""
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        """What besides the runtime's options identifies a measurement of networks of `source`, JSON-able."""
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
         """The file for an architecture. Raises ExportError or CompileError."""
 
     def into(self, cache: ArtifactCache) -> Exporter:
@@ -40,11 +41,11 @@ class PlainExporter:
     def __init__(self, cache: ArtifactCache, form: str) -> None:
         self._cache, self._form = cache, form
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        return graph_version(source)
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        return self._cache.get(space, architecture, batch, form=self._form)
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        return self._cache.get(source, architecture, batch, form=self._form)
 
     def into(self, cache: ArtifactCache) -> PlainExporter:
         return PlainExporter(cache, self._form)
@@ -61,14 +62,14 @@ class Int8Exporter:
     def __init__(self, cache: ArtifactCache) -> None:
         self._cache = cache
 
-    def key(self, space: Space) -> dict[str, Any]:
-        return {"quantize": "int8", "calibration": calibration()}
+    def key(self, source: ArchitectureSource) -> dict[str, Any]:
+        used = calibration(source.inputs(source.anchor))
+        return {"quantize": "int8", "calibration": used, **graph_version(source)}
 
-    def get(self, space: Space, architecture: Architecture, batch: int) -> Artifact:
-        source = self._cache.get(space, architecture, batch)
-        shape = source.input_shape
+    def get(self, source: ArchitectureSource, architecture: Architecture, batch: int) -> Artifact:
+        plain = self._cache.get(source, architecture, batch)
         return self._cache.derived(
-            source, "int8.onnx", self.key(space), lambda path, output: quantize(path, output, shape)
+            plain, "int8.onnx", self.key(source), lambda path, output: quantize(path, output, plain.inputs)
         )
 
     def into(self, cache: ArtifactCache) -> Int8Exporter:

@@ -15,18 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import fx, nn
 
-from harness.core.errors import ModnasHwError
-
-OPSET = 17
-# The lowest IR version that opset 17 allows: old runtimes on boards can still read the file.
-IR_VERSION = 8
-
-
-class ExportError(ModnasHwError):
-    """The network has a layer or an operation that cannot be written as ONNX."""
+from modnas.core.errors import ExportError
+from modnas.core.graphs import make_model
+from modnas.core.inputs import InputSpec
 
 
 class _Graph:
@@ -91,6 +85,12 @@ def _linear(graph: _Graph, layer: nn.Linear, x: str, name: str) -> str:
     return graph.add("Gemm", inputs, name, transB=1)
 
 
+def _embedding(graph: _Graph, layer: nn.Embedding, x: str, name: str) -> str:
+    if layer.max_norm is not None:
+        raise ExportError(f"{name} renormalises its rows when they are looked up, which is not exported")
+    return graph.add("Gather", [graph.constant(f"{name}.weight", layer.weight), x], name, axis=0)
+
+
 def _avg_pool(graph: _Graph, layer: nn.AvgPool2d, x: str, name: str) -> str:
     if layer.ceil_mode or layer.divisor_override:
         raise ExportError(f"{name} uses ceil_mode or divisor_override, which are not exported")
@@ -139,13 +139,14 @@ _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str, str], str]] = {
     nn.Hardswish: _hard_swish,
     nn.ReLU: lambda graph, _, x, name: graph.add("Relu", [x], name),
     nn.Flatten: _flatten,
+    nn.Embedding: _embedding,
     nn.Identity: lambda _graph, _layer, x, _name: x,
 }
 
 _BINARY = {operator.add: "Add", operator.mul: "Mul"}
 
 
-def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
+def _walk(network: nn.Module, graph: _Graph, sources: Sequence[str]) -> str:
     """Write every operation of `network` into `graph`; the name of the value it returns."""
     try:
         # Only the graph: a module made of it would be compiled for nothing.
@@ -156,6 +157,7 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
         raise ExportError(f"torch.fx cannot trace the network: {error}") from error
     layers = dict(network.named_modules())
     names: dict[fx.Node, str] = {}
+    given = iter(sources)
 
     def value(argument: Any, owner: str, position: int) -> str:
         if isinstance(argument, fx.Node):
@@ -165,6 +167,9 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
     for node in traced.nodes:
         name = f"node.{node.name}"  # a layer may be called `input` or `output`
         if node.op == "placeholder":
+            source = next(given, None)
+            if source is None:
+                raise ExportError(f"the network takes more than its {len(sources)} inputs: {node.target}")
             names[node] = source
         elif node.op == "call_module":
             layer = layers[node.target]
@@ -184,29 +189,20 @@ def _walk(network: nn.Module, graph: _Graph, source: str) -> str:
     raise ExportError("the network returns nothing")
 
 
-def to_onnx(network: nn.Module, input_shape: Sequence[int], output_shape: Sequence[int]) -> onnx.ModelProto:
-    """ONNX model of a network in evaluation mode, with one input `input` and one output `output`.
+def to_onnx(network: nn.Module, inputs: Sequence[InputSpec], output_shape: Sequence[int]) -> onnx.ModelProto:
+    """ONNX model of a network in evaluation mode, with an output `output` of float32.
 
     Args:
-        network: traceable by torch.fx; its layers must be among those with a writer in this file.
-        input_shape, output_shape: with the batch dimension; the model's shapes are fixed to them.
+        network: traceable by torch.fx; its layers must be among those with a writer in this file. It takes
+            the inputs in their order.
+        inputs: shapes with the batch dimension; the model's are fixed to them.
+        output_shape: also with the batch dimension.
 
     Raises:
         ExportError: a layer or operation without a writer.
     """
     graph = _Graph()
-    result = _walk(network.eval(), graph, "input")
+    result = _walk(network.eval(), graph, [spec.name for spec in inputs])
     graph.add("Identity", [result], "output")
-    onnx_graph = helper.make_graph(
-        graph.nodes,
-        "network",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, list(input_shape))],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, list(output_shape))],
-        graph.initializers,
-    )
-    return helper.make_model(
-        onnx_graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="modnas-hw",
-    )
+    given = [(spec.name, spec.dtype, spec.shape) for spec in inputs]
+    return make_model(graph.nodes, given, [("output", "float32", list(output_shape))], graph.initializers)

@@ -10,7 +10,8 @@ from types import TracebackType
 from harness.core.errors import needed
 from harness.export.artifact import Artifact
 from harness.export.exporters import Exporter
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 
 class Ahead:
@@ -30,14 +31,14 @@ class Ahead:
     def __init__(
         self,
         exporter: Exporter,
-        space: Space,
+        source: ArchitectureSource,
         batch: int,
         order: Sequence[Architecture],
         *,
         parallel: bool,
     ) -> None:
-        self.tolerance, self.made_with = exporter.tolerance, exporter.key(space)
-        self._exporter, self._space, self._batch = exporter, space, batch
+        self.tolerance, self.made_with = exporter.tolerance, exporter.key(source)
+        self._exporter, self._source, self._batch = exporter, source, batch
         self._following = dict(itertools.pairwise(order))
         # One thread for all files: exporters need not stand two callers.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="export") if parallel else None
@@ -76,7 +77,7 @@ class Ahead:
         return self._pool.submit(self._guarded, make).result()
 
     def _make(self, architecture: Architecture) -> Artifact:
-        return self._guarded(lambda exporter: exporter.get(self._space, architecture, self._batch))
+        return self._guarded(lambda exporter: exporter.get(self._source, architecture, self._batch))
 
     def _guarded(self, make: Callable[[Exporter], Artifact]) -> Artifact:
         with needed("make a network's file"):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from harness.core.errors import UsageError
+from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture, ArchitectureError, Space, get_space, space_names
 
 
@@ -21,33 +22,40 @@ def find_space(name: str, **size: Any) -> Space:
         raise UsageError(f"space {name}: {error}") from error
 
 
-def select_architectures(text: str, space: Space, seed: int = 0) -> list[Architecture]:
+def select_architectures(text: str, source: ArchitectureSource, seed: int = 0) -> list[Architecture]:
     """The architectures for `N`, `reference`, `all` or the path of a file with one string a line.
 
     Raises UsageError naming the file and line of the first bad string.
     """
     if text == "reference":
-        return list(space.references)
+        if not isinstance(source, Space):
+            raise UsageError(f"--archs reference: {source.name} is no search space; take all or a number")
+        return list(source.references)
     if text == "all":
-        everything = getattr(space, "all", None)
-        if everything is None:
-            raise UsageError(f"--archs all: space {space.name} is too large to list; give a number")
-        return list(everything())
+        if source.architectures is None:
+            raise UsageError(f"--archs all: space {source.name} is too large to list; give a number")
+        return list(source.architectures)
     if text.isascii() and text.isdigit():
-        return _sampled(int(text), space, seed)
-    return _from_file(Path(text), space)
+        return _sampled(int(text), source, seed)
+    return _from_file(Path(text), source)
 
 
-def _sampled(count: int, space: Space, seed: int) -> list[Architecture]:
+def _sampled(count: int, source: ArchitectureSource, seed: int) -> list[Architecture]:
     if count < 1:
         raise UsageError("--archs needs at least 1 architecture")
+    generator = torch.Generator().manual_seed(seed)
+    if not isinstance(source, Space):
+        known = source.architectures or ()
+        if count > len(known):
+            raise UsageError(f"--archs {count}: {source.name} has only {len(known)} architectures")
+        return [known[n] for n in torch.randperm(len(known), generator=generator)[:count].tolist()]
     try:
-        return space.sample(count, torch.Generator().manual_seed(seed))
+        return source.sample(count, generator)
     except ValueError as error:
         raise UsageError(f"--archs {count}: {error}") from error
 
 
-def _from_file(path: Path, space: Space) -> list[Architecture]:
+def _from_file(path: Path, source: ArchitectureSource) -> list[Architecture]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -59,7 +67,7 @@ def _from_file(path: Path, space: Space) -> list[Architecture]:
         if not line.strip():
             continue
         try:
-            found.append(space.parse(line))
+            found.append(source.parse(line))
         except ArchitectureError as error:
             raise UsageError(f"--archs {path}, line {number}: {error}") from error
     if not found:

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modnas_agent.errors import speaks_of_environment
-
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.exporters import Exporter
@@ -90,9 +88,6 @@ class Control:
 
     def believe_making(self, failure: ExportError | CompileError) -> None:
         """Return if it is the network's fault that its file cannot be made; raises DeviceUnavailableError."""
-        log = failure.log if isinstance(failure, CompileError) else ""
-        if speaks_of_environment(f"{failure} {log}"):
-            raise DeviceUnavailableError(f"this machine cannot make the network's file: {failure}")
         with needed("make a temporary folder"), tempfile.TemporaryDirectory() as folder:
             try:
                 self._files.run(lambda exporter: control_file(exporter.into(ArtifactCache(Path(folder)))))

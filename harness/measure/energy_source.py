@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.devices.energy import energy_sensor
 from harness.measure.session import DeviceSession
 from harness.store import Measurement
+from harness.store.metrics import energy_sensor
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from harness.core.errors import DeviceUnavailableError, ModnasHwError
 from harness.devices.profile import DeviceProfile
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.store import Measurement, Store
-from modnas.spaces import Architecture, Space
+from harness.store.metrics import HardwareMetric
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 State = Literal["starting", "measuring", "waiting", "done", "quarantined"]
 ProfileDevice = Callable[..., ProfileReport]
@@ -60,12 +62,12 @@ class Fleet:
     def __init__(
         self,
         profiles: Sequence[DeviceProfile],
-        space: Space,
+        source: ArchitectureSource,
         architectures: Sequence[Architecture],
         store: Store,
         *,
         seed: int = 0,
-        energy: bool = False,
+        metrics: Sequence[HardwareMetric] = (),
         retry_before: datetime | None = None,
         backoff_s: Sequence[float] | None = None,
         profile_one: ProfileDevice = profile_device,
@@ -74,14 +76,14 @@ class Fleet:
 
         Args:
             seed: of the order in which the architectures are measured.
-            energy: measure energy too, where a device has a sensor.
+            metrics: what is wanted beside the latency, see `profile_device`.
             retry_before: measure stored failures again that are older than this, see `profile_device`.
             backoff_s: pauses after failures in a row, the last one repeated; by default BACKOFF_S.
             profile_one: measures on one device; `profile_device` or something that behaves like it.
         """
-        self._profiles, self._space, self._architectures = profiles, space, architectures
+        self._profiles, self._source, self._architectures = profiles, source, architectures
         self._store = store
-        self._options = {"seed": seed, "energy": energy, "retry_before": retry_before}
+        self._options = {"seed": seed, "metrics": metrics, "retry_before": retry_before}
         self._backoff_s, self._profile_one = tuple(backoff_s or BACKOFF_S), profile_one
         self._stopping = threading.Event()
         self.statuses = [DeviceStatus(profile.id) for profile in profiles]
@@ -149,7 +151,7 @@ class Fleet:
 
         return self._profile_one(
             profile,
-            self._space,
+            self._source,
             self._architectures,
             self._store,
             **self._options,

@@ -15,7 +15,9 @@ from harness.measure.fleet import DeviceStatus, Fleet, State
 from harness.measure.profiling import ProfileReport, profile_device
 from harness.measure.repeatability import Repeatability, compare_sessions
 from harness.store import Measurement, Store
-from modnas.spaces import Architecture, Space
+from harness.store.metrics import HardwareMetric
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 OnStatus = Callable[[list[DeviceStatus]], None]
 
@@ -48,12 +50,12 @@ class Profiled:
 
 def measure_on(
     target: DeviceProfile,
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
     seed: int = 0,
-    energy: bool = False,
+    metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     fresh: bool = False,
     retry_before: datetime | None = None,
@@ -74,11 +76,11 @@ def measure_on(
         try:
             report = profile_device(
                 target,
-                space,
+                source,
                 architectures,
                 store,
                 seed=seed,
-                energy=energy,
+                metrics=metrics,
                 per_op=per_op,
                 fresh=fresh,
                 retry_before=retry_before,
@@ -94,19 +96,19 @@ def measure_on(
     for block in report.blocks:
         if block.again or not block.settled:
             progress(Note(f"{report.device}: {block}"))
-    if report.energy_note:
-        progress(Note(f"{report.device}: {report.energy_note}"))
+    for note in report.notes:
+        progress(Note(f"{report.device}: {note}"))
     return report
 
 
 def profile_devices(
     targets: Sequence[DeviceProfile],
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
     seed: int = 0,
-    energy: bool = False,
+    metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     sessions: int = 1,
     retry_failed: bool = False,
@@ -119,18 +121,18 @@ def profile_devices(
         if per_op or sessions > 1:
             raise UsageError("--per-op and --sessions work with one --device")
         fleet = Fleet(
-            targets, space, architectures, store, seed=seed, energy=energy, retry_before=retry_before
+            targets, source, architectures, store, seed=seed, metrics=metrics, retry_before=retry_before
         )
         return [Profiled(s.device, s.state, s.report, s.error) for s in fleet.run(on_status)]
 
     def measure(session: int) -> ProfileReport:
         return measure_on(
             targets[0],
-            space,
+            source,
             architectures,
             store,
             seed=seed + session,
-            energy=energy,
+            metrics=metrics,
             per_op=per_op,
             fresh=session > 0,
             retry_before=None if session else retry_before,
@@ -141,8 +143,9 @@ def profile_devices(
     compared: list[Repeatability] = []
     for session in range(1, sessions):
         before, report = report.rows, measure(session)
-        compared.append(compare_sessions(before, report.rows))
-        progress(Note(f"{report.device}: {compared[-1]}"))
+        compared.append(compare_sessions(before, report.rows, metrics))
+        for one in (compared[-1], *compared[-1].others):
+            progress(Note(f"{report.device}: {one}"))
     return [Profiled(report.device, "done", report, repeatability=tuple(compared))]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect
@@ -16,7 +17,6 @@ from sqlalchemy import inspect
 from harness.backends import open_exporter
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.datasets.training_sets import conditions
-from harness.devices.energy import energy_failure
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.prefetch import Ahead
@@ -27,8 +27,10 @@ from harness.measure.energy_source import EnergySource
 from harness.measure.failures import failure_text, is_passing, is_retried
 from harness.measure.session import DAMAGED, DeviceSession
 from harness.store import Measurement, Store, content_key
+from harness.store.metrics import ENERGY, HardwareMetric, energy_failure, read
 from harness.transport.base import Frame
-from modnas.spaces import Architecture, Space
+from modnas.core.source import ArchitectureSource
+from modnas.spaces import Architecture
 
 
 @dataclass
@@ -38,10 +40,11 @@ class ProfileReport:
     `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
     `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
     found in the store. `export_s`: time spent waiting for
-    files; `window_s`: time inside the device's measurement windows.
+    files; `window_s`: time inside the device's measurement windows. `metrics`: those asked for.
     """
 
     device: str
+    metrics: tuple[HardwareMetric, ...] = ()
     rows: list[Measurement] = field(default_factory=list)
     measured: int = 0
     repeated: int = 0
@@ -70,13 +73,28 @@ class ProfileReport:
         return f"{note}: {reason}" if reason and told < len(self.rows) else note
 
     @property
+    def notes(self) -> list[str]:
+        """A line on energy where it was asked for, and on every other metric that some networks lack."""
+        notes = [self.energy_note] if self.energy_note else []
+        measured = [row for row in self.rows if row.status == "ok"]
+        for metric in self.metrics:
+            reasons = [found.reason for row in measured if (found := read(metric, row)).value is None]
+            if reasons and metric is not ENERGY:
+                count = f"{len(reasons)} of {len(measured)} networks"
+                notes.append(f"{metric.name} is absent for {count}: {reasons[0]}")
+        return notes
+
+    @property
     def max_abs_diff(self) -> float | None:
         """Largest difference between an output on the device and PyTorch's, over all rows that have one."""
         return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
 
 
 def measurement_key(
-    session: DeviceSession, made_with: Mapping[str, Any], space: Space, architecture: Architecture
+    session: DeviceSession,
+    made_with: Mapping[str, Any],
+    source: ArchitectureSource,
+    architecture: Architecture,
 ) -> str:
     """What must be equal for a stored measurement to answer a new request.
 
@@ -87,7 +105,7 @@ def measurement_key(
     return content_key(
         {
             "arch": architecture.id,
-            "variant": space.variant,
+            "variant": source.variant,
             "device": profile.name,
             "fingerprint": session.fingerprint,
             "backend": profile.backend,
@@ -100,12 +118,12 @@ def measurement_key(
 
 def profile_device(
     profile: DeviceProfile,
-    space: Space,
+    source: ArchitectureSource,
     architectures: Sequence[Architecture],
     store: Store,
     *,
     seed: int = 0,
-    energy: bool = False,
+    metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     fresh: bool = False,
     retry_before: datetime | None = None,
@@ -120,7 +138,8 @@ def profile_device(
         fresh: measure everything, whatever the store has.
         retry_before: measure stored failures again that are older than this, unless their reason would not go
             away (see `harness.measure.failures`).
-        energy: measure energy too. Stored rows without it do not count then, if the device has a sensor.
+        metrics: what is wanted beside the latency. Stored rows without it do not count then, if it could be
+            measured: what needs a power sensor where the device has one.
         seed: of the order, so that slow changes of the device do not line up with a property of the networks.
         per_op: also take the time of every kind of operator, where the backend can tell it.
         on_row: called after each new row.
@@ -132,14 +151,14 @@ def profile_device(
         StoreError: a row cannot be written.
     """
     start = time.perf_counter()
-    report = ProfileReport(profile.id)
+    report = ProfileReport(profile.id, tuple(metrics))
     with needed("keep networks' files"):
         cache = ArtifactCache()
     with DeviceSession(profile) as session, closing(open_exporter(profile, cache)) as exporter:
-        if energy:
+        if any(metric.needs_sensor for metric in metrics):
             report.energy = EnergySource.of(session)
-        made_with = exporter.key(space)
-        keys = {a: measurement_key(session, made_with, space, a) for a in dict.fromkeys(architectures)}
+        made_with = exporter.key(source)
+        keys = {a: measurement_key(session, made_with, source, a) for a in dict.fromkeys(architectures)}
         stored = store.measurements(keys.values())
         missing = [
             a
@@ -171,8 +190,8 @@ def profile_device(
             store.add(marked)
             stored[marked.key] = marked
 
-        with Ahead(exporter, space, profile.batch, missing, parallel=profile.ssh is not None) as files:
-            profiler = _Profiler(session, files, space, report, per_op)
+        with Ahead(exporter, source, profile.batch, missing, parallel=profile.ssh is not None) as files:
+            profiler = _Profiler(session, files, source, report, per_op)
             report.blocks = measure_in_blocks(
                 missing,
                 lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
@@ -211,6 +230,8 @@ def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, p
     """
     if report.energy is not None and report.energy.unanswered_by(row):
         return True
+    if row.status == "ok" and any(read(metric, row).outdated for metric in report.metrics):
+        return True
     if row.status != "ok":
         return bool(row.request.get("protocol") != profile.policy.model_dump())
     return per_op and "per_op" not in row.record
@@ -237,29 +258,37 @@ def _again(row: Measurement, record: Mapping[str, Any]) -> Measurement:
     return Measurement(**{**columns, "record": dict(record)})
 
 
+def _size_mb(path: Path) -> float | None:
+    """Size of a network's file in MB of 2**20 bytes; None when it is gone."""
+    try:
+        return path.stat().st_size / 2**20
+    except OSError:
+        return None
+
+
 class _Profiler:
-    """One open device and one space: turns architectures into rows."""
+    """One open device and one source: turns architectures into rows."""
 
     def __init__(
         self,
         session: DeviceSession,
         files: Ahead,
-        space: Space,
+        source: ArchitectureSource,
         report: ProfileReport,
         per_op: bool,
     ) -> None:
-        self._session, self._files, self._space = session, files, space
+        self._session, self._files, self._source = session, files, source
         self._report, self._per_op = report, per_op
         self._control = Control(session, files)
         self._taken: set[str] = set()
 
     def read_anchor(self) -> float | None:
-        """Latency in ms of the space's first reference architecture now; None when it cannot be measured."""
+        """Latency in ms of the source's anchor now; None when it cannot be measured."""
         try:
-            artifact = self._files.get(self._space.references[0])
+            artifact = self._files.get(self._source.anchor)
         except (ExportError, CompileError):
             return None
-        latency: dict[str, Any] = self._take(self._space.references[0], artifact).get("latency") or {}
+        latency: dict[str, Any] = self._take(self._source.anchor, artifact).get("latency") or {}
         return latency.get("median_ms")
 
     def _file(self, architecture: Architecture) -> Artifact:
@@ -335,10 +364,12 @@ class _Profiler:
         latency: dict[str, Any] = result.get("latency") or {}
         if artifact is not None and artifact.details:
             result = {**result, "build": dict(artifact.details)}
+        if artifact is not None and result["status"] == "ok":
+            result = {**result, "file_size_mb": _size_mb(artifact.path)}
         return Measurement(
             key=key,
-            space=self._space.name,
-            variant=self._space.variant,
+            space=self._source.name,
+            variant=self._source.variant,
             arch=architecture.string,
             device=profile.id,
             fingerprint=self._session.fingerprint,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from harness.store import Measurement
+from harness.store.metrics import LATENCY, HardwareMetric, value_of
 
 
 @dataclass(frozen=True)
@@ -17,29 +18,53 @@ class Repeatability:
 
     Attributes:
         architectures: how many those are.
-        kendall: rank correlation of the two sessions' latencies; None for fewer than two architectures.
+        kendall: rank correlation of the two sessions' values; None for fewer than two architectures, and
+            where a session's are all equal.
         median_difference: median over the architectures of |second / first - 1|.
+        metric: what was compared.
+        others: the same of other metrics.
     """
 
     architectures: int
     kendall: float | None
     median_difference: float | None
+    metric: str = LATENCY.name
+    others: tuple[Repeatability, ...] = ()
 
     def __str__(self) -> str:
-        if self.kendall is None or self.median_difference is None:
-            return "repeatability: too few architectures were measured in both sessions"
+        of = "" if self.metric == LATENCY.name else f" of {self.metric}"
+        if self.median_difference is None:
+            return f"repeatability{of}: too few architectures were measured in both sessions"
+        tau = "undefined" if self.kendall is None else f"{self.kendall:.3f}"
         return (
-            f"repeatability over {self.architectures} architectures: Kendall tau {self.kendall:.3f}, "
+            f"repeatability{of} over {self.architectures} architectures: Kendall tau {tau}, "
             f"median difference {self.median_difference:.2%}"
         )
 
 
-def compare_sessions(first: Sequence[Measurement], second: Sequence[Measurement]) -> Repeatability:
-    """Compare latencies of the same architectures in two sessions; failures are left out."""
-    before = {row.arch: row.latency_ms for row in first if row.latency_ms is not None}
-    after = {row.arch: row.latency_ms for row in second if row.latency_ms is not None}
+def compare_sessions(
+    first: Sequence[Measurement], second: Sequence[Measurement], metrics: Sequence[HardwareMetric] = ()
+) -> Repeatability:
+    """Compare what two sessions measured of the same architectures; failures are left out.
+
+    Returns:
+        How well latencies repeat, and as its `others` how well those of `metrics` do.
+    """
+    others = tuple(_compare(first, second, metric) for metric in metrics if metric is not LATENCY)
+    return replace(_compare(first, second, LATENCY), others=others)
+
+
+def _compare(
+    first: Sequence[Measurement], second: Sequence[Measurement], metric: HardwareMetric
+) -> Repeatability:
+    before, after = (
+        {row.arch: value for row in rows if (value := value_of(metric, row)) is not None}
+        for rows in (first, second)
+    )
     pairs = np.array([(before[a], after[a]) for a in before if a in after], dtype=np.float64)
     if len(pairs) < 2:
-        return Repeatability(len(pairs), None, None)
+        return Repeatability(len(pairs), None, None, metric.name)
+    # Undefined where all values of a session are equal, as those of sizes may be.
     tau = float(kendalltau(pairs[:, 0], pairs[:, 1]).statistic)
-    return Repeatability(len(pairs), tau, float(np.median(np.abs(pairs[:, 1] / pairs[:, 0] - 1))))
+    difference = float(np.median(np.abs(pairs[:, 1] / pairs[:, 0] - 1)))
+    return Repeatability(len(pairs), tau if np.isfinite(tau) else None, difference, metric.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
 from harness.export import Artifact
 from harness.export.exporters import OUTPUT_TOLERANCE
+from harness.export.probe import to_document
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
@@ -31,10 +32,8 @@ from harness.transport.child import ChildTransport
 DAMAGED = "artifact"
 
 
-def open_transport(profile: DeviceProfile) -> Transport:
-    """Start the agent of a device: here, or on its board."""
-    if profile.ssh is not None:
-        return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
+def open_local(profile: DeviceProfile) -> Transport:
+    """Start the agent on this machine."""
     root = subfolder("agent")
     found = entries(root)
     if found and not is_agents(found):
@@ -43,6 +42,21 @@ def open_transport(profile: DeviceProfile) -> Transport:
             "there; name another folder as MODNAS_HOME"
         )
     return ChildTransport(write_archive(root, agent_modules(profile.backend)), root)
+
+
+def open_board(profile: DeviceProfile) -> Transport:
+    """Start the agent on a board, over a link that may be lost meanwhile."""
+    assert profile.ssh is not None
+    return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
+
+
+#: How a device's agent is started, by the kind of its transport. What plays agents takes a kind's place here.
+TRANSPORTS: dict[str, Callable[[DeviceProfile], Transport]] = {"local": open_local, "ssh": open_board}
+
+
+def open_transport(profile: DeviceProfile) -> Transport:
+    """Start the agent of a device: here, or on its board."""
+    return TRANSPORTS["local" if profile.ssh is None else "ssh"](profile)
 
 
 class DeviceSession:
@@ -96,7 +110,7 @@ class DeviceSession:
         protocol, sensor = {**self.profile.policy.model_dump(), **(policy or {})}, self.profile.power_sensor
         request = {
             "backend": {"name": self.profile.backend, "options": self.backend_options()},
-            "inputs": [{"name": "input", "shape": list(artifact.input_shape), "dtype": "float32"}],
+            "inputs": [to_document(spec) for spec in artifact.inputs],
             "expected": list(artifact.expected),
             "tolerance": tolerance,
             "per_op": per_op,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from harness.store.metrics import LATENCY, HardwareMetric
+
 FOUND, RANDOM, PREDICTED = "#0b6e99", "#b0b0b0", "#e08e0b"
 
 Entry = dict[str, Any]
@@ -25,17 +27,21 @@ def _layout(figure: Any, x: str, y: str) -> Any:
     return figure
 
 
-def _measured(entries: Sequence[Entry]) -> list[Entry]:
-    return [e for e in entries if e.get("measured", {}).get("latency_ms") is not None]
+def _measured(entries: Sequence[Entry], metric: HardwareMetric) -> list[Entry]:
+    return [e for e in entries if e.get("measured", {}).get(metric.key) is not None]
 
 
-def front_figure(found: Sequence[Entry], randoms: Sequence[Entry]) -> Any:
-    """Error against latency: the found networks measured and predicted, and the random ones measured."""
+def _axis(metric: HardwareMetric) -> str:
+    return f"{metric.name.replace('_', ' ')}, {metric.unit}"
+
+
+def front_figure(found: Sequence[Entry], randoms: Sequence[Entry], metric: HardwareMetric = LATENCY) -> Any:
+    """Error against a metric: the found networks measured and predicted, and the random ones measured."""
     figure = go.Figure()
     for name, entries, colour in (("random, measured", randoms, RANDOM), ("found, measured", found, FOUND)):
-        kept = _measured(entries)
+        kept = _measured(entries, metric)
         figure.add_scatter(
-            x=[e["measured"]["latency_ms"] for e in kept],
+            x=[e["measured"][metric.key] for e in kept],
             y=[e["measured"]["error"] for e in kept],
             text=[e["arch"] for e in kept],
             mode="markers",
@@ -43,23 +49,25 @@ def front_figure(found: Sequence[Entry], randoms: Sequence[Entry]) -> Any:
             name=name,
         )
     figure.add_scatter(
-        x=[e["predicted"]["latency_ms"] for e in found],
+        x=[e["predicted"][metric.key] for e in found],
         y=[e["predicted"]["error"] for e in found],
         text=[e["arch"] for e in found],
         mode="markers",
         marker={"size": 8, "color": PREDICTED, "symbol": "circle-open"},
         name="found, predicted in the search",
     )
-    return _layout(figure, "latency, ms", "error, %")
+    return _layout(figure, _axis(metric), "error, %")
 
 
-def agreement_figure(found: Sequence[Entry]) -> Any:
-    """Predicted against measured latency, with the measured 10th and 90th percentile."""
-    kept = _measured(found)
-    x = np.array([e["predicted"]["latency_ms"] for e in kept])
-    y = np.array([e["measured"]["latency_ms"] for e in kept])
-    unknown = [np.nan, np.nan]  # a table has one number a network
-    spread = np.array([e["measured"].get("latency_interval_ms", unknown) for e in kept]).reshape(-1, 2)
+def agreement_figure(found: Sequence[Entry], metric: HardwareMetric = LATENCY) -> Any:
+    """Predicted against measured values, with the measured 10th and 90th percentile where there are such."""
+    kept = _measured(found, metric)
+    x = np.array([e["predicted"][metric.key] for e in kept])
+    y = np.array([e["measured"][metric.key] for e in kept])
+    unknown = [np.nan, np.nan]  # a table has one number a network, and so have metrics of a single sample
+    interval = f"{metric.name}_interval_{metric.suffix}"
+    spread = np.array([e["measured"].get(interval, unknown) for e in kept], np.float64).reshape(-1, 2)
+    has_spread = bool(np.isfinite(spread).any())
     figure = go.Figure()
     if len(kept):
         ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
@@ -71,9 +79,9 @@ def agreement_figure(found: Sequence[Entry]) -> Any:
         mode="markers",
         marker={"size": 10, "color": FOUND},
         error_y={"array": spread[:, 1] - y, "arrayminus": y - spread[:, 0], "symmetric": False},
-        name="found networks, median with 10th and 90th percentile",
+        name="found networks, median with 10th and 90th percentile" if has_spread else "found networks",
     )
-    return _layout(figure, "predicted latency, ms", "measured latency, ms")
+    return _layout(figure, f"predicted {_axis(metric)}", f"measured {_axis(metric)}")
 
 
 def distribution_figure(samples: dict[str, list[float]]) -> Any:

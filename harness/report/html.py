@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 from harness.report import figures
 from harness.report.page import write_page
+from harness.runs.predictors import hardware_metrics
 from harness.runs.run import Run
 from harness.store import Measurement, Store
+from harness.store.metrics import HardwareMetric
 
 PACKAGES = ("modnas-hw", "torch", "onnx", "onnxruntime", "numpy")
 
@@ -21,6 +24,7 @@ def write_report(run: Run, store: Store) -> Path:
     fronts: dict[str, Any] = run.read_json("front.json")
     verified = run.read_json("verification.json") if run.has("verification.json") else {}
     tables = fronts.get("tables", {})
+    metrics = hardware_metrics(run)
     epochs = run.read_json("epochs.json") if run.has("epochs.json") else []
 
     def stored(device: str) -> dict[str, Measurement]:
@@ -30,6 +34,7 @@ def write_report(run: Run, store: Store) -> Path:
         run.path / "report.html",
         "report.html.j2",
         title=run.name,
+        metrics=metrics,
         config=run.config,
         predictor=run.read_json("predictor.json"),
         best_epoch=fronts["best_epoch"],
@@ -40,6 +45,7 @@ def write_report(run: Run, store: Store) -> Path:
                 verified.get(name) or {"architectures": entries},
                 {} if name in tables else stored(name),
                 tables.get(name),
+                metrics,
             )
             for name, entries in fronts["devices"].items()
         ],
@@ -49,7 +55,11 @@ def write_report(run: Run, store: Store) -> Path:
 
 
 def _device(
-    name: str, result: dict[str, Any], rows: dict[str, Measurement], table: dict[str, Any] | None
+    name: str,
+    result: dict[str, Any],
+    rows: dict[str, Measurement],
+    table: dict[str, Any] | None,
+    metrics: Sequence[HardwareMetric],
 ) -> dict[str, Any]:
     """Everything the template shows of one device; `result` is its verification, or the bare front.
 
@@ -59,9 +69,11 @@ def _device(
     verified = "random" in result
     samples = {e["arch"].partition(":")[2]: _samples(rows.get(e["arch"].partition(":")[2])) for e in found}
     samples = {arch: values for arch, values in samples.items() if values}
-    shown = [figures.front_figure(found, result.get("random", []))]
-    if verified:
-        shown.append(figures.agreement_figure(found))
+    shown = []
+    for metric in metrics:
+        shown.append(figures.front_figure(found, result.get("random", []), metric))
+        if verified:
+            shown.append(figures.agreement_figure(found, metric))
     if samples:
         shown.append(figures.distribution_figure(samples))
     any_row = next(iter(rows.values()), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +31,20 @@ class Trainable(Protocol):
     run: Run
     space: Space
     task: AnyTask
-    supernetwork: Supernetwork | None
+
+    @property
+    def supernetwork(self) -> Supernetwork | None:
+        """Weights that networks may inherit."""
+
+
+@dataclass
+class Subject:
+    """A `Trainable` before its search."""
+
+    run: Run
+    space: Space
+    task: AnyTask
+    supernetwork: Supernetwork | None = None
 
 
 def evaluate_architectures(

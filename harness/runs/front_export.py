@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,14 @@ import torch
 from harness.core.errors import UsageError
 from harness.core.home import write_atomically
 from harness.export.onnx_graph import to_onnx
-from harness.export.transformer_graphs import greedy_onnx
+from harness.export.probe import probe
 from harness.runs.evaluation import evaluate_architectures, trained_weights
 from harness.runs.search import SearchRun
 from harness.store import Evaluation, Store
+from modnas.core.task import WithFiles
 from modnas.spaces import Architecture
-from modnas.spaces.transformer.network import TransformerNetwork
-from modnas.tasks.translation import TranslationTask
 
-LIST, VOCABULARY = "networks.json", "vocabulary.model"
+LIST = "networks.json"
 
 
 def export_front(
@@ -34,7 +33,7 @@ def export_front(
     """Write the networks of a front into a folder; those that have not been trained yet are trained first.
 
     A file `N.onnx` for each, N from 1 in the order of the front, and `networks.json`, which says what they
-    are. A translator decodes greedily (see `greedy_onnx`); its vocabulary is written beside it.
+    are. What else a task's networks need, such as a translator's vocabulary, is written beside them.
 
     Args:
         entries: as `SearchRun.front` gives them.
@@ -48,9 +47,9 @@ def export_front(
         UsageError: the folder cannot be written, or has other files of these names.
         ExportError: a network cannot be written as ONNX.
     """
-    translates = isinstance(state.task, TranslationTask)
+    files = state.task.files if isinstance(state.task, WithFiles) else {}
     names = [f"{number}.onnx" for number in range(1, len(entries) + 1)]
-    _check_folder(folder, [LIST, *([VOCABULARY] if translates else []), *names])
+    _check_folder(folder, files.keys(), names)
     space, config = state.space, state.run.config
     architectures = [space.parse(entry["arch"]) for entry in entries]
     evaluations = evaluate_architectures(state, architectures, store, on_evaluation, weights_wanted=True)
@@ -63,24 +62,28 @@ def export_front(
         ]
         # First: whose files these are is known from it, also when this is interrupted.
         write_atomically(folder / LIST, json.dumps(document, indent=1))
-        if isinstance(state.task, TranslationTask):
-            write_atomically(folder / VOCABULARY, state.task.vocabulary.serialized_model_proto())
+        for name, content in files.items():
+            write_atomically(folder / name, content)
         for network, architecture in zip(document["networks"], architectures, strict=True):
-            content = _onnx(state, architecture, evaluations[architecture])
-            write_atomically(folder / network["file"], content)
+            model = _onnx(state, architecture, evaluations[architecture])
+            write_atomically(folder / network["file"], model)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder") from error
     return document
 
 
-def _check_folder(folder: Path, names: Sequence[str]) -> None:
-    """Raise UsageError when a file that is about to be written is there and is not from an earlier export."""
+def _check_folder(folder: Path, files: Collection[str], networks: Sequence[str]) -> None:
+    """Raise UsageError when a file that is about to be written is there and is not from an earlier export.
+
+    `files`: those of the task.
+    """
     try:
-        networks = json.loads((folder / LIST).read_text())["networks"]
-        ours = {LIST, VOCABULARY, *(network["file"] for network in networks)}
+        listed = json.loads((folder / LIST).read_text())["networks"]
+        ours = {LIST, *files, *(network["file"] for network in listed)}
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()
-    foreign = [name for name in names if name not in ours and os.path.lexists(folder / name)]
+    written = [LIST, *files, *networks]
+    foreign = [name for name in written if name not in ours and os.path.lexists(folder / name)]
     if foreign:
         raise UsageError(
             f"{folder} has a file {foreign[0]} that is not of an earlier export; name another folder"
@@ -88,14 +91,13 @@ def _check_folder(folder: Path, names: Sequence[str]) -> None:
 
 
 def _onnx(state: SearchRun, architecture: Architecture, evaluation: Evaluation) -> bytes:
-    network = state.space.network(architecture)
+    space = state.space
+    network = space.network(architecture)
     network.load_state_dict(trained_weights(evaluation))
-    if isinstance(network, TransformerNetwork):
-        model = greedy_onnx(network)
-    else:
-        shape = (1, *state.space.input_shape_of(architecture))
-        with torch.inference_mode():
-            output = network.eval()(torch.zeros(shape))
-        model = to_onnx(network, shape, tuple(output.shape))
-    content: bytes = model.SerializeToString()
+    if space.writer is not None:
+        return space.writer.deployed(network.eval())
+    inputs = [spec.batched(1) for spec in space.inputs(architecture)]
+    with torch.inference_mode():
+        output = network.eval()(*probe(inputs))
+    content: bytes = to_onnx(network, inputs, tuple(output.shape)).SerializeToString()
     return content

@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.datasets.accuracies import accuracies_name
 from harness.datasets.fingerprint import Fingerprint, Tell
 from harness.datasets.task_content import PACKAGED, identity, look_at, place
 from harness.devices.table import earlier_table, is_table, stored_table
 from harness.runs.run import REFERENCES, Run, RunConfig, TaskAndSpace
-from harness.store import Store
+from harness.store import ERROR_METRIC, Store
 from modnas.spaces import Space
 
 _UNKNOWN = "what differs is not recorded"
@@ -62,7 +63,7 @@ def complete(
     begun = _begun(config, name)
     if begun is not None:
         _require_data(begun, config, data)
-    tables = [d for d in config.devices if is_table(d, store)]
+    tables = _tables(config, store)
     if tables or not data.files:  # where there are none, the task says what is missing
         space = (made or TaskAndSpace(config)).space
         held = {d: _contents(store, d, space, config) for d in tables}
@@ -166,9 +167,16 @@ def _require_data(run: Run, now: RunConfig, data: Fingerprint) -> None:
     )
 
 
+def _tables(config: RunConfig, store: Store) -> list[str]:
+    """What of a run's values are imported: those of devices, and the task's accuracies."""
+    accuracies = [accuracies_name(config.task)] if config.evaluated_by == "published" else []
+    return [*(d for d in config.devices if is_table(d, store)), *accuracies]
+
+
 def _contents(store: Store, device: str, space: Space, config: RunConfig) -> dict[str, str]:
     """What identifies a table device's values, by metric."""
-    metrics = (metric for metric in config.objectives if metric != "error")
+    of_device = device in config.devices
+    metrics = [m for m in config.objectives if (m != ERROR_METRIC) == of_device]
     tables = {metric: stored_table(store, device, space, metric) for metric in metrics}
     return {metric: table.sha256 for metric, table in tables.items() if table is not None}
 
@@ -177,9 +185,7 @@ def require_tables(run: Run, store: Store, space: Space) -> None:
     """Raise UsageError when the values of a table device have changed since the run began with them."""
     config = run.config
     recorded: Mapping[str, Mapping[str, str]] = config.tables or {}
-    for device in config.devices:
-        if not is_table(device, store):
-            continue
+    for device in _tables(config, store):
         if device not in recorded:
             if run.has(REFERENCES):
                 raise UsageError(

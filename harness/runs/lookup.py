@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from harness.core.errors import UsageError
-from harness.datasets.training_sets import METRICS, device_features, device_values
+from harness.datasets.training_sets import device_features, device_values
 from harness.devices.table import StoredTable, stored_table
 from harness.measure.profiling import ProfileReport
 from harness.runs.run import RunConfig
 from harness.store import Measurement, Store
+from harness.store.metrics import LOOKED_UP, HardwareMetric
 from modnas.spaces import Architecture, Space
 
 
@@ -33,7 +34,11 @@ def check_searchable(config: RunConfig, space: Space, store: Store, device: str)
 
 
 def look_up(
-    store: Store, device: str, space: Space, metrics: Sequence[str], architectures: Sequence[Architecture]
+    store: Store,
+    device: str,
+    space: Space,
+    metrics: Sequence[HardwareMetric],
+    architectures: Sequence[Architecture],
 ) -> ProfileReport:
     """The table's values in the form in which a measurable device answers: one row an architecture.
 
@@ -42,10 +47,10 @@ def look_up(
     """
     tables: dict[str, StoredTable] = {}
     for metric in metrics:
-        table = stored_table(store, device, space, metric)
+        table = stored_table(store, device, space, metric.name)
         if table is None:
             raise UsageError(f"device {device} is no imported table")
-        tables[metric] = table
+        tables[metric.name] = table
     report = ProfileReport(device)
     for architecture in dict.fromkeys(architectures):
         report.rows.append(_row(device, space, tables, architecture))
@@ -59,7 +64,7 @@ def _row(
 ) -> Measurement:
     found = {metric: table.values.get(architecture.string) for metric, table in tables.items()}
     missing = [metric for metric, value in found.items() if value is None]
-    row = Measurement(
+    return Measurement(
         key="",
         space=space.name,
         variant=next(iter(tables.values())).variant,
@@ -74,8 +79,5 @@ def _row(
         artifact_sha256="",
         created_at=datetime.now(timezone.utc),
         request={},
-        record={"source": "table"},
+        record={"source": "table", LOOKED_UP: found},
     )
-    for metric, value in found.items():
-        setattr(row, METRICS[metric], value)
-    return row

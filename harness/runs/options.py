@@ -12,17 +12,20 @@ import torch
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
 from harness.datasets.task_content import absolute
-from harness.datasets.training_sets import UNITS
 from harness.presets import get_preset
+from harness.runs.accuracy import AccuracyFunction
 from harness.runs.run import RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
+from harness.store.metrics import get_metric
+from modnas.accuracy.evaluated import Choice
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
 from modnas.spaces import space_names
 from modnas.tasks import task_names
 
-ACCURACIES = ("supernet", "surrogate")
+# Where accuracies come from: weight sharing, or a model of networks that are trained, or published.
+ACCURACIES = ("supernet", "surrogate", "published")
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
@@ -31,10 +34,13 @@ class SearchOptions:
     """Options of `search` beyond the preset, as they were typed; `resolve` checks them.
 
     Args:
-        objectives: names separated by commas, `error` and `latency` among them.
+        objectives: names separated by commas: `error`, which is always one, and hardware metrics.
         constraints: bounds such as `latency=0.2`, normalised (see `apply_constraints`).
         scheme, estimator: None: the preset's.
-        accuracy: `supernet`, or `surrogate`: a model fitted on `evaluations` trained networks.
+        accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained, or
+            `published`, whose accuracies were imported; or the user's function that says them.
+        choice: of these networks: `active`, near the fronts that are expected, or `random`.
+        refine: architectures that a front's refinement scores; 0: none is refined; None: the preset's.
         accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.
         weights: a file that the supernetwork starts from (see `modnas.spaces.Space.load_weights`).
         freeze_weights: search on these weights without training them.
@@ -45,8 +51,10 @@ class SearchOptions:
     constraints: tuple[str, ...] = ()
     scheme: str | None = None
     estimator: str | None = None
-    accuracy: str = "supernet"
+    accuracy: str | AccuracyFunction = "supernet"
     evaluations: int = 100
+    choice: str = "active"
+    refine: int | None = None
     accelerator: str = "auto"
     weights: Path | None = None
     freeze_weights: bool = False
@@ -54,19 +62,30 @@ class SearchOptions:
 
     def resolve(self) -> dict[str, Any]:
         """Fields of a `RunConfig`. Raises UsageError, and DeviceUnavailableError when there is no GPU."""
-        if self.accuracy not in ACCURACIES:
-            raise UsageError(f"--accuracy {self.accuracy}: it is one of {', '.join(ACCURACIES)}")
-        if self.accuracy == "surrogate" and self.evaluations < LEAST_EVALUATIONS:
-            raise UsageError(
-                f"--evaluations {self.evaluations}: there is nothing to fit an accuracy surrogate on; train "
-                f"at least {LEAST_EVALUATIONS} networks"
-            )
         return {
+            **self._accuracy(),
             "objectives": self._objectives(),
-            "evaluations": self.evaluations if self.accuracy == "surrogate" else None,
             "accelerator": self._accelerator(),
             "weights_sha256": self._weights(),
         }
+
+    def _accuracy(self) -> dict[str, Any]:
+        if not callable(self.accuracy) and self.accuracy not in ACCURACIES:
+            raise UsageError(f"--accuracy {self.accuracy}: it is one of {', '.join(ACCURACIES)}")
+        if self.choice not in get_args(Choice):
+            raise UsageError(f"--choice {self.choice}: it is one of {', '.join(get_args(Choice))}")
+        if self.accuracy == "supernet":
+            return {"evaluations": None}
+        if self.evaluations < LEAST_EVALUATIONS:
+            raise UsageError(
+                f"--evaluations {self.evaluations}: there is nothing to fit an accuracy surrogate on; "
+                f"evaluate at least {LEAST_EVALUATIONS} networks"
+            )
+        found: dict[str, Any] = {"evaluations": self.evaluations, "choice": self.choice}
+        if callable(self.accuracy):
+            name = getattr(self.accuracy, "__qualname__", type(self.accuracy).__qualname__)
+            return {**found, "evaluated_by": "function", "accuracy_function": name}
+        return {**found, "evaluated_by": "published"} if self.accuracy == "published" else found
 
     def settings(self) -> dict[str, Any]:
         """What replaces settings of the preset's search. Raises UsageError."""
@@ -81,10 +100,13 @@ class SearchOptions:
                     raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
                 changed[name] = value
         if self.constraints:
-            bounds = dict(_bound(text) for text in self.constraints)
-            metrics = [name for name in self._objectives() if name != "error"]
+            bounds = {get_metric(name).name: bound for name, bound in map(_bound, self.constraints)}
+            metrics = self._objectives()[1:]
             if unknown := [name for name in bounds if name not in metrics]:
-                raise UsageError(f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives")
+                raise UsageError(
+                    f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives, which are "
+                    f"{', '.join(metrics)}"
+                )
             changed["constraints"] = [bounds.get(metric) for metric in metrics]
         return changed
 
@@ -96,17 +118,22 @@ class SearchOptions:
                 )
             return None
         if self.accuracy != "supernet":
-            raise UsageError("--weights: a supernetwork's; there is none with --accuracy surrogate")
+            raise UsageError(f"--weights: a supernetwork's; there is none with --accuracy {self.accuracy}")
         return weights_sha256(self.weights)
 
     def _objectives(self) -> tuple[str, ...]:
-        names = tuple(part.strip() for part in self.objectives.split(",") if part.strip())
-        known = ("error", *UNITS)
-        if names[:2] != ("error", "latency") or len(set(names)) < len(names) or not set(names) <= set(known):
+        """`error` and the metrics by their own names, in the order in which they were given."""
+        names = [part.strip() for part in self.objectives.split(",") if part.strip()]
+        try:
+            metrics = [get_metric(name).name for name in names if name != "error"]
+        except UsageError as error:
+            raise UsageError(f"--objectives {self.objectives}: {error}") from error
+        if not metrics or len(set(metrics)) < len(metrics) or names.count("error") > 1:
             raise UsageError(
-                f"--objectives {self.objectives}: error,latency, and energy behind them if wanted"
+                f"--objectives {self.objectives}: name at least one metric beside the error, and each once, "
+                "such as error,latency"
             )
-        return names
+        return ("error", *metrics)
 
     def _accelerator(self) -> Literal["cpu", "cuda"]:
         if self.accelerator not in ACCELERATORS:
@@ -156,7 +183,12 @@ def resolve_config(
         data_dir=absolute(task, data_dir),
         devices=ids,
         preset=preset,
-        settings=settings.model_copy(update={"search": {**settings.search, **options.settings()}}),
+        settings=settings.model_copy(
+            update={
+                "search": {**settings.search, **options.settings()},
+                "refine": settings.refine if options.refine is None else options.refine,
+            }
+        ),
         seed=seed,
     )
 

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict
 
+# Objectives of an architecture as the search sees it: `error` in percent, on the validation split, and each
+# metric by its key, such as `latency_ms`.
+Predicted: TypeAlias = dict[str, float]
 
-class _Predicted(TypedDict):
-    error: float
-    latency_ms: float
-
-
-class Predicted(_Predicted, total=False):
-    """Objectives of an architecture as the search sees it: `error` in percent, on the validation split."""
-
-    energy_mj: float
-
-
-class _Measured(TypedDict):
-    error: float
-    latency_ms: float | None
-
-
-class Measured(_Measured, total=False):
-    """Objectives of a network that was trained and measured: `error` in percent, on the test split.
-
-    A metric is None where it could not be measured, and `failure` says why. `latency_interval_ms` holds most
-    calls (10th to 90th percentile), `latency_ci_ms` the median with 95 %. `source` is `table` where the
-    values were looked up.
-    """
-
-    energy_mj: float | None
-    failure: str
-    latency_interval_ms: list[float | None]
-    latency_ci_ms: list[float | None]
-    source: str
-    warnings: list[str]
+# Objectives of a network that was trained and measured: `error` in percent, on the test split, and each
+# metric by its key. A metric is None where it could not be measured: `failure` says why if nothing was, else
+# `absent` by the metric's key. One that is a median of several samples also has the interval of most of them
+# (10th to 90th percentile), such as `latency_interval_ms`, and its 95 % interval, `latency_ci_ms`. `source`
+# is `table` where the values were looked up; `warnings` is a list of texts.
+Measured: TypeAlias = dict[str, Any]
 
 
 class FrontEntry(TypedDict):
@@ -115,6 +94,7 @@ class _Verification(TypedDict):
     architectures: list[VerifiedEntry]
     random: list[RandomEntry]
     hypervolume: Hypervolumes
+    hypervolume_by_metric: dict[str, Hypervolumes]
     sotl: Sotl | None
     spearman: dict[str, float | None]
     measured_now: int
@@ -127,6 +107,7 @@ class Verification(_Verification, total=False):
     """A front of one device trained and measured, beside as many random architectures.
 
     `spearman`: rank correlation of predicted and measured values, by metric; None where it is not defined.
+    `hypervolume` is of all objectives, `hypervolume_by_metric` of error and one metric each.
     `table` is there for a device that is an imported table.
     """
 

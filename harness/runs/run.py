@@ -36,8 +36,16 @@ from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.fingerprint import Fingerprint
 from harness.presets import Preset
 from harness.store import content_key
+from modnas.accuracy.evaluated import Choice
+from modnas.core.supernetwork import NoSupernetworkError
 from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
+from modnas.tasks.published import PUBLISHED
+
+# By training, by published accuracies, or by a function of the user's.
+EvaluatedBy = Literal["training", "published", "function"]
+# Settings that the first runs did not have, with what they were then.
+_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": "training", "accuracy_function": None}
 
 
 class RunConfig(BaseModel):
@@ -59,8 +67,12 @@ class RunConfig(BaseModel):
     preset: str
     settings: Preset
     seed: int = 0
-    # Networks trained to fit the accuracy surrogate on; None: the task loss is a supernetwork's.
+    # Networks evaluated to fit the accuracy surrogate on; None: the task loss is a supernetwork's.
     evaluations: int | None = None
+    # Which networks these are, and how their errors are found.
+    choice: Choice = "random"
+    evaluated_by: EvaluatedBy = "training"
+    accuracy_function: str | None = None  # its name
     # Of the file that the supernetwork's weights are from; None: initial ones. Whether they are frozen is a
     # setting of the search.
     weights_sha256: str | None = None
@@ -81,8 +93,8 @@ class RunConfig(BaseModel):
         """What two configurations of one run have in common: all but where its data lie, if their content is
         known.
         """
-        # Runs from before there were weights keep their names.
-        absent = {"weights_sha256"} if self.weights_sha256 is None else set()
+        # Runs from before there were these settings keep their names.
+        absent = {name for name, value in _SINCE.items() if getattr(self, name) == value}
         known = {"data_dir"} if self.data_sha256 is not None else set()
         return self.model_dump(mode="json", exclude=absent | known)
 
@@ -94,6 +106,8 @@ class RunConfig(BaseModel):
     def make_task(self) -> AnyTask:
         """The task's data. Raises TaskError."""
         data_dir = Path(self.data_dir) if self.data_dir else None
+        if self.evaluated_by == "published" and data_dir is None and self.task in PUBLISHED:
+            return PUBLISHED[self.task]
         task = get_task(self.task, data_dir, seed=0, limit=self.settings.task_limit)
         if self.settings.task_side is not None:
             task = task.resized(self.settings.task_side)
@@ -102,10 +116,16 @@ class RunConfig(BaseModel):
         return task
 
     def make_space(self, task: AnyTask) -> Space:
-        """The space with networks that fit the task."""
-        return get_space(
+        """The space with networks that fit the task.
+
+        Raises NoSupernetworkError where it has no supernetwork and the search is to train one.
+        """
+        space = get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
         )
+        if self.evaluations is None and not space.has_supernetwork:
+            raise NoSupernetworkError(space.name)
+        return space
 
 
 class TaskAndSpace:
@@ -252,6 +272,14 @@ class Run:
     def held(self) -> AbstractContextManager[None]:
         """Hold the run against other writers; to be entered. Raises InUseError then."""
         return locked(self.path, f"run {self.name}")
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Turn a complaint about a part of the run into one that names the run."""
+        try:
+            yield
+        except ValueError as error:
+            raise ModnasHwError(f"run {self.name}: {error}; delete {self.path} to start it again") from error
 
     def stored_config(self) -> RunConfig | None:
         """The configuration that the run began with, None where none is written. Raises UsageError."""

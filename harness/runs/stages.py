@@ -6,15 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
+import torch
+
 from harness.core.progress import Note, Progress, stage
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, table_note, table_origin
 from harness.measure.profile_devices import measure_on
 from harness.measure.profiling import ProfileReport
+from harness.runs.accuracy import AccuracyFunction, accuracy_source
+from harness.runs.evaluation import Subject
 from harness.runs.lookup import look_up
+from harness.runs.predictors import fit_predictors, hardware_metrics
 from harness.runs.results import FrontEntry, Table, Verification
 from harness.runs.run import Run, TaskAndSpace
-from harness.runs.search import SearchRun, fit_predictors, hardware_metrics, run_search, write_fronts
+from harness.runs.search import SearchRun, run_search, write_fronts
 from harness.runs.surrogate import fit_run_surrogate
 from harness.runs.verify import OnEvaluation, verify_device
 from harness.store import Evaluation, Store
@@ -32,15 +37,15 @@ def measure_for(
     progress: Progress,
 ) -> ProfileReport:
     """Measure on a device all that the run's objectives need. Raises as `profile_device` does."""
-    energy = "energy" in run.config.objectives
+    metrics = hardware_metrics(run)
     return measure_on(
-        device, space, architectures, store, seed=run.config.seed, energy=energy, progress=progress
+        device, space, architectures, store, seed=run.config.seed, metrics=metrics, progress=progress
     )
 
 
 def tell_table(run: Run, device: str, space: Space, store: Store, progress: Progress) -> Table | None:
     """Tell where a table device's values come from; nothing for a device that is measured."""
-    table = table_origin(store, device, space, *hardware_metrics(run))
+    table = table_origin(store, device, space, *(metric.name for metric in hardware_metrics(run)))
     if table:
         progress(Note(table_note(device, table, space)))
     return cast(Table | None, table)
@@ -52,19 +57,36 @@ def is_fitted(run: Run) -> bool:
     return run.has("predictor.json") and surrogate
 
 
-def fit_models(run: Run, made: TaskAndSpace, store: Store, progress: Progress) -> None:
-    """Fit the predictors and the accuracy surrogate, where they are wanted and not there."""
+def fit_models(
+    run: Run,
+    made: TaskAndSpace,
+    store: Store,
+    progress: Progress,
+    function: AccuracyFunction | None = None,
+) -> None:
+    """Fit the predictors and the accuracy surrogate, where they are wanted and not there.
+
+    `function`: the user's that says accuracies, for a run that has one.
+    """
+    if run.config.settings.threads is not None:
+        torch.set_num_threads(run.config.settings.threads)
     if not run.has("predictor.json"):
         for metric, devices in fit_predictors(run, made.space, store).items():
             for device, figures in devices.items():
                 shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
                 progress(Note(f"predictor of {metric} on {device}, held out: {shown}"))
     if not is_fitted(run):
-        total = run.config.evaluations
-        with training(progress, "training for the surrogate", total) as on_evaluation:
-            fit_run_surrogate(run, made.space, made.task, store, on_evaluation)
-        text = f"accuracy surrogate: fitted on the validation errors of {total} trained networks"
-        progress(Note(text))
+        total, by = run.config.evaluations, run.config.evaluated_by
+        source = accuracy_source(Subject(run, made.space, made.task), store, "valid", function)
+        doing = "training" if by == "training" else "evaluating"
+        with training(progress, f"{doing} for the surrogate", total) as on_evaluation:
+            fit_run_surrogate(run, made, store, source, on_evaluation)
+        what = {
+            "training": "the validation errors of {} trained networks",
+            "published": "{} published accuracies",
+            "function": "{} accuracies by a function",
+        }[by]
+        progress(Note(f"accuracy surrogate: fitted on {what.format(total)}"))
 
 
 def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[str, list[FrontEntry]]:
@@ -88,9 +110,19 @@ def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[st
 
 
 def verify_front(
-    run: Run, state: SearchRun, device: DeviceProfile | TableDevice, store: Store, progress: Progress
+    run: Run,
+    state: SearchRun,
+    device: DeviceProfile | TableDevice,
+    store: Store,
+    *,
+    progress: Progress,
+    function: AccuracyFunction | None = None,
 ) -> Verification:
-    """Verify one device, and keep the result in verification.json. Raises as `verify_device` does."""
+    """Verify one device, and keep the result in verification.json. Raises as `verify_device` does.
+
+    `function`: the user's that says accuracies, for a run that has one.
+    """
+    source = accuracy_source(state, store, "test", function)
     table = tell_table(run, device.id, state.space, store, progress)
 
     def measure(chosen: list[Architecture]) -> ProfileReport:
@@ -99,7 +131,7 @@ def verify_front(
         return measure_for(run, device, state.space, chosen, store=store, progress=progress)
 
     with training(progress, "training what was found") as on_evaluation:
-        document = verify_device(state, device.id, store, measure, on_evaluation)
+        document = verify_device(state, device.id, store, measure, source=source, on_evaluation=on_evaluation)
     if table:
         document["table"] = table
     done = run.read_json("verification.json") if run.has("verification.json") else {}
@@ -113,6 +145,7 @@ def training(progress: Progress, name: str, total: int | None = None) -> Iterato
     with stage(progress, name, "network", total) as running:
 
         def on_evaluation(row: Evaluation, now: bool) -> None:
-            running.update(running.done + 1, rate=1 / row.seconds, note=f"error {row.error:.2f} %")
+            rate = 1 / row.seconds if row.seconds else None
+            running.update(running.done + 1, rate=rate, note=f"error {row.error:.2f} %")
 
         yield on_evaluation

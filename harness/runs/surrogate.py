@@ -1,64 +1,84 @@
-"""The accuracy surrogate of a run: networks trained for it, the model fitted on them, loading it again."""
+"""The accuracies of a run without a supernetwork: networks evaluated for it, the surrogate fitted on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from harness.runs.evaluation import evaluate_architectures
-from harness.runs.run import Run
-from harness.store import Evaluation, Store
-from modnas.accuracy.surrogate import AccuracySurrogate, fit_surrogate
-from modnas.spaces import Architecture, Space, Supernetwork
-from modnas.tasks import AnyTask
+from harness.core.errors import UsageError
+from harness.runs.accuracy import AccuracySource, OnRow
+from harness.runs.predictors import load_predictors, range_sample, search_device
+from harness.runs.run import Run, TaskAndSpace
+from harness.store import Store
+from modnas.accuracy.evaluated import EvaluatedAccuracy, evaluate_and_fit
+from modnas.accuracy.surrogate import AccuracySurrogate
+from modnas.spaces import Architecture, Space
 
 # Fewer say nothing about a space.
 LEAST_EVALUATIONS = 10
 
 
-@dataclass
-class _Subject:
-    run: Run
-    space: Space
-    task: AnyTask
-    supernetwork: Supernetwork | None = None
-
-
-def evaluation_sample(run: Run, space: Space) -> list[Architecture]:
-    """The architectures that a run's surrogate is fitted on: a fixed random sample."""
-    generator = torch.Generator().manual_seed(20_000 + run.config.seed)
-    return space.sample(run.config.evaluations or 0, generator)
-
-
 def fit_run_surrogate(
-    run: Run, space: Space, task: AnyTask, store: Store, on_row: Callable[[Evaluation, bool], None]
+    run: Run, made: TaskAndSpace, store: Store, source: AccuracySource, on_row: OnRow | None = None
 ) -> None:
-    """Train the sample by the run's recipe, none twice, and fit the surrogate on the validation errors.
+    """Evaluate as many networks as the run is to know, none twice, and fit the surrogate on their errors.
 
-    Writes `surrogate.safetensors`, whose header says how many evaluations are behind it and their errors'
-    range. `on_row`: as in `evaluate_architectures`.
+    The run has its predictors: an active choice is near the fronts that they let expect.
+
+    Writes `surrogate.safetensors`, whose header has the errors and the range in which the surrogate expects
+    those of the space.
+
+    Args:
+        on_row: told of each evaluation, and whether it was made now.
+
+    Raises UsageError when there are not so many networks, and as the source does.
     """
-    sample = evaluation_sample(run, space)
-    rows = evaluate_architectures(_Subject(run, space, task), sample, store, on_row, judged_on="valid")
-    errors = np.array([rows[a].error for a in sample])
+    config, task, space = run.config, made.task, made.space
+    predictors = load_predictors(run, space)
+    devices = [search_device(run, space, predictors, store, name) for name in config.devices]
     # The model is of logarithms: a network without a mistake counts as having made half of one.
-    errors = errors.clip(min=50.0 / task.count(("valid",)))
-    surrogate = fit_surrogate(space, sample, errors, task.chance_error, run.config.seed)
+    floor = 50.0 / task.count(("valid",))
+
+    def evaluate(architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        rows = source.evaluate(architectures, on_row)
+        return np.array([rows[a].error for a in architectures]).clip(min=floor)
+
+    try:
+        accuracy = evaluate_and_fit(
+            space,
+            evaluate,
+            devices,
+            budget=config.evaluations or 0,
+            choice=config.choice,
+            chance=task.chance_error,
+            seed=config.seed,
+            pool=source.pool,
+        )
+    except ValueError as error:
+        raise UsageError(f"--evaluations {config.evaluations}: {error}") from error
+    known, expected = accuracy.evaluated, accuracy.errors(range_sample(space, config.seed))
     meta = {
-        "evaluations": len(sample),
-        "judged_on": "valid",
-        "errors": [float(errors.min()), float(errors.max())],
-        "rows": len(surrogate.onehot),
+        "evaluations": len(known),
+        "judged_on": source.judged_on,
+        "errors": [min(known.values()), max(known.values())],
+        "rows": len(accuracy.surrogate.onehot),
+        "error_bounds": [float(expected.min()), float(expected.max())],
+        "evaluated": {architecture.string: error for architecture, error in known.items()},
     }
-    run.save_state("surrogate", surrogate.state_dict(), meta)
+    run.save_state("surrogate", accuracy.surrogate.state_dict(), meta)
 
 
-def load_run_surrogate(run: Run, space: Space) -> AccuracySurrogate:
-    """The surrogate that `fit_run_surrogate` wrote."""
-    tensors, meta = run.load_state("surrogate")
-    surrogate = AccuracySurrogate(space, meta["rows"])
-    surrogate.load_state_dict(tensors)
-    return surrogate
+def load_run_surrogate(run: Run, space: Space) -> tuple[EvaluatedAccuracy, tuple[float, float] | None]:
+    """What `fit_run_surrogate` wrote, where the run's networks are.
+
+    With it the errors that count as 0 and 1 beside the metrics; None for a run from before they were kept.
+    """
+    with run.blamed():
+        tensors, meta = run.load_state("surrogate")
+        surrogate = AccuracySurrogate(space, meta["rows"])
+        surrogate.load_state_dict(tensors)
+    known = {space.parse(text): error for text, error in meta.get("evaluated", {}).items()}
+    bounds = meta.get("error_bounds")
+    return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known), bounds and (bounds[0], bounds[1])

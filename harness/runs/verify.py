@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from harness.datasets.training_sets import METRICS, UNITS
 from harness.measure.profiling import ProfileReport
-from harness.runs.evaluation import evaluate_architectures
-from harness.runs.search import SearchRun, hardware_metrics
+from harness.runs.accuracy import AccuracySource
+from harness.runs.predictors import hardware_metrics
+from harness.runs.search import SearchRun
 from harness.store import Evaluation, Measurement, Store
+from harness.store.metrics import HardwareMetric, read
 from modnas.accuracy import sotl
 from modnas.search import indicators
 from modnas.spaces import Architecture, Space
 
+# Ends of an interval that too few samples give.
+_UNKNOWN = (None, None)
+
+Metrics: TypeAlias = Sequence[HardwareMetric]
 Profiler = Callable[[list[Architecture]], ProfileReport]
 OnEvaluation = Callable[[Evaluation, bool], None]
 
@@ -32,17 +37,21 @@ def verify_device(
     device: str,
     store: Store,
     measure: Profiler,
+    *,
+    source: AccuracySource,
     on_evaluation: OnEvaluation | None = None,
 ) -> dict[str, Any]:
-    """Measure and train the front of one device and a random set of the same size.
+    """Measure and evaluate the front of one device and a random set of the same size.
 
     Args:
         measure: measures architectures on the device, none twice.
+        source: of the networks' errors.
 
     Returns:
         `architectures` (the front's entries with `measured` added), `random` (the same for the random set),
-        `hypervolume` of both, `sotl` (how many of the front the sum of training losses would have kept, and
-        their hypervolume on the scale of `hypervolume`), `spearman` of prediction and measurement for each
+        `hypervolume` of both, `hypervolume_by_metric` (of the error and one metric each), `sotl` (how many of
+        the front the sum of training losses would have kept, and their hypervolume on the scale of
+        `hypervolume`), `spearman` of prediction and measurement for each
         hardware metric, and what was measured, trained and reused.
     """
     run, space, task = state.run, state.space, state.task
@@ -57,7 +66,7 @@ def verify_device(
         if on_evaluation:
             on_evaluation(row, now)
 
-    evaluations = evaluate_architectures(state, [*found, *randoms], store, count)
+    evaluations = source.evaluate([*found, *randoms], count)
     rows = {row.arch: row for row in report.rows}
     metrics = hardware_metrics(run)
     entries = [
@@ -74,8 +83,11 @@ def verify_device(
         "architectures": entries,
         "random": random_entries,
         "hypervolume": compare_hypervolumes(entries, random_entries, metrics, chance),
+        "hypervolume_by_metric": {
+            metric.name: compare_hypervolumes(entries, random_entries, [metric], chance) for metric in metrics
+        },
         "sotl": _sotl([evaluations[a] for a in found], entries, random_entries, metrics, chance),
-        "spearman": {metric: _agreement(entries, metric) for metric in metrics},
+        "spearman": {metric.name: _agreement(entries, metric) for metric in metrics},
         "measured_now": report.measured,
         "measurements_reused": report.reused,
         "trained_now": trained["now"],
@@ -83,15 +95,18 @@ def verify_device(
     }
 
 
-def _measured(row: Measurement, evaluation: Evaluation, metrics: Sequence[str]) -> dict[str, Any]:
+def _measured(row: Measurement, evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     measured: dict[str, Any] = {"error": evaluation.error}
-    for metric in metrics:
-        measured[f"{metric}_{UNITS[metric]}"] = getattr(row, METRICS[metric])
+    readings = {metric: read(metric, row) for metric in metrics}
+    measured.update({metric.key: found.value for metric, found in readings.items()})
     if row.status != "ok":
         measured["failure"] = f"{row.reason}: {row.message}"
-    if row.latency_p10_ms is not None:
-        measured["latency_interval_ms"] = [row.latency_p10_ms, row.latency_p90_ms]
-        measured["latency_ci_ms"] = [row.latency_ci_low_ms, row.latency_ci_high_ms]
+    elif absent := {m.key: found.reason for m, found in readings.items() if found.value is None}:
+        measured["absent"] = absent
+    for metric, found in readings.items():
+        if found.spread or found.interval:
+            measured[f"{metric.name}_interval_{metric.suffix}"] = list(found.spread or _UNKNOWN)
+            measured[f"{metric.name}_ci_{metric.suffix}"] = list(found.interval or _UNKNOWN)
     if "source" in row.record:
         measured["source"] = row.record["source"]
     if row.record.get("warnings"):
@@ -100,7 +115,7 @@ def _measured(row: Measurement, evaluation: Evaluation, metrics: Sequence[str]) 
 
 
 def compare_hypervolumes(
-    front: Sequence[dict[str, Any]], randoms: Sequence[dict[str, Any]], metrics: Sequence[str], chance: float
+    front: Sequence[dict[str, Any]], randoms: Sequence[dict[str, Any]], metrics: Metrics, chance: float
 ) -> dict[str, float]:
     """Hypervolumes of two measured sets on one scale; larger is better.
 
@@ -124,7 +139,7 @@ def _sotl(
     evaluations: Sequence[Evaluation],
     entries: Sequence[dict[str, Any]],
     randoms: Sequence[dict[str, Any]],
-    metrics: Sequence[str],
+    metrics: Metrics,
     chance: float,
 ) -> dict[str, Any] | None:
     """What training only the front by the first epochs' losses would have left (see `modnas.accuracy.sotl`).
@@ -133,8 +148,7 @@ def _sotl(
     """
     if not all(row.losses for row in evaluations):
         return None
-    names = [f"{metric}_{UNITS[metric]}" for metric in metrics]
-    predicted = [[entry["predicted"][name] for name in names] for entry in entries]
+    predicted = [[m.sign * entry["predicted"][m.key] for m in metrics] for entry in entries]
     chosen = sotl.kept([sotl.score(row.losses) for row in evaluations], predicted)
     scale = _points([*entries, *randoms], metrics, chance)
     points = _points([entries[i] for i in chosen], metrics, chance)
@@ -148,17 +162,18 @@ def _sotl(
     }
 
 
-def _points(entries: Sequence[dict[str, Any]], metrics: Sequence[str], chance: float) -> Any:
-    names = ["error", *(f"{metric}_{UNITS[metric]}" for metric in metrics)]
+def _points(entries: Sequence[dict[str, Any]], metrics: Metrics, chance: float) -> Any:
+    """Measured error and metrics, to be minimised, of the networks that have all of them, (n, M)."""
+    names = ["error", *(metric.key for metric in metrics)]
     rows = [[entry["measured"][name] for name in names] for entry in entries]
     kept = [row for row in rows if None not in row and row[0] < chance]
-    return np.array(kept, dtype=np.float64).reshape(-1, len(names))
+    signs = [1.0, *(metric.sign for metric in metrics)]
+    return np.array(kept, dtype=np.float64).reshape(-1, len(names)) * signs
 
 
-def _agreement(entries: Sequence[dict[str, Any]], metric: str) -> float | None:
+def _agreement(entries: Sequence[dict[str, Any]], metric: HardwareMetric) -> float | None:
     """Spearman's rank correlation of predicted and measured values; None when it is not defined."""
-    name = f"{metric}_{UNITS[metric]}"
-    pairs = [(entry["predicted"][name], entry["measured"][name]) for entry in entries]
+    pairs = [(entry["predicted"][metric.key], entry["measured"][metric.key]) for entry in entries]
     known = [(p, m) for p, m in pairs if m is not None]
     if len(known) < 3:
         return None

@@ -1,6 +1,15 @@
 """The store of measurements and evaluations."""
 
 from harness.store.models import Evaluation, ImportedTable, Measurement, TableRemoval
-from harness.store.store import Store, StoreError, content_key
+from harness.store.store import ERROR_METRIC, Store, StoreError, content_key
 
-__all__ = ["Evaluation", "ImportedTable", "Measurement", "Store", "StoreError", "TableRemoval", "content_key"]
+__all__ = [
+    "ERROR_METRIC",
+    "Evaluation",
+    "ImportedTable",
+    "Measurement",
+    "Store",
+    "StoreError",
+    "TableRemoval",
+    "content_key",
+]

@@ -19,9 +19,14 @@ from harness.core.home import store_url
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
 from harness.store.schema import NewerSchemaError, prepare
 
+# The metric under which the accuracies of a task lie, which are no device's.
+ERROR_METRIC = "error"
+
 
 class StoreError(ModnasHwError):
     """The database cannot be opened, read or written."""
+
+    code = "store"
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -128,7 +133,9 @@ class Store:
 
     def table_devices(self, space: str | None = None, variant: str | None = None) -> list[str]:
         """Devices with an imported table in force, of any space or of one at one network size, sorted."""
-        query = select(ImportedTable.device).where(_in_force()).distinct().order_by(ImportedTable.device)
+        of_devices = ImportedTable.metric != ERROR_METRIC
+        query = select(ImportedTable.device).where(_in_force(), of_devices)
+        query = query.distinct().order_by(ImportedTable.device)
         if space is not None:
             query = query.where(ImportedTable.space == space, ImportedTable.variant == variant)
         with self._reading() as session:

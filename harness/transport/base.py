@@ -21,9 +21,13 @@ def host_name() -> str:
 class TransportClosedError(DeviceUnavailableError):
     """The agent or the way to it is gone."""
 
+    code = "connection-lost"
+
 
 class TransportTimeoutError(DeviceUnavailableError):
     """Nothing arrived in the time allowed."""
+
+    code = "connection-timeout"
 
 
 class Transport(Protocol):

@@ -1,9 +1,8 @@
-"""Getting into an SSH server: sockets that notice a dead link, host keys, and errors a person can act on."""
+"""Getting into an SSH server: sockets that notice a dead link, and host keys."""
 
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 import subprocess
 import threading
@@ -15,9 +14,9 @@ from typing import Any
 import paramiko
 
 from harness.core.errors import DeviceUnavailableError, UsageError
-from harness.core.foreign import clean_text
 from harness.transport.base import TransportTimeoutError
 from harness.transport.ssh_address import Address
+from harness.transport.ssh_errors import explain, unknown_key
 
 # Unacknowledged data for this long means that the link is dead; the kernel then closes the socket.
 LINK_TIMEOUT_S = 8.0
@@ -197,52 +196,4 @@ class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
         self._address = address
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        line = shlex.quote(f"{self._address.known_name} {key.get_name()} {key.get_base64()}")
-        file = shlex.quote(str(self._address.known_hosts[0]))
-        raise DeviceUnavailableError(
-            f"the host key of {self._address} is not known: {key.get_name()} {key.fingerprint}; "
-            f"if that is the board's own, accept it with: echo {line} >> {file}"
-        )
-
-
-def explain(address: Address, error: Exception) -> DeviceUnavailableError:
-    """An exception of connecting as one line with the mend."""
-    if isinstance(error, paramiko.BadHostKeyException):
-        file = shlex.quote(str(address.known_hosts[0]))
-        text = (
-            f"the host key of {address} has changed: {error.key.get_name()} {error.key.fingerprint}, known "
-            f"is {error.expected_key.fingerprint}; if the board was installed anew, forget the old key with: "
-            f"ssh-keygen -R {shlex.quote(address.known_name)} -f {file}"
-        )
-    elif isinstance(error, paramiko.PasswordRequiredException):
-        keys = " ".join(shlex.quote(str(path)) for path in address.identity_files)
-        text = (
-            f"the key for {address} has a passphrase; unlock it in an SSH agent with: ssh-add {keys}".rstrip()
-        )
-    elif isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
-        keys = ", ".join(str(path) for path in address.identity_files) or "the SSH agent and ~/.ssh"
-        port = "" if address.port == 22 else f"-p {address.port} "
-        target = shlex.quote(f"{address.user}@{address.host}")
-        text = (
-            f"{address} refuses the key(s) from {keys}; check the user's name, or bring a key there with: "
-            f"ssh-copy-id {port}{target}"
-        )
-    elif isinstance(error, socket.gaierror):
-        text = (
-            f"the host name {address.host!r} cannot be resolved; name the board in ~/.ssh/config, or its "
-            "address with: modnas-hw devices add NAME --ssh user@host"
-        )
-    elif isinstance(error, ConnectionRefusedError):
-        text = (
-            f"nothing listens on port {address.port} of {address.host}; start sshd there or correct the port"
-        )
-    elif isinstance(error, TimeoutError):
-        text = f"{address.host} does not answer; see whether the board is switched on and connected"
-    elif address.command is not None and not isinstance(error, TimeoutError):
-        text = f"the ProxyCommand to {address} leads to no SSH server; try it by hand: {address.command}"
-    elif "protocol banner" in str(error):
-        text = f"port {address.port} of {address.host} is open, but no SSH server answers there"
-    else:
-        said = clean_text(str(error)) or "the other side closed it"
-        text = f"no connection to {address}: {said}; see: ssh {shlex.quote(address.host)}"
-    return DeviceUnavailableError(text)
+        raise unknown_key(self._address, key)

@@ -61,7 +61,7 @@ def _defaults(program: str) -> Values:
 def _ask(program: str, path: str, alias: str) -> Values:
     try:
         done = subprocess.run(
-            [program, "-G", "-F", path, "--", alias],
+            [program, "-G", "-T", "-F", path, "--", alias],  # -T: it would say that there is no terminal
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -71,7 +71,7 @@ def _ask(program: str, path: str, alias: str) -> Values:
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"{path} cannot be used: a command in it took more than {ASK_S:.0f} s") from error
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if "Pseudo-terminal" not in line]
+        said = done.stderr.splitlines()
         raise UsageError(f"{path} cannot be used: {said[0] if said else 'ssh -G fails'}")
     values: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

@@ -73,6 +73,8 @@ class _Sftp(paramiko.SFTPClient):
 class BoardFullError(DeviceUnavailableError):
     """The board's disk has no room for a file."""
 
+    code = "board-full"
+
 
 class SshConnection:
     """An authenticated connection. Use from one thread.

@@ -7,13 +7,16 @@ fronts run; the rest is spent there, in rounds, the model fitted anew after each
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from modnas.search import indicators
-from modnas.spaces import Architecture
+from modnas.spaces import Architecture, Space
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,6 +24,23 @@ Ints = NDArray[np.int64]
 Evaluate = Callable[[Sequence[Architecture]], Floats]
 # A model fitted on architectures and their errors: what it expects of every candidate, percent, (n,).
 Fit = Callable[[Sequence[Architecture], Floats], Floats]
+
+
+# Of a space with more architectures than this, so many are drawn to choose from.
+_POOL = 20_000
+
+
+def candidates(space: Space, seed: int, *, plain: bool) -> list[Architecture]:
+    """Usable architectures to choose from: all of a small space, a uniform sample of a large one.
+
+    `plain`: in plainest form, each network once (see `Space.simplified`).
+    """
+    if math.prod(space.options) <= _POOL:
+        every = (space.architecture(choices) for choices in itertools.product(*map(range, space.options)))
+        found = [architecture for architecture in every if space.is_usable(architecture)]
+    else:
+        found = space.sample(_POOL, torch.Generator().manual_seed(seed))
+    return list(dict.fromkeys(map(space.simplified, found))) if plain else found
 
 
 def evaluate_actively(

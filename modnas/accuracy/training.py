@@ -19,6 +19,8 @@ from modnas.tasks import AnyTask
 class TrainingError(ModnasError):
     """Training that came to no result. One line: what, where and the mend."""
 
+    code = "training"
+
 
 @dataclass(frozen=True)
 class TrainResult:

@@ -22,6 +22,8 @@ _TRIES = 1000  # draws that may fail for every architecture that is asked for
 class BaselineError(InputError, ValueError):
     """A baseline cannot run on this problem: something it needs is missing, or the space is too small."""
 
+    code = "baseline"
+
 
 @dataclass(frozen=True)
 class Proposals:

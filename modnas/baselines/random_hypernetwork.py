@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from modnas.baselines.base import BaselineError, Problem
+from modnas.prediction.device_vectors import device_vector
 from modnas.search import preferences
 from modnas.search.front import read_front
 from modnas.search.hypernetwork import MetaHypernetwork
@@ -20,9 +21,7 @@ def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     ones are there; see `registry.Method`.
     """
     generator = torch.Generator().manual_seed(seed)
-    references = torch.as_tensor(problem.references, dtype=torch.float32)
-    low, high = references.aminmax()
-    features = (references - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)
+    features = device_vector([problem.references])
     objectives = problem.objectives
     hypernetwork = MetaHypernetwork(problem.space.options, len(features), objectives, generator=generator)
     rows = preferences.spread(max(budget, objectives), objectives)

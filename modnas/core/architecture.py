@@ -14,17 +14,20 @@ from modnas.core.errors import InputError
 class ArchitectureError(InputError, ValueError):
     """A text or a list of choices that names no architecture of the space."""
 
+    code = "architecture"
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """One member of a space. Made by the space (`parse`, `architecture`, `sample`), never by hand.
 
-    `choices` holds one option index per decision; `string` is the space's canonical text for it.
+    `choices` holds one option index per decision; `string` is the space's canonical text for it. A source
+    that is no space has models that nothing is chosen of: `Architecture("mine", "resnet18")`.
     """
 
     space: str
     string: str
-    choices: tuple[int, ...]
+    choices: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:

@@ -15,12 +15,16 @@ T = TypeVar("T")
 class UnknownNameError(InputError, KeyError):
     """There is nothing of that name; the message lists the names that there are."""
 
+    code = "unknown-name"
+
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError's own shows the message in quotes
 
 
 class PluginError(InputError):
     """Something that another package offers cannot be used; the message names that package."""
+
+    code = "plugin"
 
 
 class Registry(Generic[T]):

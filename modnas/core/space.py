@@ -1,10 +1,10 @@
-"""What every search space offers to the search, the exporter and the predictor."""
+"""What every search space offers to the search and the predictor, beside what measuring needs."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -13,13 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, read_choices
+from modnas.core.inputs import InputSpec
 from modnas.core.preset import DEFAULT_PRESETS, Preset
-from modnas.core.supernetwork import Supernetwork
+from modnas.core.source import ArchitectureSource
+from modnas.core.supernetwork import NoSupernetworkError, Supernetwork
 from modnas.core.weights import read_weights, set_weights
 
 
-class Space(ABC):
+class Space(ArchitectureSource):
     """A search space together with the size of the networks built from it.
+
+    One that is to be searched by name is made with the sizes of a preset, with `classes` (outputs, or the
+    vocabulary) and with `input_shape` (of one input, without the batch dimension), which are the task's.
 
     A flat *encoding* of width `sum(options)` concatenates one one-hot row per decision; `options[k]` is the
     number of choices of decision k. All tensors named `onehot`, `sample` or `logits` use that layout.
@@ -48,9 +53,23 @@ class Space(ABC):
         """Short text for everything but the choices that shapes a network (channels, input size, ...)."""
 
     @property
+    def architectures(self) -> Sequence[Architecture] | None:
+        """None, unless a space is small enough to list."""
+        return None
+
+    @property
+    def anchor(self) -> Architecture:
+        """The first reference."""
+        return self.references[0]
+
+    @property
     @abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the batch dimension; the largest, where architectures differ in it."""
+
+    def inputs(self, architecture: Architecture) -> tuple[InputSpec, ...]:
+        """One of float32, `input`, unless overridden."""
+        return (InputSpec("input", self.input_shape_of(architecture)),)
 
     def input_shape_of(self, architecture: Architecture) -> tuple[int, ...]:
         """Shape of one input of an architecture's standalone network, without the batch dimension."""
@@ -72,6 +91,12 @@ class Space(ABC):
     @abstractmethod
     def is_usable(self, architecture: Architecture) -> bool:
         """Whether the network's output depends on its input at all."""
+
+    @property
+    def unusable(self) -> Architecture | None:
+        """One that is not usable, of which it is known without training that it only guesses; None where all
+        are usable."""
+        return None
 
     @abstractmethod
     def predictor_features(self, onehot: Tensor) -> Tensor:
@@ -99,13 +124,25 @@ class Space(ABC):
     def measured(self, network: nn.Module) -> nn.Module:
         """What of a standalone network is exported and timed: itself, unless using it takes several passes.
 
-        Takes one float tensor (batch, *input_shape) and returns one.
+        Takes `inputs` with a batch dimension and returns one tensor.
         """
         return network
 
-    @abstractmethod
+    def module(self, architecture: Architecture) -> nn.Module:
+        """What is measured of the standalone network, freshly initialised."""
+        return self.measured(self.network(architecture))
+
     def supernetwork(self) -> Supernetwork:
-        """A freshly initialised supernetwork over the whole space."""
+        """A freshly initialised supernetwork over the whole space.
+
+        Raises NoSupernetworkError where the space has none: then its networks are trained one by one.
+        """
+        raise NoSupernetworkError(self.name)
+
+    @property
+    def has_supernetwork(self) -> bool:
+        """Whether `supernetwork` gives one."""
+        return type(self).supernetwork is not Space.supernetwork
 
     def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """Give a supernetwork of this space the weights in a file, before anything is trained.

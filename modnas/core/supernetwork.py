@@ -5,6 +5,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture
+from modnas.core.errors import InputError
+
+
+class NoSupernetworkError(InputError):
+    """A supernetwork was asked for of a space that has none: its networks can only be trained one by one."""
+
+    def __init__(self, space: str) -> None:
+        super().__init__(
+            f"space {space} has no supernetwork; have networks trained instead, with --accuracy surrogate"
+        )
 
 
 class Supernetwork(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableSet, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSet, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -30,6 +30,15 @@ class BatchedTaskLoss(TaskLoss, Protocol):
 
     def losses(self, samples: Tensor, batch: Any) -> Tensor:
         """`loss` of each row: (n, width) -> (n,), each depending on its own row only."""
+
+
+@runtime_checkable
+class WithFiles(Protocol):
+    """A task whose networks an application cannot use alone."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What it needs beside them: contents by file name."""
 
 
 class AnyTask(Protocol):

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.prediction.meta import DeviceTable, checked_features
+from modnas.prediction.device_vectors import known_device
+from modnas.prediction.meta import DeviceTable
 from modnas.spaces import Architecture, Space
 from modnas.spaces.nasbench201.cells import EDGES, OPERATORS
 
@@ -74,7 +75,7 @@ class GraphPredictor(nn.Module):
         self, space: Space, architectures: Sequence[Architecture], device_features: ArrayLike
     ) -> NDArray[np.float64]:
         """Values in the unit of the device's reference measurements (D,): (n,)."""
-        vector, low, range_ = scaled_references("the device", device_features, len(space.references))
+        vector, low, range_ = known_device("the device", device_features, len(space.references))
         onehot = space.encode(architectures)
         values = self(onehot, vector.expand(len(onehot), -1)).double() * range_ + low
         return np.asarray(values.numpy())
@@ -109,7 +110,7 @@ def adapt(
     seed: int = 0,
 ) -> GraphPredictor:
     """A copy trained on one device's measurements: its references and `further` ones in the same unit."""
-    vector, low, range_ = scaled_references("the device", device_features, len(space.references))
+    vector, low, range_ = known_device("the device", device_features, len(space.references))
     onehot = space.encode([*space.references, *further[0]])
     values = torch.as_tensor(np.concatenate([np.asarray(device_features), np.asarray(further[1])]))
     adapted = copy.deepcopy(network)
@@ -129,19 +130,12 @@ def regression_data(space: Space, tables: Sequence[DeviceTable]) -> tuple[Tensor
     """
     inputs, vectors, targets = [], [], []
     for table in tables:
-        vector, low, range_ = scaled_references(table.name, table.features, len(space.references))
+        vector, low, range_ = known_device(table.name, table.features, len(space.references))
         values = torch.as_tensor(np.array(table.values, np.float64))
         inputs.append(space.encode(table.architectures))
         vectors.append(vector.expand(len(values), -1))
         targets.append(((values - low) / range_).float())
     return torch.cat(inputs), torch.cat(vectors), torch.cat(targets)
-
-
-def scaled_references(name: str, features: ArrayLike, width: int) -> tuple[Tensor, float, float]:
-    """A device's vector (D,), and the minimum and range of its references."""
-    references = checked_features(name, features, width)
-    low, high = references.aminmax()
-    return ((references - low) / (high - low)).float(), float(low), float(high - low)
 
 
 def train_regression(

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from modnas.prediction.meta import DeviceTable, checked_features
+from modnas.prediction.device_vectors import known_device
+from modnas.prediction.meta import DeviceTable
 from modnas.spaces import Architecture, Space
 
 _WIDTH = 100
@@ -117,20 +118,13 @@ class HelpPredictor(nn.Module):
     @torch.no_grad()
     def bound(self, references: npt.ArrayLike) -> Callable[[Tensor], Tensor]:
         """The predictor adapted to one device, for inner loops: one-hot rows (n, width) -> (n,)."""
-        device, low, width = _scaled("the device", references, len(self.space.references))
+        device, low, width = known_device("the device", references, len(self.space.references))
         parameters = self.adapted(device)
 
         def predict(onehot: Tensor) -> Tensor:
             return self._values(parameters, onehot, device) * width + low
 
         return predict
-
-
-def _scaled(name: str, references: npt.ArrayLike, width: int) -> tuple[Tensor, float, float]:
-    """References min-max scaled to [0, 1], float32 (D,), with their minimum and range."""
-    values = checked_features(name, references, width)
-    low, high = float(values.min()), float(values.max())
-    return ((values - low) / (high - low)).float(), low, high - low
 
 
 def meta_learn(
@@ -151,7 +145,7 @@ def meta_learn(
         predictor = HelpPredictor(space)
     devices, onehot, targets = [], [], []
     for table in tables:
-        device, low, width = _scaled(table.name, table.features, len(space.references))
+        device, low, width = known_device(table.name, table.features, len(space.references))
         devices.append(device)
         onehot.append(space.encode(table.architectures))
         targets.append(torch.as_tensor((np.asarray(table.values) - low) / width, dtype=torch.float32))

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from modnas.core.errors import ModnasError
+from modnas.prediction.device_vectors import checked_references, scale_references
 from modnas.prediction.gaussian_process import (
     NORMAL_QUANTILE,
     Features,
@@ -23,6 +25,12 @@ from modnas.spaces import Architecture, Space
 _CALIBRATION_ROWS = 200
 _BLOCK = 2000  # architectures predicted at once, which bounds the memory
 _FORMAT = 2
+
+
+class PredictorError(ModnasError, ValueError):
+    """A saved predictor that cannot be used."""
+
+    code = "predictor"
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ class MetaPredictor(nn.Module):
             further: more measurements of this device, architectures and their values in the same unit. They
                 sharpen what the references say; they are no part of the device's description.
         """
-        given = checked_features("the device", device_features, self.device_width).to(self.features.device)
+        given = checked_references("the device", device_features, self.device_width).to(self.features.device)
         device = self._device(given.unsqueeze(0))
         if further is not None and len(further[0]):
             device = self._with_further(device, given, *further)
@@ -156,7 +164,7 @@ class MetaPredictor(nn.Module):
         mixture = self._mix(learned, features, device, range(len(self.devices)))
         value = mixture.values * device.scale + device.low
         half = self.quantile * _deviation(mixture, value, device) * device.scale
-        nearest = int((device.rows - _on_own_scale(self.features)[0]).square().sum(1).argmin())
+        nearest = int((device.rows - scale_references(self.features).values).square().sum(1).argmin())
         own = self._processes()[nearest].with_interval(features)[1]
         half = (mixture.freedom * half.square() + (1 - mixture.freedom) * own.square()).sqrt()
         bounds = (value, value - half, value + half)
@@ -164,7 +172,7 @@ class MetaPredictor(nn.Module):
 
     def _device(self, references: Tensor) -> _Device:
         """Devices known by their references only, raw (B, D)."""
-        rows, low, scale = _on_own_scale(references)
+        rows, low, scale = scale_references(references)
         features = Features.of(self.space, self.reference_onehot)
         seen = Seen(self.at_references, features, rows, relative_noise(references, references.mean(1)))
         return _Device(rows, low, scale, references.mean(1), seen)
@@ -189,12 +197,12 @@ class MetaPredictor(nn.Module):
     def _learned(self, features: Features) -> Tensor:
         """What each learned device's regression says, on the scale of its references: (n, T)."""
         values = torch.stack([device(features) for device in self._processes()], dim=1)
-        _, low, scale = _on_own_scale(self.features)
+        _, low, scale = scale_references(self.features)
         return (values - low) / scale
 
     def _mix(self, learned: Tensor, features: Features, device: _Device, members: Sequence[int]) -> Mixture:
         """What the learned devices `members` and the measurements say of a device."""
-        characters = _on_own_scale(self.features)[0][members]
+        characters = scale_references(self.features).values[members]
         distance = (device.rows.unsqueeze(1) - characters).square().mean(2)
         seen = device.seen._replace(learned=device.seen.learned[:, members])
         return mix(learned[:, members], features, distance, seen)
@@ -231,25 +239,6 @@ def _deviation(mixture: Mixture, value: Tensor, device: _Device) -> Tensor:
     return (mixture.variance + noise).sqrt()
 
 
-def _on_own_scale(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Min-max scaled rows of (n, D), and the rows' minimum and range, (n,) each."""
-    low, high = features.aminmax(dim=1)
-    scale = high - low
-    return (features - low.unsqueeze(1)) / scale.unsqueeze(1), low, scale
-
-
-def checked_features(name: str, features: ArrayLike, width: int) -> Tensor:
-    """Reference measurements as a float64 tensor (D,). Raises ValueError if they describe no device."""
-    values = torch.as_tensor(np.array(features, np.float64))
-    if values.shape != (width,):
-        raise ValueError(f"{name}: {width} reference measurements expected, not {tuple(values.shape)}")
-    if not (values.isfinite().all() and (values > 0).all()):
-        raise ValueError(f"{name}: reference measurements must be positive numbers")
-    if values.max() == values.min():
-        raise ValueError(f"{name}: all references measured the same, so they describe no device")
-    return values
-
-
 def _measurements(space: Space, table: DeviceTable) -> tuple[Tensor, Tensor]:
     """Encodings and values of a table, with the references it does not hold itself."""
     values = np.array(table.values, np.float64)
@@ -257,7 +246,7 @@ def _measurements(space: Space, table: DeviceTable) -> tuple[Tensor, Tensor]:
         raise ValueError(f"{table.name}: {values.shape} values for {len(table.architectures)} architectures")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError(f"{table.name}: values must be positive numbers")
-    features = checked_features(table.name, table.features, len(space.references)).tolist()
+    features = checked_references(table.name, table.features, len(space.references)).tolist()
     known = set(table.architectures)
     added = [(a, v) for a, v in zip(space.references, features, strict=True) if a not in known]
     onehot = space.encode([*table.architectures, *(a for a, _ in added)])
@@ -274,7 +263,7 @@ def fit_predictor(space: Space, tables: Sequence[DeviceTable], *, seed: int = 0)
     width = len(space.references)
     predictor = MetaPredictor(space, width, [len(values) for _, values in measured])
     predictor.devices = nn.ModuleList(fit_gaussian_process(space, *one, seed=seed) for one in measured)
-    predictor.finish(torch.stack([checked_features(t.name, t.features, width) for t in tables]), seed)
+    predictor.finish(torch.stack([checked_references(t.name, t.features, width) for t in tables]), seed)
     return predictor
 
 
@@ -295,16 +284,16 @@ def from_state(space: Space, tensors: Mapping[str, Tensor], description: Mapping
     """The predictor that `to_state` took apart.
 
     Raises:
-        ValueError: it was fitted for another space or network size, or the parts do not fit together.
+        PredictorError: it was fitted for another space or network size, or the parts do not fit together.
     """
     expected = {"format": _FORMAT, "space": space.name, "variant": space.variant}
     found = {key: description.get(key) for key in expected}
     if found != expected:
-        raise ValueError(f"the predictor is for {found}, not {expected}: fit one for this space")
+        raise PredictorError(f"the predictor is for {found}, not {expected}: fit one for this space")
     try:
         predictor = MetaPredictor(space, description["device_width"], description["rows"])
         predictor.load_state_dict(dict(tensors))
     except (KeyError, TypeError, RuntimeError) as error:
         text = " ".join(str(error).split())
-        raise ValueError(f"the saved predictor is damaged ({text}): fit it again") from error
+        raise PredictorError(f"the saved predictor is damaged ({text}): fit it again") from error
     return predictor

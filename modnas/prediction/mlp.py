@@ -14,7 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from modnas.prediction.gcn import regression_data, scaled_references, train_regression
+from modnas.prediction.device_vectors import known_device
+from modnas.prediction.gcn import regression_data, train_regression
 from modnas.prediction.meta import DeviceTable
 from modnas.spaces import Architecture, Space
 
@@ -46,7 +47,7 @@ class TwoBranchPredictor(nn.Module):
         self, architectures: Sequence[Architecture], device_features: ArrayLike
     ) -> NDArray[np.float64]:
         """Values in the unit of the device's reference measurements (D,): (n,)."""
-        vector, low, span = scaled_references("the device", device_features, len(self.space.references))
+        vector, low, span = known_device("the device", device_features, len(self.space.references))
         onehot = self.space.encode(architectures)
         return np.asarray((self(onehot, vector.expand(len(onehot), -1)).double() * span + low).numpy())
 

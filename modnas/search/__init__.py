@@ -2,7 +2,7 @@
 
 from modnas.core.task import TaskLoss
 from modnas.search.config import SearchConfig
-from modnas.search.objectives import SearchDevice
+from modnas.search.devices import SearchDevice
 from modnas.search.search import Search
 from modnas.search.stats import EpochStats, Validation
 

@@ -1,33 +1,12 @@
-"""What a search minimises: the task's loss, the devices' metrics, and the scalarised loss of a device."""
+"""What a search minimises: the scalarised loss of a device, with the user's bounds on its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
-
-
-@dataclass(frozen=True)
-class SearchDevice:
-    """A device as the search sees it; M is the number of objectives, the task's loss included.
-
-    Args:
-        name: unique among the devices of a search.
-        features: the device's feature vector, shape (D,).
-        predict: one-hot samples (n, width) -> hardware metrics (n, M - 1) in physical units, to be minimised,
-            differentiable in the samples.
-        low: smallest value of each metric over a sample of the space on this device, shape (M - 1,).
-        high: largest value, shape (M - 1,).
-    """
-
-    name: str
-    features: Tensor
-    predict: Callable[[Tensor], Tensor]
-    low: Tensor
-    high: Tensor
 
 
 def apply_constraints(metrics: Tensor, constraints: Sequence[float | None]) -> Tensor:

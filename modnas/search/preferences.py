@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
+from pymoo.util.ref_dirs import get_reference_directions
 from torch import Tensor
 
 
@@ -23,8 +23,9 @@ def sample(count: int, objectives: int, generator: torch.Generator) -> Tensor:
 def spread(count: int, objectives: int) -> Tensor:
     """Evenly spread preferences, the same on every call.
 
-    Two objectives: (i / (count - 1), 1 - i / (count - 1)). Three or more: the Das-Dennis lattice if it has
-    `count` points, else `count` points relaxed to an even spacing, the corners of the simplex among them.
+    The Das-Dennis lattice if it has `count` points, as it always does for two objectives:
+    (i / (count - 1), 1 - i / (count - 1)). Else `count` points relaxed to an even spacing, the corners of the
+    simplex among them; pymoo has other ones of any number, with which fronts would no longer be the same.
 
     Returns:
         float32, shape (count, objectives); rows sum to 1.
@@ -34,31 +35,22 @@ def spread(count: int, objectives: int) -> Tensor:
     """
     if objectives < 2 or count < objectives:
         raise ValueError(f"{count} preferences cannot span {objectives} objectives (at least 2)")
-    if objectives == 2:
-        first = torch.arange(count, dtype=torch.float64) / (count - 1)
-        return torch.stack([first, 1 - first], 1).float()
-    divisions = 1
-    while math.comb(divisions + objectives - 1, objectives - 1) < count:
-        divisions += 1
-    lattice = _lattice(divisions, objectives)
+    lattice = _lattice(count, objectives)
     return (lattice if len(lattice) == count else _relaxed(count, objectives)).float()
 
 
-def _lattice(divisions: int, objectives: int) -> Tensor:
-    """Das-Dennis points: all vectors of multiples of 1 / divisions on the simplex, shape (n, objectives)."""
-    points = []
-    for bars in itertools.combinations(range(divisions + objectives - 1), objectives - 1):
-        edges = (-1, *bars, divisions + objectives - 1)
-        points.append([b - a - 1 for a, b in itertools.pairwise(edges)])
-    return torch.tensor(points, dtype=torch.float64) / divisions
+def _lattice(count: int, objectives: int) -> Tensor:
+    """The coarsest Das-Dennis lattice of at least `count` points: multiples of 1 / n on the simplex."""
+    divisions = 1
+    while math.comb(divisions + objectives - 1, objectives - 1) < count:
+        divisions += 1
+    points = get_reference_directions("das-dennis", objectives, n_partitions=divisions)
+    return torch.from_numpy(points)
 
 
 def _relaxed(count: int, objectives: int) -> Tensor:
     """Farthest-point selection from a fine lattice, then Lloyd's relaxation with the corners held."""
-    divisions = 1
-    while math.comb(divisions + objectives - 1, objectives - 1) < 40 * count:
-        divisions += 1
-    fine = _lattice(divisions, objectives)
+    fine = _lattice(40 * count, objectives)
     chosen = torch.eye(objectives, dtype=torch.float64)
     while len(chosen) < count:
         farthest = torch.cdist(fine, chosen).amin(1).argmax()

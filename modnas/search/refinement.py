@@ -3,15 +3,8 @@
 A MetaHypernetwork that is read at a few preferences gives few distinct architectures, and the sum of weighted
 objectives that it was trained on does not reach the concave parts of a front. Scoring neighbours by the
 models that the search has anyway (supernetwork or surrogate, MetaPredictors) costs neither a training nor a
-measurement.
-
-Two ways. `local_search` explores all neighbours of nondominated architectures and `choose` takes one a
-preference: for runs on devices, where architectures are kept in plainest form and a user asks by preference.
-`descend` follows each preference's own sum, and `select` takes a set with a large volume: for a front
-of a fixed size that is judged by its hypervolume, as the benchmark's.
-
-Source of the local search: Paquete, Chiarandini and Stuetzle, "Pareto Local Optimum Sets in the Biobjective
-Traveling Salesman Problem: An Experimental Study", 2004.
+measurement: each proposal descends along its own preference's sum (`descend`), and of everything met on the
+way those are taken that together dominate the largest volume (`select`).
 """
 
 from __future__ import annotations
@@ -21,105 +14,107 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from moocore import hv_contributions, is_nondominated
 from numpy.typing import NDArray
-from torch import Tensor
 
+from modnas.search import indicators
+from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
 from modnas.spaces import Architecture, Space
 
 Values = NDArray[np.float64]
-# Objectives of architectures, (n, M), all minimised.
+# First objective of architectures, (n,), to be minimised.
+Losses = Callable[[Sequence[Architecture]], Values]
+# Objectives of architectures, (n, M), all minimised and scaled so that weights compare: about 0 to 1.
 Score = Callable[[Sequence[Architecture]], Values]
 
-# Weight of the sum beside the maximum (Steuer and Choo, 1983): of two points with one maximum, the better.
-_AUGMENTATION = 0.05
+
+def score_on(space: Space, device: SearchDevice, losses: Losses, bounds: tuple[float, float]) -> Score:
+    """What a search's models say of architectures on a device; `bounds`: losses that count as 0 and 1."""
+    low = np.array([bounds[0], *device.low.tolist()])
+    high = np.array([bounds[1], *device.high.tolist()])
+
+    def score(architectures: Sequence[Architecture]) -> Values:
+        samples = space.encode(architectures).to(device.features.device)
+        metrics = device.predict(samples).detach().double().cpu().numpy()
+        return indicators.scale(np.column_stack([losses(architectures), metrics]), low, high)
+
+    return score
 
 
-def local_search(
-    space: Space, start: Iterable[Architecture], score: Score, budget: int
-) -> tuple[list[Architecture], Values]:
-    """The nondominated architectures found by exploring neighbours of nondominated ones.
-
-    Args:
-        start: architectures to begin with, at least one; scored whatever the budget.
-        budget: architectures to score besides. The last neighbourhood is scored whole.
-
-    Returns:
-        Architectures in the order found and their objectives, (n, M).
-    """
-    archive = list(dict.fromkeys(start))
-    values = score(archive)
-    seen, explored = set(archive), set[Architecture]()
-    archive, values = _nondominated(archive, values)
-    left = budget
-    while left > 0:
-        current = next((a for a in archive if a not in explored), None)
-        if current is None:
-            break
-        explored.add(current)
-        new = [a for a in dict.fromkeys(space.neighbours(current)) if a not in seen]
-        if not new:
-            continue
-        seen.update(new)
-        left -= len(new)
-        archive, values = _nondominated([*archive, *new], np.concatenate([values, score(new)]))
-    return archive, values
-
-
-def _nondominated(architectures: Sequence[Architecture], values: Values) -> tuple[list[Architecture], Values]:
-    keep = is_nondominated(values)
-    return [a for a, is_kept in zip(architectures, keep, strict=True) if is_kept], values[keep]
-
-
-def choose(architectures: Sequence[Architecture], values: Values, preferences: Tensor) -> list[FrontPoint]:
-    """For each preference, the architecture nearest to the ideal by augmented weighted Chebyshev distance.
-
-    Unlike a weighted sum, that can choose any point of a front.
+def refine(
+    space: Space,
+    points: Sequence[FrontPoint],
+    score: Score,
+    count: int,
+    *,
+    budget: int | None = None,
+    plain: bool = True,
+    others: Sequence[Architecture] = (),
+) -> list[FrontPoint]:
+    """The front of a device: at most `count` architectures, none dominated, the best in the first objective
+    last.
 
     Args:
-        values: (n, M), nondominated; scaled here to [0, 1] over the n.
-        preferences: (p, M).
+        points: what the MetaHypernetwork says, at least one.
+        budget: architectures to score beside the points (see `descend`); None: as many as there are.
+        plain: take every architecture in its plainest form. Not where values belong to a form, as those of
+            published tables do.
+        others: architectures to choose from besides, in the form in which they are.
 
     Returns:
-        p points in the order of the preferences. Architectures may repeat.
+        Each with the preference that it answers (see `answered`).
     """
-    low, span = values.min(0), np.ptp(values, axis=0)
-    scaled = (values - low) / np.where(span > 0, span, 1.0)
-    weighted = preferences.double().numpy()[:, None, :] * scaled
-    distances = weighted.max(2) + _AUGMENTATION * weighted.sum(2)
-    return [
-        FrontPoint(tuple(preference), architectures[int(row.argmin())])
-        for preference, row in zip(preferences.tolist(), distances, strict=True)
-    ]
+    found, values = descend(space, points, score, budget=budget, plain=plain)
+    if new := [a for a in dict.fromkeys(others) if a not in set(found)]:
+        found, values = [*found, *new], np.concatenate([values, score(new)])
+    chosen = select(values, count)
+    preferences = answered(values[chosen])
+    front = [FrontPoint(tuple(row), found[i]) for row, i in zip(preferences.tolist(), chosen, strict=True)]
+    return sorted(front, key=lambda point: point.preference[0])
 
 
 def descend(
-    space: Space, points: Sequence[FrontPoint], score: Score, rounds: int = 20
-) -> tuple[list[FrontPoint], Values]:
+    space: Space,
+    points: Sequence[FrontPoint],
+    score: Score,
+    *,
+    rounds: int = 20,
+    budget: int | None = None,
+    plain: bool = False,
+) -> tuple[list[Architecture], Values]:
     """Everything seen on descents of the weighted sums, each by single changes of one decision.
 
     Args:
-        points: where descents begin, each with the weights that it follows.
-        score: scaled so that weights compare: the range of every objective is about 0 to 1.
+        points: where descents begin, each with the weights that it follows; scored whatever the budget.
         rounds: changes that a descent may make.
+        budget: architectures to score besides. Descents take turns, preferences far from each other first;
+            the last neighbourhood is scored whole.
+        plain: as in `refine`.
 
     Returns:
-        Distinct architectures, each with a preference that led to it, and their objectives, (n, M).
+        Distinct architectures in the order in which they were met, and their objectives, (n, M).
     """
     known: dict[Architecture, Values] = {}
-    origin: dict[Architecture, tuple[float, ...]] = {}
 
-    def look_up(candidates: Iterable[FrontPoint]) -> None:
-        for preference, architecture in candidates:
-            origin.setdefault(architecture, preference)
-        new = [a for a in origin if a not in known]
+    def look_up(candidates: Iterable[Architecture]) -> None:
+        new = [a for a in dict.fromkeys(candidates) if a not in known]
         if new:
             known.update(zip(new, score(new), strict=True))
 
-    look_up(points)
-    moving = list(dict.fromkeys(points))
+    def near(architecture: Architecture) -> list[Architecture]:
+        around = space.variations(architecture)
+        return list(dict.fromkeys(map(space.simplified, around))) if plain else around
+
+    look_up(point.architecture for point in points)
+    left = np.inf if budget is None else budget + len(known)
+    moving = list(dict.fromkeys(points[i] for i in _far_first(len(points))))
     for _ in range(rounds):
-        steps = [(point, space.variations(point.architecture)) for point in moving]
-        look_up(FrontPoint(point.preference, near) for point, around in steps for near in around)
+        steps, asked = [], set(known)
+        for point in moving:
+            if len(asked) >= left:
+                break
+            steps.append((point, near(point.architecture)))
+            asked.update(steps[-1][1])
+        look_up(a for _, around in steps for a in around)
         moving = []
         for (weights, at), around in steps:
             best = min(around, key=lambda a, w=weights: float(known[a] @ w), default=at)  # type: ignore[misc]
@@ -128,17 +123,40 @@ def descend(
         moving = list(dict.fromkeys(moving))
         if not moving:
             break
-    return [FrontPoint(origin[a], a) for a in known], np.stack(list(known.values()))
+    return list(known), np.stack(list(known.values()))
+
+
+def _far_first(count: int) -> list[int]:
+    """0 to `count` - 1 in an order whose every beginning is spread over all of them: bits reversed."""
+    return sorted(range(count), key=lambda n: format(n, "032b")[::-1])
 
 
 def select(values: Values, count: int) -> list[int]:
-    """Rows of (n, M) that dominate a large volume up to (1, ..., 1): at most `count`, none dominated.
+    """Rows of (n, M) that dominate a large volume: at most `count`, none dominated.
 
-    Greedy: of the nondominated points, the one that adds least is dropped until `count` remain. Values below
+    Greedy: of the nondominated points, the one that adds least is dropped until `count` remain. The volume is
+    that up to (1, ..., 1), or where the front reaches beyond it, a tenth further than the front. Values below
     0 count in full: 0 is the best of a sample, and the ends of a front lie beyond it.
     """
     kept = np.flatnonzero(is_nondominated(values))
+    low, high = values[kept].min(0), values[kept].max(0)
+    corner = np.where(high < 1, 1.0, high + 0.1 * (high - low) + 1e-9)
     while len(kept) > count:
-        shares = hv_contributions(values[kept], ref=np.ones(values.shape[1]))
+        shares = hv_contributions(values[kept], ref=corner)
         kept = np.delete(kept, int(np.argmin(shares)))
     return [int(i) for i in kept]
+
+
+def answered(values: Values) -> Values:
+    """For each point of a front (n, M) the preference that it answers, (n, M), rows that sum to 1.
+
+    With these weights it has the smallest weighted Chebyshev distance from the front's ideal: that holds of
+    every point of a front, in a concave part too, for the weights 1 / distance. Distances are relative to the
+    front's extent. Source: Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure for Multiple
+    Objective Programming", 1983.
+    """
+    span = np.ptp(values, axis=0)
+    distances = (values - values.min(0)) / np.where(span > 0, span, 1.0)
+    weights = 1 / np.maximum(distances, 1e-9)
+    normalised: Values = weights / weights.sum(1, keepdims=True)
+    return normalised

@@ -22,10 +22,11 @@ from torch import Tensor
 from modnas.core.task import BatchedTaskLoss, TaskLoss
 from modnas.search import estimators, front, gradients, indicators, preferences
 from modnas.search.config import SearchConfig
+from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
 from modnas.search.hypernetwork import MetaHypernetwork, device_gradients
 from modnas.search.normalization import RunningRange, min_max
-from modnas.search.objectives import SearchDevice, apply_constraints, scalarise
+from modnas.search.objectives import apply_constraints, scalarise
 from modnas.search.state import (
     pack_generator,
     pack_module,
@@ -55,8 +56,6 @@ class Search:
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
-        predict: all devices' metrics in one call: one-hot samples (n, width) and the index of the device of
-            each (n,) -> metrics (n, M - 1); the same as the devices' own `predict`, but faster.
 
     Raises:
         ValueError: no device, a name twice, or shapes that do not fit together.
@@ -72,10 +71,8 @@ class Search:
         valid_batches: Batches,
         task_loss: TaskLoss,
         config: SearchConfig,
-        predict: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         _check(devices, config)
-        self._predict = predict
         self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
         self.train_batches, self.valid_batches = train_batches, valid_batches
         self.task_loss, self.config = task_loss, config
@@ -217,11 +214,8 @@ class Search:
             self._range.update(task)
         task, leaves = task.clone().requires_grad_(), samples.detach().requires_grad_()
         owners = torch.tensor(list(group)).repeat_interleave(len(leaves) // len(group))
-        if self._predict is not None:
-            metrics = self._predict(leaves, owners)
-        else:
-            shares = zip(group, leaves.chunk(len(group)), strict=True)
-            metrics = torch.cat([self.devices[t].predict(rows) for t, rows in shares])
+        shares = zip(group, leaves.chunk(len(group)), strict=True)
+        metrics = torch.cat([self.devices[t].predict(rows) for t, rows in shares])
         low, high = self._low[owners], self._high[owners]
         hardware = apply_constraints(min_max(metrics, low, high), self.config.constraints)
         normal = torch.cat([self._range.normalise(task).unsqueeze(1), hardware], 1)

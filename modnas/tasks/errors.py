@@ -14,6 +14,8 @@ NAMED = 10
 class TaskError(InputError):
     """A data set that is not there or cannot be read. One line: what, where and the mend."""
 
+    code = "task"
+
 
 class DamagedDataError(TaskError):
     """Several things wrong with a data set, all of them found before any is used.
@@ -25,6 +27,8 @@ class DamagedDataError(TaskError):
         problems: all of them, one line each.
         mend: what to do.
     """
+
+    code = "damaged-data"
 
     def __init__(self, head: str, problems: Sequence[str], mend: str) -> None:
         more = len(problems) - NAMED

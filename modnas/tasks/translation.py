@@ -75,6 +75,11 @@ class TranslationTask:
         return int(self.vocabulary.get_piece_size())
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """The vocabulary, for SentencePiece."""
+        return {"vocabulary.model": self.vocabulary.serialized_model_proto()}
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Source and target of the sentence that is timed; batches have their own lengths."""
         return (2, TIMED_LENGTH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 from fetch_upstream import Upstream
-from harness_helpers import FakeAgent
+from harness_helpers import FakeAgent, OpenWith
 
+from harness.devices.profile import DeviceProfile
 from harness.measure import session
 from harness.presets import Preset, Recipe
 from harness.store import Measurement
@@ -35,7 +37,18 @@ def space() -> Space:
 
 
 @pytest.fixture
-def fake_agents(monkeypatch: pytest.MonkeyPatch) -> list[FakeAgent]:
+def open_with(monkeypatch: pytest.MonkeyPatch) -> OpenWith:
+    """Sets who plays the agents of the devices that are opened."""
+
+    def use(opener: Callable[[DeviceProfile], Any]) -> None:
+        for kind in session.TRANSPORTS:
+            monkeypatch.setitem(session.TRANSPORTS, kind, opener)
+
+    return use
+
+
+@pytest.fixture
+def fake_agents(open_with: OpenWith) -> list[FakeAgent]:
     """Every device opened in the test talks to a FakeAgent; those that were opened."""
     opened: list[FakeAgent] = []
 
@@ -43,7 +56,7 @@ def fake_agents(monkeypatch: pytest.MonkeyPatch) -> list[FakeAgent]:
         opened.append(FakeAgent())
         return opened[-1]
 
-    monkeypatch.setattr(session, "open_transport", open_fake)
+    open_with(open_fake)
     return opened
 
 
@@ -95,3 +108,24 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream()
     yield server
     server.close()
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a package with entry points on the path, laid out as pip does it; `code` is its one module."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def install(distribution: str, group: str, points: dict[str, str], code: str) -> None:
+        module = distribution.replace("-", "_")
+        # A module of an earlier test is another one.
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (folder / f"{module}.py").write_text(code)
+        info = folder / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+    return install

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Mapping
 
-from modnas_agent import errors
+from modnas_agent import errors, foreign_errors
 from modnas_agent.board import conditions
 from modnas_agent.board.journal import Journal
 from modnas_agent.board.lock import utc_now
@@ -53,7 +53,7 @@ def classify_exit(ended: Mapping[str, Any], kernel_did: bool = True) -> tuple[st
     """
     last = "".join(ended["stderr"].strip().splitlines()[-1:])
     said = f": {last}" if last else ""
-    if errors.speaks_of_memory(ended["stderr"]):
+    if foreign_errors.speaks_of_memory(ended["stderr"]):
         return errors.MEMORY, f"out of memory{said}"
     if ended["signal"] == "SIGKILL":
         whom = "most likely by the kernel" if kernel_did else "twice, not by the kernel: perhaps by a watcher"
@@ -61,6 +61,6 @@ def classify_exit(ended: Mapping[str, Any], kernel_did: bool = True) -> tuple[st
     if ended["signal"] is not None and ended["signal"] not in CRASH_SIGNALS:
         return errors.ENVIRONMENT, f"somebody else ended the measuring process with {ended['signal']}"
     if ended["signal"] is not None:
-        return errors.reason_for(last, errors.CRASHED), f"crashed with {ended['signal']}{said}"
+        return foreign_errors.reason_for(last, errors.CRASHED), f"crashed with {ended['signal']}{said}"
     message = f"the worker exited with code {ended['code']} and no result{said}"
-    return errors.reason_for(last, errors.WORKER), message
+    return foreign_errors.reason_for(last, errors.WORKER), message

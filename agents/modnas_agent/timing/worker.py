@@ -16,6 +16,7 @@ from modnas_agent.board import conditions
 from modnas_agent.board.placement import allowed_cpus, check_threads, choose_cpus, pin
 from modnas_agent.errors import MeasureError
 from modnas_agent.files import status_mb
+from modnas_agent.foreign_errors import reason_of
 from modnas_agent.timing.energy_window import run_window
 from modnas_agent.timing.sampling import sample, warm_up
 from modnas_agent.timing.summary import latency_summary, warnings
@@ -45,8 +46,7 @@ def measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str, 
         reason, message = errors.ENVIRONMENT, str(error)
     except Exception as error:
         _lift_memory_limit()
-        message = f"{type(error).__name__}: {error}"
-        reason = errors.reason_for(message, errors.WORKER)
+        reason, message = reason_of(error, errors.WORKER), f"{type(error).__name__}: {error}"
     return {"status": "error", "reason": reason, "message": errors.one_line(message)}
 
 
@@ -62,7 +62,9 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
     resident_mb = status_mb("VmRSS")
     if request.memory_limit_mb is not None and not backend.uses_device_memory(request.options):
         _limit_memory(request.memory_limit_mb)
+    began = time.perf_counter()
     runner = _in_runtime(lambda: backend.load(path, request.inputs, request.options))
+    load_ms = 1e3 * (time.perf_counter() - began)
 
     busy_s, usage = conditions.busy_seconds(cpus), resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
@@ -89,6 +91,7 @@ def _measure(backend: Backend, request: MeasureRequest, emit: Emit) -> dict[str,
         "latency": latency_summary(series, warmup),
         "memory_mb": peak_mb,
         "memory_delta_mb": None if peak_mb is None or resident_mb is None else peak_mb - resident_mb,
+        "load_time_ms": load_ms,
         "max_abs_diff": difference,
         "before": before,
         "after": after,
@@ -196,8 +199,8 @@ def _in_runtime(call: Callable[[], Any]) -> Any:
     except (MeasureError, MemoryError, UnavailableError):
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        raise MeasureError(errors.reason_for(message, errors.RUNTIME), errors.one_line(message)) from error
+        message = errors.one_line(f"{type(error).__name__}: {error}")
+        raise MeasureError(reason_of(error, errors.RUNTIME), message) from error
 
 
 def _place(request: MeasureRequest) -> list[int] | None:

@@ -20,16 +20,22 @@ def hash_values(count: int) -> np.ndarray[Any, Any]:
     return (np.arange(count, dtype=np.uint64) * np.uint64(MULTIPLIER)) % np.uint64(2**32)
 
 
-def fill_values(count: int, dtype: str = "float32") -> np.ndarray[Any, Any]:
-    """The flat input array: with h the hash above, h / 2**31 - 1 in [-1, 1) for floats (rounded to float32
-    first, so that every board agrees), h mod 100 for integers, h mod 2 for bool.
+def fill_values(
+    count: int, dtype: str = "float32", limits: tuple[float, float] | None = None
+) -> np.ndarray[Any, Any]:
+    """The flat input array, from least to greatest value: by default -1 to 1, 0 to 99 for whole numbers.
+
+    With h the hash above, least + (greatest - least) * h / 2**32 for floats (rounded to float32 first, so
+    that every board agrees), least + h mod (greatest - least + 1) for whole numbers and bool.
     """
     import numpy as np
 
     hashed = hash_values(count)
     if dtype.startswith("float"):
-        return (hashed / 2.0**31 - 1.0).astype(np.float32).astype(dtype)
-    return (hashed % np.uint64(2 if dtype == "bool" else 100)).astype(dtype)
+        least, greatest = limits or (-1.0, 1.0)
+        return (least + (greatest - least) * (hashed / 2.0**32)).astype(np.float32).astype(dtype)
+    low, high = (int(limit) for limit in limits or ((0, 1) if dtype == "bool" else (0, 99)))
+    return (low + (hashed % np.uint64(high - low + 1)).astype(np.int64)).astype(dtype)
 
 
 def fill_inputs(specs: Sequence[InputSpec]) -> dict[str, np.ndarray[Any, Any]]:
@@ -37,6 +43,8 @@ def fill_inputs(specs: Sequence[InputSpec]) -> dict[str, np.ndarray[Any, Any]]:
     import numpy as np
 
     return {
-        spec.name: fill_values(int(np.prod(spec.shape, dtype=np.int64)), spec.dtype).reshape(spec.shape)
+        spec.name: fill_values(int(np.prod(spec.shape, dtype=np.int64)), spec.dtype, spec.limits).reshape(
+            spec.shape
+        )
         for spec in specs
     }

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 MAX_ID_LENGTH = 200
-DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
+#: Type of an input -> the least and the greatest value it may be filled with. Readers of JSON agree on whole
+#: numbers up to 2**53 only.
+LIMITS = {
+    "float16": (-65504.0, 65504.0),
+    "float32": (-3.4e38, 3.4e38),
+    "float64": (-3.4e38, 3.4e38),
+    "bool": (0, 1),
+    "int8": (-(2**7), 2**7 - 1),
+    "uint8": (0, 2**8 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**53), 2**53),
+}
 
 
 class RequestError(ValueError):
@@ -15,11 +27,14 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a network."""
+    """One input of a network; `limits`: the least and the greatest value it is filled with, None for a type's
+    usual ones (see `modnas_agent.wire.fill`).
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,9 +191,22 @@ def _input(item: Any) -> InputSpec:
     if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
         raise RequestError("inputs.shape: a list of positive whole numbers is needed")
     dtype = item.get("dtype", "float32")
-    if dtype not in DTYPES:
-        raise RequestError(f"inputs.dtype: one of {', '.join(DTYPES)} is needed")
-    return InputSpec(_text(item, "name"), tuple(shape), dtype)
+    if dtype not in LIMITS:
+        raise RequestError(f"inputs.dtype: one of {', '.join(LIMITS)} is needed")
+    return InputSpec(_text(item, "name"), tuple(shape), dtype, _limits(item.get("range"), dtype))
+
+
+def _limits(value: Any, dtype: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or not all(type(v) in (int, float) for v in value):
+        raise RequestError("inputs.range: null or a list of the least and the greatest value is needed")
+    low, high = value
+    if not LIMITS[dtype][0] <= low <= high <= LIMITS[dtype][1]:
+        raise RequestError(f"inputs.range: from {low} to {high} is no range of {dtype}")
+    if not dtype.startswith("float") and not (type(low) is int and type(high) is int):
+        raise RequestError(f"inputs.range: whole numbers are needed for {dtype}")
+    return (low, high)
 
 
 def _expected(value: Any) -> list[float] | None:

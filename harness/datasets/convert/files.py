@@ -32,6 +32,8 @@ _ARRAYS: list[Any] = [
 class ConversionError(ModnasHwError):
     """A downloaded file that is damaged, or not what it should be."""
 
+    code = "conversion"
+
 
 @cache
 def reference() -> dict[str, Any]:

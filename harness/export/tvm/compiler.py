@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.core.foreign import clean_lines, clean_text, last_line
+from harness.export.foreign import at_fault
 from harness.export.tvm.errors import CompileError, CompilerKilledError, CompilerMissingError
 
 Frame = dict[str, Any]
@@ -87,7 +88,7 @@ class Compiler:
         """Send a request and wait; `answer` serves the measurements that it asks for in turn.
 
         Raises:
-            CompileError, CompilerMissingError: as for `compile`.
+            CompileError, CompilerMissingError, DeviceUnavailableError: as for `compile`.
         """
         process = self._started()
         assert process.stdin is not None and self._log is not None
@@ -99,7 +100,7 @@ class Compiler:
         if "unable" in reply:
             raise DeviceUnavailableError(f"this machine cannot compile: {clean_text(str(reply['unable']))}")
         if "error" in reply:
-            raise CompileError(clean_text(str(reply["error"])), self.log())
+            raise at_fault(CompileError(clean_text(str(reply["error"])), self.log()), self.log())
         return reply
 
     def log(self) -> str:
@@ -151,7 +152,7 @@ class Compiler:
             last = last_line(log)
             how = f"signal {-ended}" if ended < 0 else f"exit status {ended}"
             kind = CompilerKilledError if -ended in _KILLS else CompileError
-            raise kind(f"the compiler ended with {how}{': ' if last else ''}{last}", log)
+            raise at_fault(kind(f"the compiler ended with {how}{': ' if last else ''}{last}", log), log)
         reply: Frame = json.loads(line)
         return reply
 

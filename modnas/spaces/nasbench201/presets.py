@@ -11,6 +11,10 @@ from modnas.core.preset import Preset, Recipe
 #
 # paper: its hyper-parameters for this space (table 2), for a GPU; networks are trained as long as those of
 # the benchmark's tables. How many cells the predictor learns of a device follows HELP.
+#
+# tables: the benchmark's networks on its published tables, where neither a measurement nor an accuracy costs
+# anything: a short search, few steps with a large learning rate and neighbouring preferences learning
+# together. For `--accuracy published --evaluations 900`.
 PRESETS = {
     "quick": Preset(
         space={"channels": 2, "cells": 1},
@@ -74,6 +78,22 @@ PRESETS = {
             "estimator": "reinmax",
             "scheme": "mgd",
         },
+        recipe=Recipe(epochs=200, batch_size=256),
+    ),
+    "tables": Preset(
+        space={"channels": 16, "cells": 5},
+        profile_archs=900,
+        batch_size=256,
+        threads=1,
+        search={
+            "epochs": 10,
+            "steps_per_epoch": 40,
+            "learning_rate": 0.1,
+            "smoothing": 5,
+            "preferences_per_step": 4,
+        },
+        refine=20_000,
+        validate_every=2,
         recipe=Recipe(epochs=200, batch_size=256),
     ),
 }

@@ -120,6 +120,11 @@ class NasBench201(Space):
         """The cell at a position of the benchmark's official index (0 to 15,624)."""
         return self.architecture(official_order()[index])
 
+    @property
+    def architectures(self) -> list[Architecture]:
+        """Every cell, in the official order."""
+        return self.all()
+
     def all(self) -> list[Architecture]:
         """Every cell, in the official order."""
         return [self.architecture(cell) for cell in official_order()]
@@ -142,6 +147,11 @@ class NasBench201(Space):
 
     def is_usable(self, architecture: Architecture) -> bool:
         return any(live_edges(architecture.choices))
+
+    @property
+    def unusable(self) -> Architecture:
+        """The cell without any operator."""
+        return self.architecture([NONE] * len(EDGES))
 
     def decode(self, logits: Tensor) -> Architecture:
         """The cell with the highest sum of logits among those whose output depends on their input.

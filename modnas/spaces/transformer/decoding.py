@@ -143,14 +143,9 @@ class TimedTranslation(nn.Module):
         super().__init__()
         self.network = network
 
-    def tokens(self, inputs: Tensor) -> Tensor:
-        """Token ids from floats in [-1, 1]: the agent feeds floats. No PAD among them: nothing is hidden."""
-        count = self.network.vocabulary - 1
-        return ((inputs + 1) * (count / 2)).floor().clamp(max=count - 1).long() + 1
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The highest score at each step, (batch, length), for inputs (batch, 2, length) in [-1, 1]."""
-        tokens = self.tokens(inputs)
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The highest score at each step, (batch, length), for tokens (batch, 2, length), int64, none of them
+        PAD: a sentence, and what the decoder is given."""
         decoder = NetworkDecoder(self.network)
         cache = decoder.start(tokens[:, 0])
         found = []

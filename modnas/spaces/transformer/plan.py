@@ -22,6 +22,8 @@ HAT_ATTENDED = {-1: 1, 1: 2, 2: 3}
 class PlanError(InputError, ValueError):
     """A text or a configuration that is no transformer."""
 
+    code = "transformer-plan"
+
 
 @dataclass(frozen=True)
 class Plan:

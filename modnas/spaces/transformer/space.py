@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.inputs import InputSpec
 from modnas.core.preset import Preset
+from modnas.core.source import GraphWriter
 from modnas.core.space import Space
 from modnas.spaces.transformer.choices import (
     ATTENDED,
@@ -30,7 +32,7 @@ from modnas.spaces.transformer.choices import (
     parts_of,
 )
 from modnas.spaces.transformer.decoding import TimedTranslation
-from modnas.spaces.transformer.network import Settings, TransformerNetwork
+from modnas.spaces.transformer.network import PAD, Settings, TransformerNetwork
 from modnas.spaces.transformer.plan import (
     ENCODER_LAYERS,
     MAX_DECODER_LAYERS,
@@ -130,6 +132,16 @@ class Transformer(Space):
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self._input_shape
+
+    def inputs(self, architecture: Architecture) -> tuple[InputSpec, ...]:
+        """Tokens of a sentence and of what the decoder is given, without PAD: nothing is hidden."""
+        return (InputSpec("input", self._input_shape, "int64", (PAD + 1, self.classes - 1)),)
+
+    @property
+    def writer(self) -> GraphWriter:
+        from modnas.spaces.transformer.export import TransformerWriter  # which imports ONNX
+
+        return TransformerWriter()
 
     @property
     def size(self) -> int:

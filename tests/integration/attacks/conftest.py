@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from attack_frames import Lab, write_agent
-
-# The boards of the neighbouring folder.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "boards"))
-
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from modnas.search import Search, SearchConfig
-from modnas.search.objectives import SearchDevice
+from modnas.search.devices import SearchDevice
 from modnas.spaces import get_space
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.checkpoint import load_published

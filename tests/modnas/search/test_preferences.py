@@ -34,6 +34,31 @@ def test_a_lattice_is_used_where_one_fits():
     assert {tuple(row) for row in (rows * 6).round().int().tolist()} == set(expected)
 
 
+def lattice(divisions, objectives):
+    """Das-Dennis points by stars and bars, in the order in which fronts have always been read."""
+    places = range(divisions + objectives - 1)
+    edges = [(-1, *bars, len(places)) for bars in itertools.combinations(places, objectives - 1)]
+    points = [[b - a - 1 for a, b in itertools.pairwise(edge)] for edge in edges]
+    return torch.tensor(points, dtype=torch.float64) / divisions
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 12, 16, 24, 25, 48, 64, 100, 500])
+def test_fronts_of_two_objectives_stay_what_they_were(count):
+    first = torch.arange(count, dtype=torch.float64) / (count - 1)
+    assert torch.equal(preferences.spread(count, 2), torch.stack([first, 1 - first], 1).float())
+
+
+@pytest.mark.parametrize(("divisions", "objectives"), [(1, 3), (2, 3), (6, 3), (12, 3), (4, 4), (2, 5)])
+def test_fronts_of_more_objectives_stay_what_they_were(divisions, objectives):
+    expected = lattice(divisions, objectives)
+    assert torch.equal(preferences.spread(len(expected), objectives), expected.float())
+
+
+@pytest.mark.parametrize(("count", "objectives", "divisions"), [(24, 3, 43), (12, 3, 30), (24, 4, 16)])
+def test_what_is_relaxed_begins_with_the_same_points(count, objectives, divisions):
+    assert torch.equal(preferences._lattice(40 * count, objectives), lattice(divisions, objectives))
+
+
 @pytest.mark.parametrize(("count", "objectives"), [(24, 3), (17, 3), (24, 4)])
 def test_any_count_is_spread_evenly(count, objectives):
     rows = preferences.spread(count, objectives).double()

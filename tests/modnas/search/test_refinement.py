@@ -1,4 +1,4 @@
-"""Refining fronts: Pareto local search and a choice for each preference; descents and the largest volume."""
+"""Refining fronts: descents, the largest volume, and the preference that each point answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modnas.search import preferences
 from modnas.search.front import FrontPoint
 from modnas.search.indicators import hypervolume
-from modnas.search.refinement import choose, descend, local_search, select
+from modnas.search.refinement import answered, descend, refine, select
 from modnas.spaces.nasbench201.space import CONV1, CONV3, POOL, NasBench201
 
 pytestmark = pytest.mark.trains
@@ -27,65 +27,87 @@ def convolutions(architectures):
     return np.hstack([12 - size, size])
 
 
+def points(count, seed=0, objectives=2):
+    """Where descents begin: random cells, evenly spread preferences."""
+    starts = SPACE.sample(count, torch.Generator().manual_seed(seed))
+    rows = preferences.spread(count, objectives).tolist()
+    return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]
+
+
 def test_finds_the_whole_front_of_a_separable_problem():
-    found, values = local_search(SPACE, [START], convolutions, budget=5000)
+    front = refine(SPACE, points(6), convolutions, 100)
+    values = convolutions([point.architecture for point in front])
     assert sorted(set(values[:, 0])) == list(range(13))
-    assert np.array_equal(values, convolutions(found))
+    assert values[0, 0] == 12 and values[-1, 0] == 0, "the best in the first objective is last"
 
 
 def test_keeps_nothing_dominated_and_never_loses_the_start_for_worse():
-    target = torch.Generator().manual_seed(0)
-    weights = torch.rand(SPACE.width, 2, generator=target).double().numpy()
+    weights = torch.rand(SPACE.width, 2, generator=torch.Generator().manual_seed(0)).double().numpy() / 6
 
     def score(architectures):
         return SPACE.encode(architectures).double().numpy() @ weights
 
-    begun = score([START])[0]
-    _, values = local_search(SPACE, [START], score, budget=300)
-    assert (values <= begun).all(1).any()
+    start = FrontPoint((0.5, 0.5), START)
+    values = score([point.architecture for point in refine(SPACE, [start], score, 50, budget=300)])
+    assert (values <= score([START])[0]).all(1).any()
     for v in values:
         assert not ((values <= v).all(1) & (values < v).any(1)).any()
 
 
-def test_budget_counts_what_is_scored():
-    scored = []
+def test_budget_counts_what_is_scored_beside_the_start_and_reaches_all_of_the_front():
+    scored, begun = [], points(8)
 
     def score(architectures):
         scored.extend(architectures)
-        return convolutions(architectures)
+        return saturating(architectures)
 
-    local_search(SPACE, [START], score, budget=0)
-    assert scored == [START]
-    local_search(SPACE, [START], score, budget=100)
-    assert len(scored) == len({a.string for a in scored}) + 1, "nothing twice but the start of both calls"
-    assert 100 <= len(scored) - 2 < 100 + 15 * 5**2
+    assert descend(SPACE, begun, score, budget=0)[0] == scored == [point.architecture for point in begun]
+    scored.clear()
+    descend(SPACE, begun, score, budget=60)
+    assert len(set(scored)) == len(scored), "nothing twice"
+    assert 60 <= len(scored) - 8 < 60 + 4 * 6
+    near = [set(SPACE.variations(point.architecture)) & set(scored[8:]) for point in begun]
+    whole = [len(a) > 20 for a in near]
+    assert whole[0] and any(whole[4:]), "turns do not go from one end of the front to the other"
 
 
 def test_same_arguments_same_result():
-    one, two = (local_search(SPACE, [START], convolutions, budget=200)[0] for _ in range(2))
+    one, two = (refine(SPACE, points(5), saturating, 10, budget=200) for _ in range(2))
     assert one == two
 
 
-def test_choice_reaches_a_concave_front_and_its_ends():
-    cells = [SPACE.at(i) for i in range(5)]
+def test_plainest_form_unless_values_belong_to_another():
+    plain = refine(SPACE, points(6), saturating, 12)
+    assert all(SPACE.simplified(point.architecture) == point.architecture for point in plain)
+    found, _ = descend(SPACE, points(6), saturating)
+    assert any(SPACE.simplified(cell) != cell for cell in found)
+
+
+def test_others_are_chosen_where_they_are_better():
+    best = SPACE.architecture([CONV3] * 6)
+    start = [FrontPoint((0.5, 0.5), START)]
+    assert best not in [p.architecture for p in refine(SPACE, start, convolutions, 50, budget=0)]
+    front = refine(SPACE, start, convolutions, 50, budget=0, others=[best, START])
+    assert [p.architecture for p in front][-1] == best
+
+
+def test_every_point_of_a_front_answers_its_preference():
     # Every inner point lies above the line between the ends: no weighted sum would choose it.
     values = np.array([[0.0, 10.0], [4.0, 9.0], [7.0, 7.0], [9.0, 4.0], [10.0, 0.0]])
-    chosen = [point.architecture for point in choose(cells, values, preferences.spread(24, 2))]
-    assert set(chosen) == set(cells)
-    assert chosen[0] == cells[4] and chosen[-1] == cells[0], "preference 1 is the first objective's"
+    for scale in (1e-3, 1.0, 1e3):
+        given = answered(values * [1.0, scale])
+        assert given == pytest.approx(answered(values)), "whatever the units"
+        assert given.sum(1) == pytest.approx(1)
+        for number, weights in enumerate(given):
+            assert int((values / 10 * weights).max(1).argmin()) == number
+    assert given[0] == pytest.approx([1, 0], abs=1e-6), "preference 1 is the first objective's"
+    assert given[-1] == pytest.approx([0, 1], abs=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_choice_does_not_depend_on_units(scale):
-    cells = [SPACE.at(i) for i in range(4)]
-    values = np.array([[1.0, 8.0], [2.0, 5.0], [4.0, 3.0], [9.0, 1.0]])
-    rows = preferences.spread(9, 2)
-    assert choose(cells, values * [1.0, scale], rows) == choose(cells, values, rows)
-
-
-def test_one_point_is_every_choice():
-    points = choose([START], np.array([[3.0, 2.0]]), preferences.spread(3, 2))
-    assert [p.architecture for p in points] == [START] * 3
+def test_one_point_is_the_whole_front():
+    front = refine(SPACE, [FrontPoint((0.5, 0.5), START)] * 3, convolutions, 3, budget=0)
+    assert [point.architecture for point in front] == [START]
+    assert front[0].preference == (0.5, 0.5)
 
 
 def saturating(architectures):
@@ -97,14 +119,11 @@ def saturating(architectures):
 
 
 def test_descents_and_selection_find_nearly_the_largest_volume():
-    starts = SPACE.sample(6, torch.Generator().manual_seed(0))
-    rows = preferences.spread(6, 2).tolist()
-    points = [FrontPoint(tuple(r), a) for r, a in zip(rows, starts, strict=True)]
-    found, values = descend(SPACE, points, saturating)
-    architectures = [point.architecture for point in found]
-    assert len(set(architectures)) == len(found)
-    assert np.array_equal(values, saturating(architectures))
-    assert {point.preference for point in found} == {point.preference for point in points}
+    begun = points(6)
+    found, values = descend(SPACE, begun, saturating)
+    assert len(set(found)) == len(found)
+    assert np.array_equal(values, saturating(found))
+    starts = [point.architecture for point in begun]
     everything = saturating([c for c in SPACE.all() if SPACE.is_usable(c)])
     assert hypervolume(saturating(starts)) < 0.9 * hypervolume(everything)
     assert hypervolume(values[select(values, 8)]) > 0.99 * hypervolume(everything[select(everything, 8)])
@@ -112,12 +131,12 @@ def test_descents_and_selection_find_nearly_the_largest_volume():
 
 def test_a_descent_without_rounds_is_its_start():
     point = FrontPoint((0.5, 0.5), START)
-    assert descend(SPACE, [point], saturating, rounds=0)[0] == [point]
+    assert descend(SPACE, [point], saturating, rounds=0)[0] == [START]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30), st.integers(1, 10))
-def test_selection_is_small_and_nondominated(points, count):
-    values = np.array(points)
+def test_selection_is_small_and_nondominated(rows, count):
+    values = np.array(rows)
     chosen = select(values, count)
     assert 1 <= len(chosen) <= count
     rest = values[chosen]

@@ -1,0 +1,84 @@
+"""The MetaPredictor of a space and a metric: fitted to what was measured, judged, kept in the home, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.tensors import load_tensors, save_tensors
+from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
+from harness.devices.table import find_device
+from harness.store import Store
+from harness.store.metrics import get_metric
+from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
+from modnas.prediction.holdout import judge_on_holdout
+from modnas.spaces import Architecture, Space
+
+# By device, the figures of `modnas.prediction.holdout`.
+Figures = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One architecture's predicted value, in the metric's unit; 90 % of true ones lie between the bounds."""
+
+    arch: str
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the predictor says of architectures on a device, in the order they were given."""
+
+    device: str
+    metric: str
+    unit: str
+    predictions: list[Prediction]
+
+
+def training_tables(
+    store: Store, space: Space, metric: str, devices: Sequence[str] | None, *, limit: int, seed: int
+) -> list[DeviceTable]:
+    """Every device's share of a training set, at most `limit` architectures each; see `named_tables`."""
+    return [thinned(table, limit, seed) for table in named_tables(store, space, metric, devices)]
+
+
+def judge_predictor(space: Space, tables: list[DeviceTable], holdout: float, seed: int) -> Figures:
+    """How well a predictor does on a share of each device's architectures that it was not fitted to.
+
+    Raises UsageError when there is too little to hold out.
+    """
+    try:
+        return judge_on_holdout(space, tables, holdout, seed)
+    except ValueError as error:
+        raise UsageError(f"{error}; measure more with modnas-hw profile") from error
+
+
+def train_predictor(space: Space, metric: str, tables: list[DeviceTable], seed: int) -> Path:
+    """Fit a predictor to everything in the tables and keep it; where it is."""
+    path = predictor_path(space, metric)
+    save_tensors(path, *to_state(fit_predictor(space, tables, seed=seed)))
+    return path
+
+
+def predict(
+    store: Store, space: Space, metric: str, device: str, architectures: Sequence[Architecture]
+) -> Predictions:
+    """Ask the predictor that was kept for this space and metric.
+
+    Raises:
+        UsageError: there is none, or no such device.
+        DatasetError: the device lacks a reference architecture.
+    """
+    name, path = find_device(device, store).id, predictor_path(space, metric)
+    if not path.is_file():
+        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run predictor train")
+    predictor = from_state(space, *load_tensors(path))
+    found = predictor.predict(architectures, device_features(store, name, space, metric).values)
+    values = zip(architectures, found.value, found.lower, found.upper, strict=True)
+    predictions = [Prediction(a.id, float(v), float(low), float(high)) for a, v, low, high in values]
+    return Predictions(name, metric, get_metric(metric).suffix, predictions)
