@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from harness.core.home import has_sha256, subfolder, write_atomically
-from harness.export.build import build, one_thread
+from harness.export.build import build, one_thread, run
 from harness.export.model_file import read_model
 from harness.export.onnx_graph import to_onnx
 from harness.export.probe import from_document, probe, to_document
 from harness.export.torch_program import to_program
 from harness.store import content_key
-from modnas.core.errors import ExportError
 from modnas.core.inputs import InputSpec
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture
@@ -194,10 +192,7 @@ class ArtifactCache:
         if isinstance(module, Path):
             data, output = read_model(module, inputs, form)
         else:
-            with torch.inference_mode():
-                output = module(*probe(inputs))
-            if not bool(output.isfinite().all()):
-                raise ExportError("PyTorch's own output for the network is not finite")
+            output = run(module, inputs)
             data = FORMS[form](source, module, inputs, output)
         expected = tuple(float(v) for v in output.flatten())
         export_s = time.perf_counter() - start

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.export.foreign import at_fault
 from harness.export.probe import probe
+from modnas.core.errors import ExportError, ModnasError
 from modnas.core.inputs import InputSpec
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture
@@ -39,16 +41,47 @@ def build(source: ArchitectureSource, architecture: Architecture) -> nn.Module |
     """What is measured of an architecture: an ONNX file, or a module in evaluation mode.
 
     What a source makes at random is the same in every process.
+
+    Raises:
+        ExportError: the source's own code fails.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = source.module(architecture)
-    if isinstance(module, Path):
-        return module
-    if _fresh_norms(module):
-        module = copy.deepcopy(module)  # it may be somebody's own
-        _settle(module, source.inputs(architecture))
-    return module.eval()
+    with _foreign_code("its source cannot make the network"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = source.module(architecture)
+        if isinstance(module, Path):
+            return module
+        if _fresh_norms(module):
+            module = copy.deepcopy(module)  # it may be somebody's own
+            _settle(module, source.inputs(architecture))
+        return module.eval()
+
+
+def run(module: nn.Module, inputs: Sequence[InputSpec]) -> Tensor:
+    """PyTorch's output for inputs whose shapes have the batch dimension.
+
+    Raises:
+        ExportError: the module fails, or gives something else than one tensor of finite numbers.
+    """
+    with torch.inference_mode(), _foreign_code("PyTorch cannot run the network"):
+        output = module(*probe(inputs))
+    if not isinstance(output, Tensor):
+        raise ExportError(f"the network returns {type(output).__name__}, not one tensor")
+    if not bool(output.isfinite().all()):
+        raise ExportError("PyTorch's own output for the network is not finite")
+    return output
+
+
+@contextmanager
+def _foreign_code(what: str) -> Iterator[None]:
+    """Raise ExportError for whatever goes wrong, where it is not this machine's fault."""
+    try:
+        yield
+    except (OSError, MemoryError, ImportError, ModnasError):
+        raise
+    except Exception as error:  # somebody's own code may raise anything
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise at_fault(ExportError(f"{what}: {told}")) from error
 
 
 def _fresh_norms(module: nn.Module) -> list[nn.BatchNorm2d]:

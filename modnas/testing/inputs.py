@@ -11,7 +11,7 @@ from modnas.core.inputs import InputSpec
 
 
 def random_inputs(inputs: Sequence[InputSpec], batch: int, seed: int = 0) -> list[Tensor]:
-    """A batch of each input, whose shapes are without the batch dimension."""
+    """A batch of each input, whose shapes are without the batch dimension; with the limits of its range."""
     generator = torch.Generator().manual_seed(seed)
     return [_draw(spec.batched(batch), generator) for spec in inputs]
 
@@ -20,6 +20,10 @@ def _draw(spec: InputSpec, generator: torch.Generator) -> Tensor:
     dtype: torch.dtype = getattr(torch, spec.dtype)
     if dtype.is_floating_point:
         low, high = spec.range or (-1.0, 1.0)
-        return (low + (high - low) * torch.rand(spec.shape, generator=generator)).to(dtype)
-    least, greatest = spec.range or ((0, 1) if dtype == torch.bool else (0, 99))
-    return torch.randint(int(least), int(greatest) + 1, spec.shape, generator=generator).to(dtype)
+        drawn = low + (high - low) * torch.rand(spec.shape, generator=generator)
+    else:
+        low, high = spec.range or ((0, 1) if dtype == torch.bool else (0, 99))
+        drawn = torch.randint(int(low), int(high) + 1, spec.shape, generator=generator)
+    flat = drawn.view(-1)
+    flat[0], flat[-1] = low, high
+    return drawn.to(dtype)

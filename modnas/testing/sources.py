@@ -97,7 +97,10 @@ def _made(source: ArchitectureSource, architecture: Architecture) -> nn.Module |
 
 @torch.no_grad()
 def _use(module: nn.Module, inputs: Sequence[InputSpec], batch: int) -> Tensor:
-    output: Tensor = module.eval()(*random_inputs(inputs, batch))
+    try:
+        output: Tensor = module.eval()(*random_inputs(inputs, batch))
+    except Exception as error:  # somebody's own code may raise anything
+        raise AssertionError(f"the module fails on what inputs says it takes: {error}") from error
     return output
 
 

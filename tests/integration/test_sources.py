@@ -109,3 +109,20 @@ def test_onnx_files_are_measured_as_they_are(tmp_path: Path) -> None:
     assert (other.rows[0].status, other.rows[0].reason) == ("error", "export")
     (wrong,) = harness.profile(Models({"misread": path}, InputSpec("ids", (9,), "int32")), "quick")
     assert wrong.rows[0].reason == "export"
+
+
+class Broken(nn.Module):
+    """Whose own code fails."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        raise KeyError("no such layer")
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_network_does_wrong_is_its_row() -> None:
+    too_small = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(36, 5))
+    bare = nn.Linear(9, 2)
+    source = Models({"broken": Broken(), "small": too_small, "bare": bare, "fine": reader(4)}, TOKENS)
+    (found,) = harness.profile(source, "quick")
+    assert [row.reason for row in found.rows] == ["export", "export", "export", None]
+    assert "no such layer" in str(found.rows[0].message)

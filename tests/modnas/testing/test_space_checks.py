@@ -104,6 +104,10 @@ def test_sources_conform_or_not() -> None:
     with pytest.raises(AssertionError, match="several lines"):
         check_source(Models({"a\nb": pair["a"]}, InputSpec("input", (6,))))
 
+    with pytest.raises(AssertionError, match="fails"):  # the greatest token is none of the network's
+        words = nn.Sequential(nn.Embedding(9, 2), nn.Flatten())
+        check_source(Models({"a": words}, InputSpec("ids", (3,), "int64", (0, 9))))
+
     class Random(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x + torch.rand(())
