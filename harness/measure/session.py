@@ -17,7 +17,7 @@ from harness.agent.client import AgentClient, ProgressCallback, RefusedError
 from harness.agent.reconnecting import LastingTransport
 from harness.backends import agent_modules
 from harness.boards.agent_folder import told
-from harness.boards.board import install_command, start_agent
+from harness.boards.board import install_hint, start_agent
 from harness.core.errors import DeviceUnavailableError, needed
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
@@ -181,8 +181,7 @@ class DeviceSession:
         except RefusedError as error:
             if self.profile.ssh is None or error.reason != RUNTIME:
                 raise
-            mend = install_command(self.profile)
-            raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
+            raise DeviceUnavailableError(f"{error}; {install_hint(self.profile)}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
         if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(

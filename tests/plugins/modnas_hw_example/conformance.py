@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from harness.testing import check_backend
 from modnas.spaces import get_space
-from modnas.testing import check_task
+from modnas.testing import check_space, check_task
+
+
+def test_space() -> None:
+    check_space("stacks")
 
 
 def test_task() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modnas.core.preset import Preset, Recipe
-from modnas.spaces import Architecture, ArchitectureError, Space, Supernetwork
+from modnas.spaces import Architecture, ArchitectureError, Space
 
 KERNELS, WIDTHS, LAYERS = (1, 3, 5), (4, 8, 12), 3
 
@@ -23,7 +23,7 @@ class Stacks(Space):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             space={},
-            profile_archs=20,
+            profile_archs=12,
             batch_size=64,
             threads=1,
             search={"epochs": 4, "smoothing": 10},
@@ -82,6 +82,3 @@ class Stacks(Space):
         return nn.Sequential(
             *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, self.classes)
         )
-
-    def supernetwork(self) -> Supernetwork:
-        raise NotImplementedError(f"{self.name} has no supernetwork; search with --accuracy surrogate")
