@@ -56,6 +56,7 @@ def test_a_measurement_gives_every_figure(agent: AgentProcess, tmp_path: Path) -
     assert len(latency["samples_ms"]) == latency["n"]
     assert 0 < result["measure_s"] < result["wall_s"]
     assert result["memory_mb"] > result["memory_delta_mb"] >= 0
+    assert 0 < result["load_time_ms"] < 1e3 * result["wall_s"]
     assert result["max_abs_diff"] is None
     assert result["runtime"] == {"name": "synthetic", "version": "1"}
     assert result["applied"]["cpus"] == [max(os.sched_getaffinity(0))]
@@ -165,6 +166,7 @@ def test_a_result_is_journaled_and_not_measured_again(agent: AgentProcess, tmp_p
     assert journaled(tmp_path, "other") is None
 
 
+@pytest.mark.exclusive
 @pytest.mark.parametrize("link", ["input ends", "both ends close"])
 def test_a_measurement_outlives_its_host(start_agent: Start, tmp_path: Path, link: str) -> None:
     first = start_agent()
