@@ -23,7 +23,7 @@ from harness.devices.table import TableDevice, find_device
 from harness.measure.profiling import ProfileReport
 from harness.measure.session import DeviceSession
 from harness.report import write_report
-from harness.runs.accuracy import AccuracyFunction
+from harness.runs.accuracy import AccuracyFunction, require_published
 from harness.runs.data_check import check_data
 from harness.runs.inputs import complete, forerunner, is_recorded, is_there, require_place
 from harness.runs.lookup import check_searchable
@@ -357,6 +357,8 @@ class Study:
         config, _ = self._content
         Run.at(config, self._name).check_free()
         notes = check_weights(config, self._weights, self._made) if self._weights is not None else ()
+        if config.evaluated_by == "published":
+            require_published(config, self._made.space, self._store)
         for name in config.devices:
             device = self.device(name)
             if isinstance(device, TableDevice):

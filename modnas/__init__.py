@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modnas.core.errors import ExportError, InputError, ModnasError
     from modnas.core.inputs import InputSpec
+    from modnas.core.metric import Metric, Reading
     from modnas.core.registry import PluginError, UnknownNameError
     from modnas.core.source import ArchitectureSource
     from modnas.core.supernetwork import NoSupernetworkError
@@ -41,11 +42,13 @@ __all__ = [
     "InputError",
     "InputSpec",
     "MetaPredictor",
+    "Metric",
     "ModnasError",
     "NoSupernetworkError",
     "PluginError",
     "Prediction",
     "Preset",
+    "Reading",
     "Recipe",
     "Search",
     "SearchConfig",
@@ -66,6 +69,7 @@ __all__ = [
 _PLACES = {
     "modnas.core.errors": ("ExportError", "InputError", "ModnasError"),
     "modnas.core.inputs": ("InputSpec",),
+    "modnas.core.metric": ("Metric", "Reading"),
     "modnas.core.registry": ("PluginError", "UnknownNameError"),
     "modnas.core.source": ("ArchitectureSource",),
     "modnas.core.supernetwork": ("NoSupernetworkError",),

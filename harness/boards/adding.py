@@ -22,6 +22,7 @@ from harness.devices.profile import (
     RemoteTransport,
     first_problem,
 )
+from harness.devices.registry import device_names, is_user_profile
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import parse_destination
 
@@ -88,7 +89,10 @@ def remove_profile(name: str) -> Path:
     try:
         path.unlink()
     except FileNotFoundError as error:
-        raise UsageError(f"there is no profile {path}; shipped profiles cannot be removed") from error
+        own = ", ".join(filter(is_user_profile, device_names())) or "none"
+        raise UsageError(
+            f"there is no profile {path}; known: {own}; shipped profiles cannot be removed"
+        ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be removed: {error.strerror}") from error
     return path

@@ -343,8 +343,10 @@ def import_named(
     """
     known = ", ".join(BENCHMARKS)
     if source is not None:
-        if what not in BENCHMARKS or (device, task) != (None, None):
-            raise UsageError(f"--from DIR goes with one of {known} and without --device and --task")
+        if what not in BENCHMARKS:
+            raise UsageError(f"--from {source}: no published tables {what!r}; known: {known}")
+        if (device, task) != (None, None):
+            raise UsageError(f"--from {source} goes without --device and --task: the tables name theirs")
         return IMPORTERS[what](store, source, consent)
     if (device is None) == (task is None):
         raise UsageError(

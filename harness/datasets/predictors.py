@@ -74,11 +74,10 @@ def predict(
         UsageError: there is none, or no such device.
         DatasetError: the device lacks a reference architecture.
     """
-    path = predictor_path(space, metric)
+    name, path = find_device(device, store).id, predictor_path(space, metric)
     if not path.is_file():
         raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run predictor train")
     predictor = from_state(space, *load_tensors(path))
-    name = find_device(device, store).id
     found = predictor.predict(architectures, device_features(store, name, space, metric).values)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)
     predictions = [Prediction(a.id, float(v), float(low), float(high)) for a, v, low, high in values]

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from modnas_agent.energy.sensors import SENSORS
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.strict import Strict
 from harness.transport.ssh_names import check_path
 
-SensorName = Literal["auto", "none", "rapl", "nvml", "jetson", "pmic", "ina2xx", "battery", "csv"]
+# `auto` takes the first that is found on the board.
+SENSOR_NAMES = ("auto", "none", *SENSORS)
+
+
+def _known(name: str) -> str:
+    if name not in SENSOR_NAMES:
+        raise ValueError(f"no power sensor {name!r}; known: {', '.join(SENSOR_NAMES)}")
+    return name
+
+
 # Fields that say how long to measure; the others are options of the sensor.
 _TIMES = ("window_s", "max_window_s")
 
@@ -21,7 +31,7 @@ class PowerSensor(Strict):
     `max_w`: the most that is held for plausible, in watts, instead of the sensor's own limit.
     """
 
-    name: SensorName = "auto"
+    name: Annotated[str, AfterValidator(_known)] = "auto"
     window_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     max_window_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
     max_w: Annotated[float, Field(gt=0)] | None = None

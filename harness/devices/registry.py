@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def device_names() -> list[str]:
     return sorted(_paths())
 
 
-def get_profile(spec: str) -> DeviceProfile:
-    """The profile for `NAME` or `NAME@BATCH`.
+def get_profile(spec: str, others: Iterable[str] = ()) -> DeviceProfile:
+    """The profile for `NAME` or `NAME@BATCH`. `others`: devices without one, for the message.
 
     Raises:
         UsageError: no such device, or a malformed name.
@@ -39,7 +40,8 @@ def get_profile(spec: str) -> DeviceProfile:
     match = _SPEC.fullmatch(spec)
     paths = _paths()
     if match is None or match[1] not in paths:
-        raise UsageError(f"no device {spec!r}; known: {', '.join(sorted(paths))} (modnas-hw devices list)")
+        known = ", ".join(sorted({*paths, *others}))
+        raise UsageError(f"no device {spec!r}; known: {known} (modnas-hw devices list)")
     profile = load_profile(paths[match[1]])
     if match[2] is None:
         return profile

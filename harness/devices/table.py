@@ -63,7 +63,7 @@ def find_device(spec: str, store: Store) -> DeviceProfile | TableDevice:
     A table hides a shipped profile of the same name: whoever imported it said so. Raises UsageError for an
     unknown name, and for one that is both a table and a profile of the user's own, or of this machine.
     """
-    return TableDevice(spec) if is_table(spec, store) else get_profile(spec)
+    return TableDevice(spec) if is_table(spec, store) else get_profile(spec, store.table_devices())
 
 
 def is_table(spec: str, store: Store) -> bool:
@@ -122,7 +122,8 @@ def remove_tables(
         there = [
             f"{entry['metric']} {entry['space']} {entry['variant']}" for entry in table_details(store, device)
         ]
-        have = f"it has: {', '.join(there)}" if there else "modnas-hw devices list has the tables there are"
+        known = ", ".join(store.table_devices()) or "none"
+        have = f"it has: {', '.join(there)}" if there else f"devices with one: {known}"
         raise UsageError(f"device {device!r} has no imported table{wanted and f' of {wanted}'}; {have}")
     store.remove_tables(*rows)
     return _details(rows)

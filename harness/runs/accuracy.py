@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 
 from harness.core.errors import UsageError
 from harness.datasets.accuracies import accuracies_name, published_accuracies
+from harness.devices.table import StoredTable
 from harness.runs.evaluation import JudgedOn, Trainable, evaluate_architectures
+from harness.runs.run import RunConfig
 from harness.store import Evaluation, Store
-from modnas.spaces import Architecture
+from modnas.spaces import Architecture, Space
 
 # Told of each evaluation, and whether it was made now.
 OnRow = Callable[[Evaluation, bool], None]
@@ -60,14 +62,7 @@ class Published(AccuracySource):
     judged_on = "published"
 
     def __init__(self, state: Trainable, store: Store) -> None:
-        config, space = state.run.config, state.space
-        table = published_accuracies(store, config.task, space)
-        if table is None:
-            raise UsageError(
-                f"no published accuracies of {space.name} on {config.task} in the store: import them with "
-                "modnas-hw dataset import"
-            )
-        self._state, self._table = state, table
+        self._state, self._table = state, require_published(state.run.config, state.space, store)
         self.pool = self._usable
 
     def _usable(self) -> list[Architecture]:
@@ -87,6 +82,22 @@ class Published(AccuracySource):
         errors = [self._table.values[a.string] for a in architectures]
         recipe = {"source": "published", "files": list(self._table.sources)}
         return _rows(self._state, architectures, errors, recipe, now=False, on_row=on_row)
+
+
+def require_published(config: RunConfig, space: Space, store: Store) -> StoredTable:
+    """The accuracies that a run without trainings needs. Raises UsageError where they are not there."""
+    table = published_accuracies(store, config.task, space)
+    if table is None:
+        raise UsageError(
+            f"no published accuracies of {space.name} on {config.task} in the store: import them with "
+            "modnas-hw dataset import"
+        )
+    if len(table.values) < (config.evaluations or 0):
+        raise UsageError(
+            f"--evaluations {config.evaluations}: only {len(table.values)} accuracies of {space.name} on "
+            f"{config.task} were imported"
+        )
+    return table
 
 
 class Told(AccuracySource):

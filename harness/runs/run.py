@@ -37,6 +37,7 @@ from harness.datasets.fingerprint import Fingerprint
 from harness.presets import Preset
 from harness.store import content_key
 from modnas.accuracy.evaluated import Choice
+from modnas.core.supernetwork import NoSupernetworkError
 from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
 from modnas.tasks.published import PUBLISHED
@@ -115,10 +116,16 @@ class RunConfig(BaseModel):
         return task
 
     def make_space(self, task: AnyTask) -> Space:
-        """The space with networks that fit the task."""
-        return get_space(
+        """The space with networks that fit the task.
+
+        Raises NoSupernetworkError where it has no supernetwork and the search is to train one.
+        """
+        space = get_space(
             self.space, **self.settings.space, classes=task.classes, input_shape=task.input_shape
         )
+        if self.evaluations is None and not space.has_supernetwork:
+            raise NoSupernetworkError(space.name)
+        return space
 
 
 class TaskAndSpace:

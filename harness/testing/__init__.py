@@ -9,5 +9,6 @@ Each check raises AssertionError and says what is wrong.
 """
 
 from harness.testing.backends import check_backend
+from harness.testing.metrics import check_metric
 
-__all__ = ["check_backend"]
+__all__ = ["check_backend", "check_metric"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +20,7 @@ from harness.devices.profile import DeviceProfile
 from harness.export import Artifact, ArtifactCache
 from harness.export.exporters import Exporter
 from harness.measure.session import DeviceSession
+from harness.testing.home import own_home
 from modnas.spaces import Space, get_space
 
 AGENT_PYTHON = (3, 8)
@@ -44,7 +43,7 @@ def check_backend(name: str, *, space: Space | None = None, options: dict[str, A
     check_import(backend)
     check_description(backend)
     check_agent_source(backend)
-    with _own_home():
+    with own_home():
         profile = DeviceProfile.model_validate({"name": "check", "backend": name, "options": options or {}})
         network = space or get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
         cache = ArtifactCache()
@@ -134,20 +133,3 @@ def check_measurements(session: DeviceSession, exporter: Exporter, artifact: Art
     after = measure(artifact, exporter.tolerance, operators=per_op)
     assert after["status"] == "ok", f"after a failure nothing is measured any more: {after.get('message')}"
     assert not per_op or after.get("per_op"), "times_operators promises the times of operators"
-
-
-@contextmanager
-def _own_home() -> Iterator[None]:
-    """A home of its own for what is measured: nothing of the user's is read or written."""
-    names = ("MODNAS_HOME", "MODNAS_STORE")
-    before = {name: os.environ.get(name) for name in names}
-    with tempfile.TemporaryDirectory(prefix="modnas-check-") as folder:
-        os.environ["MODNAS_HOME"] = folder
-        os.environ.pop("MODNAS_STORE", None)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value

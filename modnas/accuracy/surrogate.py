@@ -115,9 +115,8 @@ def fit_surrogate(
     onehot = space.encode([architectures[i] for i in usable]).double()
     values = given[usable].log()
     parameters = _find_parameters(space, onehot, values, seed)
-    # The first option of every decision: in the built-in spaces, where such a cell is blind, `none`.
-    blind = space.architecture([0] * len(space.options))
-    if not space.is_usable(blind):
+    blind = space.unusable
+    if blind is not None:
         onehot = torch.cat([onehot, space.encode([blind]).double()])
         values = torch.cat([values, values.new_tensor([chance]).log()])
     surrogate = AccuracySurrogate(space, len(onehot))

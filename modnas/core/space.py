@@ -23,6 +23,9 @@ from modnas.core.weights import read_weights, set_weights
 class Space(ArchitectureSource):
     """A search space together with the size of the networks built from it.
 
+    One that is to be searched by name is made with the sizes of a preset, with `classes` (outputs, or the
+    vocabulary) and with `input_shape` (of one input, without the batch dimension), which are the task's.
+
     A flat *encoding* of width `sum(options)` concatenates one one-hot row per decision; `options[k]` is the
     number of choices of decision k. All tensors named `onehot`, `sample` or `logits` use that layout.
     """
@@ -89,6 +92,12 @@ class Space(ArchitectureSource):
     def is_usable(self, architecture: Architecture) -> bool:
         """Whether the network's output depends on its input at all."""
 
+    @property
+    def unusable(self) -> Architecture | None:
+        """One that is not usable, of which it is known without training that it only guesses; None where all
+        are usable."""
+        return None
+
     @abstractmethod
     def predictor_features(self, onehot: Tensor) -> Tensor:
         """Features for a hardware predictor, differentiable in `onehot`: (n, width) -> (n, features)."""
@@ -128,9 +137,12 @@ class Space(ArchitectureSource):
 
         Raises NoSupernetworkError where the space has none: then its networks are trained one by one.
         """
-        raise NoSupernetworkError(
-            f"space {self.name} has no supernetwork; let its networks be trained: --accuracy surrogate"
-        )
+        raise NoSupernetworkError(self.name)
+
+    @property
+    def has_supernetwork(self) -> bool:
+        """Whether `supernetwork` gives one."""
+        return type(self).supernetwork is not Space.supernetwork
 
     def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """Give a supernetwork of this space the weights in a file, before anything is trained.

@@ -9,7 +9,12 @@ from modnas.core.errors import InputError
 
 
 class NoSupernetworkError(InputError):
-    """A space without a supernetwork; its architectures can only be evaluated by training them."""
+    """A supernetwork was asked for of a space that has none: its networks can only be trained one by one."""
+
+    def __init__(self, space: str) -> None:
+        super().__init__(
+            f"space {space} has no supernetwork; have networks trained instead, with --accuracy surrogate"
+        )
 
 
 class Supernetwork(nn.Module):

@@ -148,6 +148,11 @@ class NasBench201(Space):
     def is_usable(self, architecture: Architecture) -> bool:
         return any(live_edges(architecture.choices))
 
+    @property
+    def unusable(self) -> Architecture:
+        """The cell without any operator."""
+        return self.architecture([NONE] * len(EDGES))
+
     def decode(self, logits: Tensor) -> Architecture:
         """The cell with the highest sum of logits among those whose output depends on their input.
 

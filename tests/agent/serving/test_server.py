@@ -56,6 +56,7 @@ def test_a_measurement_gives_every_figure(agent: AgentProcess, tmp_path: Path) -
     assert len(latency["samples_ms"]) == latency["n"]
     assert 0 < result["measure_s"] < result["wall_s"]
     assert result["memory_mb"] > result["memory_delta_mb"] >= 0
+    assert 0 < result["load_time_ms"] < 1e3 * result["wall_s"]
     assert result["max_abs_diff"] is None
     assert result["runtime"] == {"name": "synthetic", "version": "1"}
     assert result["applied"]["cpus"] == [max(os.sched_getaffinity(0))]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import harness
@@ -73,7 +74,7 @@ def test_a_search_on_imported_tables_is_the_benchmark(
         cells = [problem.space.parse(entry["arch"]) for entry in verified["architectures"]]
         measured = [entry["measured"] for entry in verified["architectures"]]
         true = problem.objectives(name)[problem.indices(cells)]
-        assert [[m["error"], m["latency_ms"]] for m in measured] == pytest.approx(true.tolist())
+        assert np.allclose([[m["error"], m["latency_ms"]] for m in measured], true)
     meta = Run.open("mine").load_state("surrogate")[1]
     assert meta["judged_on"] == "published" and len(meta["evaluated"]) == BUDGET
 

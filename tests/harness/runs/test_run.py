@@ -11,6 +11,9 @@ import torch
 from harness.core.errors import ModnasHwError, UsageError
 from harness.presets import get_preset
 from harness.runs.run import Run, RunConfig
+from modnas.core.supernetwork import NoSupernetworkError
+from modnas.spaces import Space
+from modnas.spaces.nasbench201 import NasBench201
 from modnas.spaces.nasbench201.presets import PRESETS
 
 
@@ -129,3 +132,14 @@ def test_unknown_preset() -> None:
 def test_preset_of_a_space_without_presets() -> None:
     with pytest.raises(UsageError, match="no preset 'quick' for space chess; known: none"):
         get_preset("chess", "quick")
+
+
+def test_a_space_without_supernetwork_is_only_searched_by_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(NasBench201, "supernetwork", Space.supernetwork)
+    task = config().make_task()
+    with pytest.raises(NoSupernetworkError):
+        config().make_space(task)
+    with pytest.raises(NoSupernetworkError):
+        config(evaluations=20).make_space(task).supernetwork()

@@ -19,6 +19,7 @@ def test_the_truth_is_stored(attack: Attack) -> None:
     (row,) = lab.rows()
     assert (row["status"], row["latency_ms"], row["latency_n"]) == ("ok", 1.1, 21)
     assert (row["energy_mj"], row["memory_mb"], row["max_abs_diff"]) == (2.2, 50.0, 1e-6)
+    assert json.loads(row["record"])["load_time_ms"] == 5.0
     assert json.loads(row["record"])["applied"] == {"threads": 1, "cpus": [0]}, "what is not known is kept"
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modnas.spaces import get_space
+from modnas.spaces import get_space, space_presets
 from modnas.tasks import AnyTask, Task, get_task
 from modnas.testing import check_task
 from modnas.testing.tasks import _linear as linear
@@ -50,7 +50,8 @@ def test_a_translation_conforms(tmp_path: Path) -> None:
     (folder := tmp_path.parent / "de-en").symlink_to(tmp_path)
 
     def network(task: AnyTask) -> torch.nn.Module:
-        space = get_space("transformer", classes=task.classes, input_shape=task.input_shape)
+        size = space_presets("transformer")["quick"].space
+        space = get_space("transformer", **size, classes=task.classes, input_shape=task.input_shape)
         return space.network(space.references[0])
 
     check_task("translation", folder, network=network)
