@@ -1,4 +1,4 @@
-"""Errors of the harness. Each message is one line: what, where, and the mend."""
+"""Errors of the harness. Each message is one line: what, where, and what to do."""
 
 from __future__ import annotations
 

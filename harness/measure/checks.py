@@ -16,7 +16,7 @@ from harness.boards.board import Board
 from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.measure.control import Control, control_network
 from harness.measure.energy_source import EnergySource
 from harness.measure.session import DeviceSession
@@ -69,7 +69,7 @@ def _measure_control(session: DeviceSession, energy: EnergySource) -> dict[str, 
         cache = ArtifactCache()
     with closing(open_exporter(session.profile, cache)) as exporter:
         space, _ = control_network()
-        with Ahead(exporter, space, 1, [], parallel=False) as files:
+        with Prefetcher(exporter, space, 1, [], parallel=False) as files:
             result = Control(session, files).measure(energy=energy.sensor is not None)
     found = {"latency_ms": (result.get("latency") or {}).get("median_ms"), **(result.get("applied") or {})}
     if energy.sensor is not None:

@@ -14,7 +14,7 @@ from modnas_agent.folder import entries, is_agents
 
 from harness.agent.archive import write_archive
 from harness.agent.client import AgentClient, ProgressCallback, RefusedError
-from harness.agent.reconnecting import LastingTransport
+from harness.agent.reconnecting import ReconnectingTransport
 from harness.backends import agent_modules
 from harness.boards.agent_folder import told
 from harness.boards.board import install_hint, start_agent
@@ -47,7 +47,7 @@ def open_local(profile: DeviceProfile) -> Transport:
 def open_board(profile: DeviceProfile) -> Transport:
     """Start the agent on a board, over a link that may be lost meanwhile."""
     assert profile.ssh is not None
-    return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
+    return ReconnectingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
 
 
 #: How a device's agent is started, by the kind of its transport. What plays agents takes a kind's place here.
