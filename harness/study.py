@@ -235,7 +235,7 @@ class Study:
             }
 
     def measure(self) -> dict[str, ProfileReport]:
-        """Measure what the predictors need on every device; imported tables need nothing.
+        """Measure what the predictors need on every device; the values of imported tables are looked up.
 
         Raises:
             UsageError: data, weights or a table cannot be used, or are not those that the run began with.
@@ -245,15 +245,12 @@ class Study:
         reports = {}
         with self._claimed() as run:
             space = self._made.space
+            wanted = profile_sample(run, space)
             for name in run.config.devices:
-                device = self.device(name)
-                if isinstance(device, TableDevice):
-                    tell_table(run, name, space, self._store, self._progress)
-                else:
-                    wanted = profile_sample(run, space)
-                    reports[name] = measure_for(
-                        run, device, space, wanted, store=self._store, progress=self._progress
-                    )
+                tell_table(run, name, space, self._store, self._progress)
+                reports[name] = measure_for(
+                    run, self.device(name), space, wanted, store=self._store, progress=self._progress
+                )
         return reports
 
     def fit(self) -> Figures:

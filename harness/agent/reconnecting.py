@@ -32,7 +32,7 @@ LEAST_ATTEMPT_S = 3.0
 LOCK_MARGIN_S = 10.0
 
 
-class LastingTransport:
+class ReconnectingTransport:
     """Wraps transports that `open_transport` makes, one after another, as if they were one.
 
     Its client asks one thing at a time: who sends another request, or a file, waits for no earlier answer.

@@ -12,7 +12,7 @@ from typing import get_args
 
 import numpy as np
 
-from harness.bench.modnas_method import CONFIG, Models, fit_models, run_search, search_device
+from harness.bench.modnas_method import CONFIG, Models, fit_models
 from harness.bench.problem import FRONT_SIZE, Problem
 from harness.bench.rows import EPOCH_METRIC, Fronts, Row
 from harness.bench.table_search import read_off
@@ -84,15 +84,10 @@ def _one(
 ) -> Iterator[Row]:
     """One search on the devices `known`, judged on those and on the unseen ones."""
     began = time.monotonic()
-    devices = {
-        d: search_device(problem, models.predictors, d, config.seed)
-        for d in [*known, *problem.unseen_devices]
-    }
+    devices = {d: models.devices[d] for d in [*known, *problem.unseen_devices]}
     passed: list[dict[str, list[Architecture]]] = []
-    search = run_search(
-        problem,
-        models,
-        [devices[d] for d in known],
+    search = models.search(
+        known,
         config,
         lambda search: passed.append({d: _now(search, device) for d, device in devices.items()}),
     )

@@ -11,14 +11,13 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from harness.bench import table_search
 from harness.bench.hat_bleu import BleuSurrogate
 from harness.bench.rows import Row
-from harness.bench.table_search import read_off
+from harness.bench.table_search import TableModels, read_off
 from harness.datasets.hat import SEARCH_DEVICES, UNSEEN_DEVICES, Floats, HatTables
+from harness.runs.predictors import range_sample
 from modnas.prediction.averages import AveragesPredictor, fit_with_drift
-from modnas.search import Search, SearchConfig, SearchDevice, indicators
-from modnas.search.refinement import refine, score_on
+from modnas.search import SearchConfig, SearchDevice, indicators
 from modnas.spaces import Architecture
 from modnas.spaces.transformer import Transformer
 
@@ -34,7 +33,6 @@ CONFIG = SearchConfig(
     front_size=FRONT_SIZE,
     cosine_penalty=0.0,
 )
-_RANGE_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -106,40 +104,31 @@ def search_device(problem: HatProblem, device: str) -> SearchDevice:
             values = torch.stack(parts).sum(0) + shares["constant"]
         return values.to(samples.dtype).unsqueeze(1)
 
-    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
+    sample = range_sample(problem.space, 0)
     with torch.no_grad():
         references = problem.latency_ms(device, problem.space.encode(problem.space.references))
     return SearchDevice.predicted(device, {"latency": references}, predict, problem.space.encode(sample))
 
 
-def run_search(problem: HatProblem, devices: Sequence[SearchDevice], config: SearchConfig) -> Search:
-    """Search on the given devices; the state kept is the best by predicted hypervolume."""
-    bounds = _bounds(problem)
-    return table_search.run_search(problem.space, devices, problem.bleu, config, error_bounds=bounds)
-
-
-def _bounds(problem: HatProblem) -> tuple[float, float]:
-    """Smallest and largest 100 - BLEU of a sample of the space."""
-    sample = problem.space.sample(_RANGE_SAMPLE, torch.Generator().manual_seed(0))
-    errors = problem.error(sample)
-    return float(errors.min()), float(errors.max())
-
-
-def refined(problem: HatProblem, search: Search, device: SearchDevice) -> list[Architecture]:
-    """The front refined on the same predictions (see `modnas.search.refinement`)."""
-    score = score_on(problem.space, device, problem.error, _bounds(problem))
-    points = search.front(device.features)
-    return [point.architecture for point in refine(problem.space, points, score, FRONT_SIZE)]
+def fit_models(problem: HatProblem) -> TableModels:
+    """What a search on the tables asks; the errors' range is that of a sample of the space."""
+    errors = problem.error(range_sample(problem.space, 0))
+    bounds = float(errors.min()), float(errors.max())
+    devices = {name: search_device(problem, name) for name in DEVICES}
+    return TableModels(problem.space, devices, problem.bleu, problem.error, bounds)
 
 
 def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Architecture]], float]]:
     """Each method's architectures by device, and its seconds."""
     began = time.monotonic()
-    devices = {name: search_device(problem, name) for name in DEVICES}
-    search = run_search(problem, [devices[name] for name in SEARCH_DEVICES], replace(CONFIG, seed=seed))
-    read = {name: read_off(search, device) for name, device in devices.items()}
+    models = fit_models(problem)
+    search = models.search(SEARCH_DEVICES, replace(CONFIG, seed=seed))
+    read = {name: read_off(search, device) for name, device in models.devices.items()}
     searched = time.monotonic() - began
-    better = {name: refined(problem, search, device) for name, device in devices.items()}
+    better = {
+        name: models.refined(name, search.front(device.features), FRONT_SIZE)
+        for name, device in models.devices.items()
+    }
     randoms = problem.space.sample(FRONT_SIZE, torch.Generator().manual_seed(10_000 + seed))
     return {
         "modnas": (better, time.monotonic() - began),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,18 +13,13 @@ from harness.bench.modnas_method import (
     CONFIG,
     best_evaluated,
     fit_models,
-    refined,
-    run_search,
-    search_device,
     short_listed,
 )
 from harness.bench.problem import FRONT_SIZE, Problem
 from harness.bench.rows import Fronts, Row
-from harness.bench.table_search import read_off
+from harness.bench.table_search import random_points, read_off
 from modnas.accuracy.evaluated import Choice
 from modnas.baselines import get_method
-from modnas.search import preferences
-from modnas.search.front import FrontPoint
 from modnas.spaces import Architecture
 
 # Preferences at which the MetaHypernetwork is read before the refinement.
@@ -53,11 +48,8 @@ def randomly_informed(problem: Problem, seed: int) -> dict[str, Fronts]:
 def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
     began = time.monotonic()
     models = fit_models(problem, seed, choice=choice)
-    devices = {name: search_device(problem, models.predictors, name, seed) for name in problem.devices}
     fitted = time.monotonic() - began
-    search = run_search(
-        problem, models, [devices[name] for name in problem.search_devices], replace(CONFIG, seed=seed)
-    )
+    search = models.search(problem.search_devices, replace(CONFIG, seed=seed))
     searched = time.monotonic() - began
 
     def timed(read: Callable[[str], list[Architecture]], before: float) -> Fronts:
@@ -65,27 +57,24 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
         fronts = {name: read(name) for name in problem.devices}
         return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
 
+    def by_search(name: str, others: Sequence[Architecture] = ()) -> list[Architecture]:
+        points = search.front(models.devices[name].features, STARTS)
+        return models.refined(name, points, FRONT_SIZE, others)
+
     generator = torch.Generator().manual_seed(seed)
 
-    def random_starts(name: str) -> list[FrontPoint]:
-        rows = preferences.spread(STARTS, 2).tolist()
-        starts = problem.space.sample(STARTS, generator)
-        return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]
-
-    def by_search(name: str) -> list[FrontPoint]:
-        return search.front(devices[name].features, STARTS)
+    def at_random(name: str) -> list[Architecture]:
+        return models.refined(name, random_points(problem.space, STARTS, generator), FRONT_SIZE)
 
     found = {
-        "modnas": timed(lambda n: refined(problem, models, devices[n], by_search(n)), searched),
-        "modnas-readoff": timed(lambda n: read_off(search, devices[n]), searched),
-        "refinement-only": timed(lambda n: refined(problem, models, devices[n], random_starts(n)), fitted),
-        "modnas+evaluated": timed(
-            lambda n: refined(problem, models, devices[n], by_search(n), evaluated=True), searched
-        ),
-        "best-evaluated": timed(lambda n: best_evaluated(problem, models, devices[n]), fitted),
+        "modnas": timed(by_search, searched),
+        "modnas-readoff": timed(lambda n: read_off(search, models.devices[n]), searched),
+        "refinement-only": timed(at_random, fitted),
+        "modnas+evaluated": timed(lambda n: by_search(n, models.evaluated), searched),
+        "best-evaluated": timed(lambda n: best_evaluated(models, n), fitted),
     }
     whole = found["modnas"]
-    listed = {n: short_listed(problem, devices[n], front) for n, front in whole.by_device.items()}
+    listed = {n: short_listed(problem, models.devices[n], front) for n, front in whole.by_device.items()}
     known = {name: front for name, front in listed.items() if front is not None}
     if known:
         found["modnas-sotl-ep12"] = Fronts(known, whole.evaluated, whole.seconds)

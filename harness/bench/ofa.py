@@ -108,7 +108,7 @@ def constraints(problem: OfaProblem, seed: int) -> Iterator[Row]:
     for bound in BOUNDS:
         began = time.monotonic()
         config = replace(ofa_methods.CONFIG, seed=seed, constraints=(bound,))
-        search = ofa_methods.run_search(problem, models, config)
+        search = models.search(problem.search_devices, config)
         name = "none" if bound is None else f"latency={bound}"
         for device in problem.devices:
             front = read_off(search, models.devices[device])

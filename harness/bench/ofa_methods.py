@@ -8,18 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from harness.bench import table_search
 from harness.bench.ofa_judge import Floats
 from harness.bench.ofa_problem import FRONT_SIZE, OfaProblem
-from harness.bench.table_search import read_off
+from harness.bench.table_search import TableModels, random_points, read_off
+from harness.runs.predictors import range_sample
 from modnas.baselines import Problem, get_method, once_for_all
-from modnas.prediction import MetaPredictor, fit_predictor
+from modnas.prediction import fit_predictor
 from modnas.prediction.help import meta_learn
-from modnas.search import Search, SearchConfig, SearchDevice, preferences
-from modnas.search.front import FrontPoint
-from modnas.search.refinement import refine, score_on, select
+from modnas.search import SearchConfig, SearchDevice
+from modnas.search.refinement import select
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import MobileNetV3
 
@@ -38,7 +36,6 @@ CONFIG = SearchConfig(
     tables=MobileNetV3.tables,
     front_size=FRONT_SIZE,
 )
-_SCALE_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -54,45 +51,18 @@ class OfaFronts:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Models:
-    """What a search asks: the predictor, and the devices with the range of what it predicts there."""
-
-    predictor: MetaPredictor
-    devices: dict[str, SearchDevice]
-    error_bounds: tuple[float, float]
-
-
-def fit_models(problem: OfaProblem, seed: int) -> Models:
+def fit_models(problem: OfaProblem, seed: int) -> TableModels:
     """Fit the predictor on the search devices; the unseen device is known by its references."""
     tables = [problem.known(device, KNOWN) for device in problem.search_devices]
-    predictor = fit_predictor(problem.space, tables, seed=seed)
-    sample = problem.space.encode(problem.space.sample(_SCALE_SAMPLE, torch.Generator().manual_seed(seed)))
-    devices = {name: _device(problem, predictor, name, sample) for name in problem.devices}
-    with torch.no_grad():
-        errors = problem.accuracy(sample)
-    return Models(predictor, devices, (float(errors.min()), float(errors.max())))
-
-
-def _device(problem: OfaProblem, predictor: MetaPredictor, name: str, sample: Tensor) -> SearchDevice:
-    references = {"latency": problem.references(name)}
-    return SearchDevice.known(name, references, {"latency": predictor}, sample)
-
-
-def run_search(problem: OfaProblem, models: Models, config: SearchConfig) -> Search:
-    """One search on the search devices; the state kept is the best by predicted hypervolume."""
-    devices = [models.devices[name] for name in problem.search_devices]
-    return table_search.run_search(
-        problem.space, devices, problem.accuracy, config, error_bounds=models.error_bounds
-    )
-
-
-def refined(
-    problem: OfaProblem, models: Models, name: str, points: Sequence[FrontPoint]
-) -> list[Architecture]:
-    """A front refined on predictions (see `modnas.search.refinement`)."""
-    score = score_on(problem.space, models.devices[name], problem.error, models.error_bounds)
-    return [point.architecture for point in refine(problem.space, points, score, FRONT_SIZE)]
+    predictors = {"latency": fit_predictor(problem.space, tables, seed=seed)}
+    sample = range_sample(problem.space, seed)
+    onehot, errors = problem.space.encode(sample), problem.error(sample)
+    devices = {
+        name: SearchDevice.known(name, {"latency": problem.references(name)}, predictors, onehot)
+        for name in problem.devices
+    }
+    bounds = float(errors.min()), float(errors.max())
+    return TableModels(problem.space, devices, problem.accuracy, problem.error, bounds)
 
 
 def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
@@ -104,7 +74,7 @@ def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     began = time.monotonic()
     models = fit_models(problem, seed)
     fitted = time.monotonic() - began
-    search = run_search(problem, models, replace(CONFIG, seed=seed))
+    search = models.search(problem.search_devices, replace(CONFIG, seed=seed))
     searched = time.monotonic() - began
 
     def timed(read: Callable[[str], list[Architecture]], before: float) -> OfaFronts:
@@ -116,18 +86,17 @@ def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
 
     generator = torch.Generator().manual_seed(seed)
 
-    def random_starts() -> list[FrontPoint]:
-        rows = preferences.spread(FRONT_SIZE, 2).tolist()
-        starts = problem.space.sample(FRONT_SIZE, generator)
-        return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]
+    def by_search(name: str) -> list[Architecture]:
+        points = search.front(models.devices[name].features, FRONT_SIZE)
+        return models.refined(name, points, FRONT_SIZE)
 
-    def by_search(name: str) -> list[FrontPoint]:
-        return search.front(models.devices[name].features, FRONT_SIZE)
+    def at_random(name: str) -> list[Architecture]:
+        return models.refined(name, random_points(problem.space, FRONT_SIZE, generator), FRONT_SIZE)
 
     return {
-        "modnas": timed(lambda n: refined(problem, models, n, by_search(n)), searched),
+        "modnas": timed(by_search, searched),
         "modnas-readoff": timed(lambda n: read_off(search, models.devices[n]), searched),
-        "refinement-only": timed(lambda n: refined(problem, models, n, random_starts()), fitted),
+        "refinement-only": timed(at_random, fitted),
     }
 
 
@@ -140,7 +109,7 @@ def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     began = time.monotonic()
     tables = [problem.known(device, KNOWN) for device in problem.search_devices]
     predictor = meta_learn(problem.space, tables, seed=seed)
-    sample = problem.space.encode(problem.space.sample(_SCALE_SAMPLE, torch.Generator().manual_seed(seed)))
+    sample = problem.space.encode(range_sample(problem.space, seed))
     fronts = {}
     for name in problem.devices:
         latency = predictor.bound(problem.references(name))

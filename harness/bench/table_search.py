@@ -3,47 +3,90 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
 
 from modnas.core.task import TaskLoss
-from modnas.search import Search, SearchConfig, SearchDevice
-from modnas.search.front import distinct
+from modnas.search import Search, SearchConfig, SearchDevice, preferences
+from modnas.search.front import FrontPoint, distinct
 from modnas.search.loop import run_to_end
+from modnas.search.refinement import Losses, Score, refine, score_on
 from modnas.spaces import Architecture, Space
 
 
-def run_search(
-    space: Space,
-    devices: Sequence[SearchDevice],
-    task_loss: TaskLoss,
-    config: SearchConfig,
-    *,
-    error_bounds: tuple[float, float],
-    validate_every: int = 2,
-    on_epoch: Callable[[Search], None] = lambda search: None,
-) -> Search:
-    """Search on the given devices; the state kept is the best by predicted hypervolume.
+@dataclass(frozen=True)
+class TableModels:
+    """What a search on tables asks, and what its fronts are refined on.
 
     Args:
+        devices: by name, those of the search and those that it does not know.
         task_loss: a model of the error, which looks at no batch.
+        errors: the same of architectures, true ones where they are known, percent.
+        error_bounds: errors that count as 0 and 1 beside the metrics.
+        plain, budget: as of `modnas.search.refinement.refine`.
         validate_every: as of `run_to_end`.
-        error_bounds: errors that count as 0 and 1 in that hypervolume.
-        on_epoch: told of the search after every epoch.
     """
-    search = Search(
-        space,
-        None,
-        devices,
-        train_batches=lambda epoch: (),
-        valid_batches=lambda epoch: itertools.repeat(None),
-        task_loss=task_loss,
-        config=replace(config, error_bounds=error_bounds),
-    )
-    run_to_end(search, validate_every, on_epoch=lambda *_: on_epoch(search))
-    return search
+
+    space: Space
+    devices: Mapping[str, SearchDevice]
+    task_loss: TaskLoss
+    errors: Losses
+    error_bounds: tuple[float, float]
+    plain: bool = True
+    budget: int | None = None
+    validate_every: int = 2
+
+    def search(
+        self,
+        names: Sequence[str],
+        config: SearchConfig,
+        on_epoch: Callable[[Search], None] = lambda search: None,
+    ) -> Search:
+        """Search on some of the devices; the state kept is the best by predicted hypervolume.
+
+        `on_epoch`: told of the search after every epoch.
+        """
+        search = Search(
+            self.space,
+            None,
+            [self.devices[name] for name in names],
+            train_batches=lambda epoch: (),
+            valid_batches=lambda epoch: itertools.repeat(None),
+            task_loss=self.task_loss,
+            config=replace(config, error_bounds=self.error_bounds),
+        )
+        run_to_end(search, self.validate_every, on_epoch=lambda *_: on_epoch(search))
+        return search
+
+    def score(self, name: str) -> Score:
+        """Objectives of architectures on a device, on the search's scale."""
+        return score_on(self.space, self.devices[name], self.errors, self.error_bounds)
+
+    def refined(
+        self, name: str, points: Sequence[FrontPoint], count: int, others: Sequence[Architecture] = ()
+    ) -> list[Architecture]:
+        """A front of at most `count`, refined on the models; `others` as of `refine`."""
+        front = refine(
+            self.space,
+            points,
+            self.score(name),
+            count,
+            budget=self.budget,
+            plain=self.plain,
+            others=others,
+        )
+        return [point.architecture for point in front]
 
 
 def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
     """The front as the paper reads it: the most likely architecture of each preference."""
     return [point.architecture for point in distinct(search.front(device.features))]
+
+
+def random_points(space: Space, count: int, generator: torch.Generator) -> list[FrontPoint]:
+    """Random architectures in place of what a search of two objectives proposes."""
+    rows = preferences.spread(count, 2).tolist()
+    starts = space.sample(count, generator)
+    return [FrontPoint(tuple(row), start) for row, start in zip(rows, starts, strict=True)]

@@ -16,16 +16,12 @@ from harness.bench.modnas_method import (
     CONFIG,
     best_evaluated,
     fit_models,
-    refined,
-    run_search,
-    search_device,
 )
 from harness.bench.problem import FRONT_SIZE, Floats, Problem
 from harness.bench.rows import Fronts, Row
 from harness.bench.table_search import read_off
 from modnas.baselines import Problem as BaselineProblem
 from modnas.baselines import get_method
-from modnas.search import SearchDevice
 from modnas.spaces import Architecture
 
 DEVICES = ("eyeriss", "fpga")
@@ -48,14 +44,17 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
 def _modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     began = time.monotonic()
     models = fit_models(problem, seed)
-    devices = [search_device(problem, models.predictors, name, seed) for name in problem.devices]
-    search = run_search(problem, models, devices, replace(CONFIG, seed=seed))
-    ways: dict[str, Callable[[SearchDevice], list[Architecture]]] = {
-        "modnas": lambda d: refined(problem, models, d, search.front(d.features)),
-        "modnas-readoff": lambda d: read_off(search, d),
-        "best-evaluated": lambda d: best_evaluated(problem, models, d),
+    search = models.search(problem.devices, replace(CONFIG, seed=seed))
+
+    def refined(name: str) -> list[Architecture]:
+        return models.refined(name, search.front(models.devices[name].features), FRONT_SIZE)
+
+    ways: dict[str, Callable[[str], list[Architecture]]] = {
+        "modnas": refined,
+        "modnas-readoff": lambda d: read_off(search, models.devices[d]),
+        "best-evaluated": lambda d: best_evaluated(models, d),
     }
-    found = {name: {d.name: way(d) for d in devices} for name, way in ways.items()}
+    found = {name: {d: way(d) for d in problem.devices} for name, way in ways.items()}
     seconds = time.monotonic() - began
     return {name: Fronts(fronts, models.evaluated, seconds) for name, fronts in found.items()}
 

@@ -25,9 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.agent.archive import archive_bytes
 from harness.agent.frames import Name, Text, parse_hello, plain
-from harness.backends import agent_modules
+from harness.backends import agent_modules, get_backend
 from harness.boards.agent_folder import REMOVE_S, AgentFolder, Left, program
-from harness.core.errors import DeviceUnavailableError
+from harness.core.errors import DeviceUnavailableError, ModnasHwError
 from harness.core.foreign import ForeignDataError, clean_object, last_line
 from harness.devices.backends import DEFAULT
 from harness.devices.profile import DeviceProfile
@@ -273,6 +273,15 @@ def install_command(profile: DeviceProfile) -> str:
     """The command that installs the runtime of a profile's backend on its board."""
     backend = "" if profile.backend == DEFAULT else f" --backend {profile.backend}"
     return f"modnas-hw agent install --device {profile.name}{backend}"
+
+
+def install_hint(profile: DeviceProfile) -> str:
+    """What to do on a board that lacks the runtime of its profile's backend."""
+    try:
+        get_backend(profile.backend).runtime()
+    except ModnasHwError as error:  # it is not brought there, or not from this machine
+        return str(error)
+    return f"install it with: {install_command(profile)}"
 
 
 def describe(inventory: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
         say: told what is being done.
 
     Raises:
-        DeviceUnavailableError: what the board lacks, with the mend.
+        DeviceUnavailableError: what the board lacks, and what to do.
         UsageError: the backend's runtime is not installed from here.
     """
     runtime = get_backend(board.profile.backend).runtime()

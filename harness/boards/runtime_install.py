@@ -92,7 +92,7 @@ class RuntimeInstaller:
     """Installs one runtime on one board. `found`: what `facts` said; `say`: told what is being done.
 
     Raises:
-        DeviceUnavailableError: what the board lacks, with the mend.
+        DeviceUnavailableError: what the board lacks, and what to do.
     """
 
     board: Board
@@ -122,10 +122,10 @@ class RuntimeInstaller:
         """Refuse a board that lacks what the runtime needs, before anything is brought there."""
         address, runtime = self.board.connection.address, self.runtime
         if self.found["termux"]:
-            mend = f"with: pkg install {runtime.termux}" if runtime.termux else "by hand"
+            hint = f"with: pkg install {runtime.termux}" if runtime.termux else "by hand"
             raise DeviceUnavailableError(
                 f"{address} is a phone with Termux, for which there are no wheels; install the runtime there "
-                f"{mend}"
+                f"{hint}"
             )
         if missing := self.found["missing"]:
             raise DeviceUnavailableError(

@@ -1,12 +1,14 @@
-"""Errors of the harness. Each message is one line: what, where, and the mend."""
+"""Errors of the harness. Each message is one line: what, where, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from modnas.core.errors import InputError, ModnasError
+
+AnyError = TypeVar("AnyError", bound=ModnasError)
 
 
 class ModnasHwError(ModnasError):
@@ -26,6 +28,13 @@ class DeviceUnavailableError(ModnasHwError):
 
     code = "device-unavailable"
     exit_code: ClassVar[int] = 3
+
+
+def reworded(error: AnyError, message: str) -> AnyError:
+    """The same error with another message: its type, its code and what else it carries stay."""
+    found = type(error).__new__(type(error), message)
+    found.__dict__.update(error.__dict__)
+    return found
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def _all_of(found: Mapping[str, Found | OSError]) -> dict[str, Found]:
         return {name: one for name, one in found.items() if not isinstance(one, OSError)}
     told = [f"{error.filename} cannot be read ({error.strerror or error})" for error in errors[:_SHOWN]]
     more = f", and {len(errors) - len(told):,} more" if len(errors) > len(told) else ""
-    raise UsageError(f"{', '.join(told)}{more}; mend or replace them")
+    raise UsageError(f"{', '.join(told)}{more}; repair or replace them")
 
 
 class _Cache:

@@ -235,13 +235,13 @@ def _place(table: Table, arch: str) -> str:
 def _refusal(table: Table, judgement: Judgement, doubts: list[str]) -> str:
     count, low, high = judgement.believed
     more = f"; and {len(doubts) - _NAMED} more" if len(doubts) > _NAMED else ""
-    mend = "correct them, or keep them with --accept-implausible"
+    hint = "correct them, or keep them with --accept-implausible"
     if judgement.by_stored:
-        mend += f"; if what is stored is wrong: modnas-hw dataset remove --device {table.device}"
+        hint += f"; if what is stored is wrong: modnas-hw dataset remove --device {table.device}"
     return (
         f"{table.source}: {len(doubts)} of {len(table.entries)} values of {table.device} cannot be in "
         f"{table.unit} if the {count} others are, {low:.4g} to {high:.4g} {table.unit}, nearer to "
-        f"{judgement.why}: {'; '.join(doubts[:_NAMED])}{more}; {mend}"
+        f"{judgement.why}: {'; '.join(doubts[:_NAMED])}{more}; {hint}"
     )
 
 

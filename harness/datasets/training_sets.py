@@ -101,7 +101,7 @@ def device_features(
     missing = [a for a in space.references if a.string not in values]
     if missing:
         table = stored_table(store, device, space, metric)
-        mend = (
+        hint = (
             f"{_why_missing(_rows_like(store, device, space, like), metric, missing[0])}"
             f"run modnas-hw features --device {device} --metric {metric}"
             if table is None
@@ -109,7 +109,7 @@ def device_features(
         )
         raise DatasetError(
             f"device {device}: {len(missing)} of {len(space.references)} reference architectures have no "
-            f"{metric} for {space.name} {table.variant if table else space.variant}; {mend}"
+            f"{metric} for {space.name} {table.variant if table else space.variant}; {hint}"
         )
     return Features(device, metric, tuple(values[a.string] for a in space.references))
 

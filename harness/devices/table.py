@@ -78,10 +78,10 @@ def check_free(name: str, is_there: bool = False) -> None:
     """Raise UsageError when a table device, new or there, cannot have this name, because a profile has it."""
     base = name.partition("@")[0]
     if base in device_names() and (is_user_profile(base) or get_profile(base).transport == "local"):
-        mend = f", or remove the table with: modnas-hw dataset remove --device {name}" if is_there else ""
+        hint = f", or remove the table with: modnas-hw dataset remove --device {name}" if is_there else ""
         raise UsageError(
             f"device {name!r} is ambiguous: it names the profile {base} and a table; "
-            f"give one another name{mend}"
+            f"give one another name{hint}"
         )
 
 

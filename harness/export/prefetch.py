@@ -14,7 +14,7 @@ from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture
 
 
-class Ahead:
+class Prefetcher:
     """An exporter's files in the order they will be needed. Use as a context manager.
 
     Args:
@@ -44,7 +44,7 @@ class Ahead:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="export") if parallel else None
         self._made: dict[Architecture, Future[Artifact]] = {}
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         return self
 
     def __exit__(

@@ -13,10 +13,10 @@ from typing import Any
 
 from harness.backends import open_exporter
 from harness.boards.board import Board
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.measure.control import Control, control_network
 from harness.measure.energy_source import EnergySource
 from harness.measure.session import DeviceSession
@@ -60,7 +60,7 @@ def check_device(profile: DeviceProfile, on_step: Callable[[Step], None]) -> dic
                 "control": control,
             }
     except DeviceUnavailableError as error:
-        raise _failed(step, error) from error
+        raise reworded(error, f"step {step!r} failed: {error}") from error
 
 
 def _measure_control(session: DeviceSession, energy: EnergySource) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _measure_control(session: DeviceSession, energy: EnergySource) -> dict[str, 
         cache = ArtifactCache()
     with closing(open_exporter(session.profile, cache)) as exporter:
         space, _ = control_network()
-        with Ahead(exporter, space, 1, [], parallel=False) as files:
+        with Prefetcher(exporter, space, 1, [], parallel=False) as files:
             result = Control(session, files).measure(energy=energy.sensor is not None)
     found = {"latency_ms": (result.get("latency") or {}).get("median_ms"), **(result.get("applied") or {})}
     if energy.sensor is not None:
@@ -92,8 +92,4 @@ def _check_board(profile: DeviceProfile, on_step: Callable[[Step], None]) -> Non
             manifest = board.manifest()
             on_step(Step(step, f"runtime: {manifest.mode}" if manifest else "none; what is there is used"))
     except DeviceUnavailableError as error:
-        raise _failed(step, error) from error
-
-
-def _failed(step: str, error: DeviceUnavailableError) -> DeviceUnavailableError:
-    return DeviceUnavailableError(f"step {step!r} failed: {error}")
+        raise reworded(error, f"step {step!r} failed: {error}") from error

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.exporters import Exporter
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.export.tvm.errors import CompileError
 from harness.measure.session import DeviceSession
 from harness.transport.base import Frame
@@ -40,7 +40,7 @@ def control_file(exporter: Exporter) -> Artifact:
 class Control:
     """The control of one open device."""
 
-    def __init__(self, session: DeviceSession, files: Ahead) -> None:
+    def __init__(self, session: DeviceSession, files: Prefetcher) -> None:
         self._session, self._files = session, files
         self._file: Artifact | None = None
 
@@ -83,8 +83,8 @@ class Control:
             self.measure(per_op=per_op, memory_limit_mb=None)
         except DeviceUnavailableError as error:
             told = f"after a network's {failure.get('reason')}: {failure.get('message')}"
-            mend = f"modnas-hw devices check {self._session.profile.name} tells when it works again"
-            raise DeviceUnavailableError(f"{error} ({told}); nothing of it is stored, {mend}") from error
+            hint = f"modnas-hw devices check {self._session.profile.name} tells when it works again"
+            raise reworded(error, f"{error} ({told}); nothing of it is stored, {hint}") from error
 
     def believe_making(self, failure: ExportError | CompileError) -> None:
         """Return if it is the network's fault that its file cannot be made; raises DeviceUnavailableError."""

@@ -10,20 +10,20 @@ from harness.store import Measurement
 
 # Reasons that would not go away: the device ran the network and its output was wrong. Everything else may
 # have been that time's trouble; rows of old versions do not tell.
-LASTING = ("mismatch", "nan")
+PERMANENT = ("mismatch", "nan")
 RETRY = "profile --retry-failed measures them again"
 TOLD_CHARACTERS = 100
 TOLD_KINDS = 3
 
 
-def is_passing(row: Measurement) -> bool:
+def is_transient(row: Measurement) -> bool:
     """Whether a row is a failure that may not occur again."""
-    return row.status != "ok" and row.reason not in LASTING
+    return row.status != "ok" and row.reason not in PERMANENT
 
 
 def is_retried(row: Measurement, before: datetime | None) -> bool:
     """Whether a stored row is a failure, older than `before`, that is worth another try."""
-    if before is None or not is_passing(row):
+    if before is None or not is_transient(row):
         return False
     made = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=timezone.utc)  # SQLite
     return made < before
@@ -46,8 +46,8 @@ def describe_failures(rows: Sequence[Measurement], remembered: int = 0) -> str |
     failed = [row for row in rows if row.status != "ok"]
     if not failed:
         return None
-    mend = f": {RETRY}" if any(map(is_passing, failed)) else ""
-    found = f" ({remembered} of them from the store{mend})" if remembered else ""
+    hint = f": {RETRY}" if any(map(is_transient, failed)) else ""
+    found = f" ({remembered} of them from the store{hint})" if remembered else ""
     return f"{len(failed)} of {len(rows)} failed{found}: {_reasons(failed)}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from harness.core.errors import DeviceUnavailableError, UsageError
+from harness.core.errors import DeviceUnavailableError, UsageError, reworded
 from harness.core.progress import Note, Progress, silent, stage
 from harness.devices.energy import EnergyModel
 from harness.devices.profile import DeviceProfile
@@ -90,8 +90,8 @@ def measure_on(
         except DeviceUnavailableError as error:
             if not measured:
                 raise
-            mend = f"{len(measured)} measured before are kept, the same command goes on from there"
-            raise DeviceUnavailableError(f"{error}; {mend}") from error
+            hint = f"{len(measured)} measured before are kept, the same command goes on from there"
+            raise reworded(error, f"{error}; {hint}") from error
     progress(Note(summary(report)))
     for block in report.blocks:
         if block.again or not block.settled:
@@ -164,7 +164,7 @@ def summary(report: ProfileReport) -> str:
         parts.append(f"largest output difference from PyTorch {report.max_abs_diff:.1e}")
     tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
     if tuned:
-        parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune mends that)")
+        parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune tunes them)")
     failures = describe_failures(report.rows, report.failed_reused)
     if failures:
         parts.append(failures)

@@ -19,12 +19,12 @@ from harness.core.errors import DeviceUnavailableError, needed
 from harness.datasets.training_sets import conditions
 from harness.devices.profile import POLICY_IN_KEY, DeviceProfile
 from harness.export import Artifact, ArtifactCache, ExportError
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control
 from harness.measure.drift import Block, measure_in_blocks
 from harness.measure.energy_source import EnergySource
-from harness.measure.failures import failure_text, is_passing, is_retried
+from harness.measure.failures import failure_text, is_retried, is_transient
 from harness.measure.session import DAMAGED, DeviceSession
 from harness.store import Measurement, Store, content_key
 from harness.store.metrics import ENERGY, HardwareMetric, energy_failure, read
@@ -178,7 +178,7 @@ def profile_device(
             known = stored.get(row.key)
             stored[row.key] = row
             store.add(row)
-            if known is not None and known.status == "ok" and is_passing(row):
+            if known is not None and known.status == "ok" and is_transient(row):
                 # It works, as was seen: what answers from now on is the success, with the failure told.
                 mark(known, f"measured again it failed: {failure_text(row)}")
             if on_row:
@@ -190,7 +190,7 @@ def profile_device(
             store.add(marked)
             stored[marked.key] = marked
 
-        with Ahead(exporter, source, profile.batch, missing, parallel=profile.ssh is not None) as files:
+        with Prefetcher(exporter, source, profile.batch, missing, parallel=profile.ssh is not None) as files:
             profiler = _Profiler(session, files, source, report, per_op)
             report.blocks = measure_in_blocks(
                 missing,
@@ -272,7 +272,7 @@ class _Profiler:
     def __init__(
         self,
         session: DeviceSession,
-        files: Ahead,
+        files: Prefetcher,
         source: ArchitectureSource,
         report: ProfileReport,
         per_op: bool,

@@ -14,11 +14,11 @@ from modnas_agent.folder import entries, is_agents
 
 from harness.agent.archive import write_archive
 from harness.agent.client import AgentClient, ProgressCallback, RefusedError
-from harness.agent.reconnecting import LastingTransport
+from harness.agent.reconnecting import ReconnectingTransport
 from harness.backends import agent_modules
 from harness.boards.agent_folder import told
-from harness.boards.board import install_command, start_agent
-from harness.core.errors import DeviceUnavailableError, needed
+from harness.boards.board import install_hint, start_agent
+from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
 from harness.export import Artifact
@@ -47,7 +47,7 @@ def open_local(profile: DeviceProfile) -> Transport:
 def open_board(profile: DeviceProfile) -> Transport:
     """Start the agent on a board, over a link that may be lost meanwhile."""
     assert profile.ssh is not None
-    return LastingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
+    return ReconnectingTransport(partial(start_agent, profile), profile.ssh.reconnect_s)
 
 
 #: How a device's agent is started, by the kind of its transport. What plays agents takes a kind's place here.
@@ -169,7 +169,7 @@ class DeviceSession:
         try:
             yield
         except DeviceUnavailableError as error:
-            raise DeviceUnavailableError(f"device {self.profile.name}: {error}") from error
+            raise reworded(error, f"device {self.profile.name}: {error}") from error
 
     def backend_options(self) -> dict[str, Any]:
         """The profile's runtime options, JSON-able."""
@@ -181,8 +181,7 @@ class DeviceSession:
         except RefusedError as error:
             if self.profile.ssh is None or error.reason != RUNTIME:
                 raise
-            mend = install_command(self.profile)
-            raise DeviceUnavailableError(f"{error}; install it with: {mend}") from error
+            raise DeviceUnavailableError(f"{error}; {install_hint(self.profile)}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
         if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(

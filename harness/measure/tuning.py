@@ -24,7 +24,7 @@ from harness.core.home import write_atomically
 from harness.core.lock import locked
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.export.tvm.compiler import Frame
 from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control
@@ -98,7 +98,7 @@ def tune(
     with (
         DeviceSession(profile) as session,
         closing(TvmExporter(cache, profile)) as exporter,
-        Ahead(exporter, space, profile.batch, [], parallel=False) as files,
+        Prefetcher(exporter, space, profile.batch, [], parallel=False) as files,
         ExitStack() as held,
     ):
         # Before tuning: while it goes on, the compiler answers nothing else.

@@ -29,15 +29,20 @@ from modnas.spaces import Architecture, Space
 
 def measure_for(
     run: Run,
-    device: DeviceProfile,
+    device: DeviceProfile | TableDevice,
     space: Space,
     architectures: Sequence[Architecture],
     *,
     store: Store,
     progress: Progress,
 ) -> ProfileReport:
-    """Measure on a device all that the run's objectives need. Raises as `profile_device` does."""
+    """Measure on a device all that the run's objectives need; a table's values are looked up.
+
+    Raises as `profile_device` does.
+    """
     metrics = hardware_metrics(run)
+    if isinstance(device, TableDevice):
+        return look_up(store, device.id, space, metrics, architectures)
     return measure_on(
         device, space, architectures, store, seed=run.config.seed, metrics=metrics, progress=progress
     )
@@ -126,8 +131,6 @@ def verify_front(
     table = tell_table(run, device.id, state.space, store, progress)
 
     def measure(chosen: list[Architecture]) -> ProfileReport:
-        if isinstance(device, TableDevice):
-            return look_up(store, device.id, state.space, hardware_metrics(run), chosen)
         return measure_for(run, device, state.space, chosen, store=store, progress=progress)
 
     with training(progress, "training what was found") as on_evaluation:

@@ -63,7 +63,7 @@ def connect(address: Address, timeout_s: float) -> list[paramiko.SSHClient]:
     """Clients of every server on the way, the board's last; to be closed from the last to the first.
 
     Raises:
-        DeviceUnavailableError: with what is wrong and the mend.
+        DeviceUnavailableError: with what is wrong and what to do.
     """
     clients: list[paramiko.SSHClient] = []
     hop, wire = address, _Wire()

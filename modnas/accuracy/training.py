@@ -17,7 +17,7 @@ from modnas.tasks import AnyTask
 
 
 class TrainingError(ModnasError):
-    """Training that came to no result. One line: what, where and the mend."""
+    """Training that came to no result. One line: what, where, and what to do."""
 
     code = "training"
 

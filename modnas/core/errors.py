@@ -1,4 +1,4 @@
-"""The base of all errors that a person can meet. Each message is one line: what, where, and the mend."""
+"""The base of all errors that a person can meet. Each message is one line: what, where, and what to do."""
 
 from __future__ import annotations
 

@@ -74,10 +74,10 @@ class MetaPredictor(nn.Module):
     """Predicts a metric for any device from its measurements of the reference architectures.
 
     Every device it was fitted on has its own regression. A device is described by its raw reference
-    measurements: their minimum and maximum give its scale, their positions in between its character. Its
-    prediction is, on that scale, the average of the learned devices weighted by nearness of character, plus
-    a correction that makes it agree with what was measured on it (see `transfer`). The nearer a learned
-    device, the smaller the correction: a device that was learned gets its own regression.
+    measurements: their minimum and maximum give its scale, their positions in between its normalised
+    references. Its prediction is, on that scale, the average of the learned devices weighted by nearness of
+    these, plus a correction that makes it agree with what was measured on it (see `transfer`). The nearer a
+    learned device, the smaller the correction: a device that was learned gets its own regression.
 
     Args:
         device_width: number of reference measurements, D; that of `space.references`.
@@ -202,8 +202,8 @@ class MetaPredictor(nn.Module):
 
     def _mix(self, learned: Tensor, features: Features, device: _Device, members: Sequence[int]) -> Mixture:
         """What the learned devices `members` and the measurements say of a device."""
-        characters = scale_references(self.features).values[members]
-        distance = (device.rows.unsqueeze(1) - characters).square().mean(2)
+        normalised = scale_references(self.features).values[members]
+        distance = (device.rows.unsqueeze(1) - normalised).square().mean(2)
         seen = device.seen._replace(learned=device.seen.learned[:, members])
         return mix(learned[:, members], features, distance, seen)
 

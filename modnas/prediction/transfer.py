@@ -74,8 +74,8 @@ def mix(learned: Tensor, features: Features, distance: Tensor, seen: Seen) -> Mi
     Args:
         learned: what the T learned devices say of them, each on its own scale, (n, T).
         features: of the architectures.
-        distance: mean squared distance of the device's character to each learned one's, (B, T); B is n, or 1
-            if all rows are for one device.
+        distance: mean squared distance of the device's normalised references to each learned one's, (B, T); B
+            is n, or 1 if all rows are for one device.
         seen: the device's measurements, with the same B.
     """
     weights = (distance + 1e-6).rsqrt()

@@ -165,8 +165,8 @@ class Search:
         alpha = logits.requires_grad_()
         samples = self._sample(alpha)
         task, slopes = self._task_gradients(samples, batch)
-        losses, metrics, pull = self._pull(samples, drawn, task, slopes, group)
-        (slope,) = torch.autograd.grad(samples, alpha, pull / count)
+        losses, metrics, by_sample = self._scalarise(samples, drawn, task, slopes, group)
+        (slope,) = torch.autograd.grad(samples, alpha, by_sample / count)
         matrix = device_gradients(
             self.hypernetwork,
             drawn.view(len(group), count, -1),
@@ -201,7 +201,7 @@ class Search:
         with torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16):
             return self.task_loss.loss(sample, batch).float()
 
-    def _pull(
+    def _scalarise(
         self, samples: Tensor, drawn: Tensor, task: Tensor, slopes: Tensor, group: Sequence[int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Scalarised losses (n,), hardware metrics (n, M - 1), the losses' gradient by sample (n, width)."""

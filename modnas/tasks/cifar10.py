@@ -53,9 +53,9 @@ def cifar10(directory: Path | None = None, seed: int = 0, limit: int | None = No
         TaskError: no directory given, or files are missing.
         DamagedDataError: files are damaged.
     """
-    mend = "give the folder of the CIFAR-10 binary version with --data-dir"
+    hint = "give the folder of the CIFAR-10 binary version with --data-dir"
     if directory is None:
-        raise TaskError(f"cifar10: no data folder: {mend}")
+        raise TaskError(f"cifar10: no data folder: {hint}")
     if (directory / FOLDER).is_dir():
         directory = directory / FOLDER
     found = sorted(path for path in directory.glob("data_batch_*.bin") if path.is_file())
@@ -63,8 +63,8 @@ def cifar10(directory: Path | None = None, seed: int = 0, limit: int | None = No
     test = directory / "test_batch.bin"
     if not batches or not test.is_file():
         missing = "test_batch.bin" if batches else "data_batch_*.bin"
-        raise TaskError(f"cifar10: no {missing} in {shown(directory)}: {mend}")
-    *parts, tested = read_all("cifar10", mend, read_batch, [*batches, test])
+        raise TaskError(f"cifar10: no {missing} in {shown(directory)}: {hint}")
+    *parts, tested = read_all("cifar10", hint, read_batch, [*batches, test])
     lengths = dict(zip([*batches, test], [len(part.targets) for part in [*parts, tested]], strict=True))
     return image_task(
         "cifar10",

@@ -12,7 +12,7 @@ NAMED = 10
 
 
 class TaskError(InputError):
-    """A data set that is not there or cannot be read. One line: what, where and the mend."""
+    """A data set that is not there or cannot be read. One line: what, where, and what to do."""
 
     code = "task"
 
@@ -25,15 +25,15 @@ class DamagedDataError(TaskError):
     Args:
         head: what comes before them, with a colon where it needs one.
         problems: all of them, one line each.
-        mend: what to do.
+        hint: what to do.
     """
 
     code = "damaged-data"
 
-    def __init__(self, head: str, problems: Sequence[str], mend: str) -> None:
+    def __init__(self, head: str, problems: Sequence[str], hint: str) -> None:
         more = len(problems) - NAMED
         rest = f" and {more:,} more" if more > 0 else ""
-        super().__init__(f"{head} {'; '.join(problems[:NAMED])}{rest}: {mend}")
+        super().__init__(f"{head} {'; '.join(problems[:NAMED])}{rest}: {hint}")
         self.problems = tuple(problems)
         self.details = self.problems if more > 0 else ()
 

@@ -16,7 +16,7 @@ Place = TypeVar("Place")
 Found = TypeVar("Found")
 
 
-def read_all(task: str, mend: str, read: Callable[[Place], Found], places: Iterable[Place]) -> list[Found]:
+def read_all(task: str, hint: str, read: Callable[[Place], Found], places: Iterable[Place]) -> list[Found]:
     """What `read` gives of each place. Raises DamagedDataError for all at which it raises TaskError."""
     found, problems = [], []
     for place in places:
@@ -25,7 +25,7 @@ def read_all(task: str, mend: str, read: Callable[[Place], Found], places: Itera
         except TaskError as error:
             problems.append(str(error))
     if problems:
-        raise DamagedDataError(f"{task}:", problems, f"replace the files, or {mend}")
+        raise DamagedDataError(f"{task}:", problems, f"replace the files, or {hint}")
     return found
 
 

@@ -30,7 +30,7 @@ from modnas.tasks.base import (
 from modnas.tasks.errors import DamagedDataError, TaskError, shown
 from modnas.tasks.image_check import flaws
 from modnas.tasks.image_decoding import DRAWS, decode
-from modnas.tasks.image_listing import MEND, Files, Listing, divided, read_folder, written_alike
+from modnas.tasks.image_listing import HINT, Files, Listing, divided, read_folder, written_alike
 
 SIDE = 224
 VALID_SHARE = 0.2
@@ -211,12 +211,12 @@ def image_folder(directory: Path | None = None, seed: int = 0, limit: int | None
             images that are not those of train. Images are opened by `ImageFolderTask.check` only.
     """
     if directory is None:
-        raise TaskError(f"image-folder: no data folder: {MEND}")
+        raise TaskError(f"image-folder: no data folder: {HINT}")
     try:
         listing = read_folder(directory)
     except OSError as error:
         place = shown(error.filename or directory)
-        raise TaskError(f"image-folder: cannot list {place} ({error.strerror}): {MEND}") from error
+        raise TaskError(f"image-folder: cannot list {place} ({error.strerror}): {HINT}") from error
     classes, pool, test = len(listing.classes), listing.pool, listing.test
     unused: tuple[str, ...] = ()
     if limit is not None:

@@ -25,7 +25,7 @@ from modnas.tasks.base import stratified_order
 from modnas.tasks.errors import DamagedDataError, TaskError, shown
 from modnas.tasks.image_walk import SUFFIXES, LeftOut, is_clutter, names_in, walk
 
-MEND = "give a folder that holds train/<class>/ and val/<class>/ with --data-dir"
+HINT = "give a folder that holds train/<class>/ and val/<class>/ with --data-dir"
 TEST_SHARE = 0.1
 _SPLIT_SEED = 20  # of a test split taken from train: errors of different seeds are to be compared
 # The names of the two folders, the first that is there before the others.
@@ -68,7 +68,7 @@ def read_folder(directory: Path) -> Listing:
     if train is None:
         below = next((path.parent for path in sorted(directory.glob("*/train"))), None)
         other = f" (there is one in {shown(below)})" if below else ""
-        raise TaskError(f"image-folder: no folder train in {shown(directory)}{other}: {MEND}")
+        raise TaskError(f"image-folder: no folder train in {shown(directory)}{other}: {HINT}")
     apart = next((places[name] for name in _TEST if name in places), None)
     left_out = LeftOut(directory)
     _count_others(directory, [place.name for place in (train, apart) if place], left_out)
@@ -126,7 +126,7 @@ def _classes(place: Path, left_out: LeftOut) -> list[str]:
             left_out.add_named(path)
     if len(names) < 2:
         found = f"only the class folder {shown(names[0])}" if names else "no class folders"
-        raise TaskError(f"image-folder: {found} in {shown(place)}: {MEND}, two classes at least")
+        raise TaskError(f"image-folder: {found} in {shown(place)}: {HINT}, two classes at least")
     return names
 
 

@@ -86,8 +86,8 @@ def read_dictionary(path: Path, seed: int) -> dict[str, list[Pair]]:
     problems: list[str] = []
     pairs = dictionary_pairs(read_lines(path, problems))
     if problems:
-        mend = "install trans-de-en or give --data-dir with parallel text files"
-        raise DamagedDataError("translation:", problems, mend)
+        hint = "install trans-de-en or give --data-dir with parallel text files"
+        raise DamagedDataError("translation:", problems, hint)
     if len(pairs) < 100:
         raise TaskError(
             f"translation: {shown(path)} has only {len(pairs)} pairs of sentences; is it the dictionary?"
@@ -125,7 +125,7 @@ def read_folder(folder: Path, notes: list[str] | None = None) -> dict[str, list[
         read |= {path.name for path in files}
         splits[split] = _read_split(split, files, problems, left_out) if files else []
     if problems:
-        raise DamagedDataError("translation:", problems, "mend the files; line n of both says the same")
+        raise DamagedDataError("translation:", problems, "repair the files; line n of both says the same")
     held = {_key(pair.source) for name in ("valid", "test") for pair in splits[name]}
     kept = [pair for pair in splits["train"] if _key(pair.source) not in held]
     if not kept:

@@ -11,9 +11,10 @@
 Each check raises AssertionError and says what is wrong.
 """
 
+from modnas.testing.baselines import check_baseline
 from modnas.testing.sources import check_source
 from modnas.testing.spaces import check_space
 from modnas.testing.supernetworks import check_supernetwork
 from modnas.testing.tasks import check_task
 
-__all__ = ["check_source", "check_space", "check_supernetwork", "check_task"]
+__all__ = ["check_baseline", "check_source", "check_space", "check_supernetwork", "check_task"]

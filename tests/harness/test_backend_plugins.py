@@ -13,7 +13,7 @@ from modnas_agent.folder import MANIFEST, TREE, backend_part
 
 from harness.agent.archive import archive_bytes, write_archive
 from harness.backends import agent_modules, backend_names, get_backend, open_exporter
-from harness.boards.board import install_command
+from harness.boards.board import install_command, install_hint
 from harness.boards.runtime_install import runtime_prefix
 from harness.cli import main
 from harness.core.errors import UsageError
@@ -132,6 +132,8 @@ def test_a_module_of_the_agents_own_is_not_replaced() -> None:
 def test_names_on_a_board_are_the_agents(tmp_path: Path) -> None:
     profile = DeviceProfile(name="board", backend="abacus")
     assert install_command(profile).endswith("--backend abacus")
+    assert "not brought" in install_hint(profile), "no command brings it"
+    assert install_command(profile.changed("onnxruntime")) in install_hint(profile.changed("onnxruntime"))
     assert runtime_prefix("tvm") == "runtime-tvm-" and runtime_prefix("abacus") == "runtime-backend-abacus-"
     assert TREE.fullmatch(f"{runtime_prefix('abacus')}0123456789ab")
     assert MANIFEST.fullmatch(f"install-{backend_part('abacus')}.json")

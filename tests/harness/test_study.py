@@ -18,7 +18,7 @@ from harness_helpers import FakeAgent
 import harness
 import harness.devices.registry
 import modnas
-import modnas.tasks.registry
+import modnas.tasks.digits
 from harness import Note, Stage, Study
 from harness.cli import main
 from harness.cli.output import Shown
@@ -59,7 +59,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counting)
 
-    count(modnas.tasks.registry, "digits")
+    count(modnas.tasks.digits, "packaged")
     count(NasBench201, "__init__")
     count(harness.devices.registry, "load_profile")
     return found
@@ -74,7 +74,7 @@ def test_all_of_a_search_and_nothing_is_loaded_twice(
     with Study(devices=["cpu", table], preset=tiny_preset, name="mine") as study:
         assert not study.folder.exists(), "nothing has begun"
         result = study.run(on_verified=lambda found: verified.append(found["device"]))
-    assert loads == {"digits": 1, "__init__": 1, "load_profile": 1}
+    assert loads == {"packaged": 1, "__init__": 1, "load_profile": 1}
     assert capsys.readouterr() == ("", ""), "nothing is printed"
     assert verified == ["cpu", table] == list(result["fronts"]) == list(result["verification"])
     assert "table" in result["verification"][table] and "table" not in result["verification"]["cpu"]

@@ -1,4 +1,4 @@
-"""A package of its own, built and installed, whose space, task and backend work in every command."""
+"""A package of its own, built and installed, whose space, task, backend and metric work in every command."""
 
 from __future__ import annotations
 
@@ -76,18 +76,25 @@ def shell(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 @pytest.mark.trains
 @pytest.mark.timeout(900)
 def test_a_space_a_task_and_a_backend_of_another_package(shell: Shell) -> None:
-    profiled = shell.command("profile", "--device", "slow", "--space", "stacks", "--archs", "2")
+    profiled = shell.command(
+        "profile", "--device", "slow", "--space", "stacks", "--archs", "2", "--metrics", "latency,throughput"
+    )
     for row in profiled["measurements"]:
         assert row["status"] == "ok" and row["backend"] == "reference" and row["arch"].startswith("stacks:")
         assert row["latency_ms"]["median"] > 0 and row["max_abs_diff"] < 1e-3
+        assert row["throughput_hz"] == 1e3 / row["latency_ms"]["median"]
     asked = ("--space", "stacks", "--task", "stripes", "--preset", "quick", "--seed", "0")
     surrogate = ("--accuracy", "surrogate", "--evaluations", "12", "--no-verify")
-    shell.command("search", "--devices", "slow", *asked, *surrogate, "--run", "mine")
+    objectives = ("--objectives", "error,latency,throughput")
+    shell.command("search", "--devices", "slow", *asked, *surrogate, *objectives, "--run", "mine")
     front = shell.command("front", "--run", "mine", "--device", "slow")["architectures"]
     assert front and all(one["arch"].startswith("stacks:") for one in front)
+    assert all(one["predicted"]["throughput_hz"] > 0 for one in front)
     verified = shell.command("verify", "--run", "mine", "--device", "slow")["architectures"]
-    for one in verified:
-        assert one["measured"]["latency_ms"] > 0 and one["measured"]["error"] < 75, "better than guessing"
+    assert len(verified) >= 1 and all(one["measured"]["latency_ms"] > 0 for one in verified)
+    assert all(one["measured"]["throughput_hz"] > 0 for one in verified)
+    # Without a neighbour in sight a network cannot tell stripes from noise: some guess, with 75 % wrong.
+    assert min(one["measured"]["error"] for one in verified) < 60
     shell.command("report", "--run", "mine")
 
 
@@ -95,7 +102,7 @@ def test_a_space_a_task_and_a_backend_of_another_package(shell: Shell) -> None:
 def test_its_own_tests_pass(shell: Shell, site: Path) -> None:
     pytest_here = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(site))
     told = shell.run(*pytest_here, str(SOURCE / "conformance.py"))
-    assert "3 passed" in told
+    assert "4 passed" in told
 
 
 @pytest.mark.slow
@@ -107,7 +114,7 @@ def test_doctor_and_profiles_know_it(shell: Shell) -> None:
 
 def test_the_page_says_how_much_each_part_needed() -> None:
     rows = ROW.findall((ROOT / "docs" / "plugins.md").read_text())
-    assert {part for part, *_ in rows} == {"space", "task", "backend"}
+    assert {part for part, *_ in rows} == {"space", "task", "backend", "metric"}
     for part, names, files, lines in rows:
         paths = [SOURCE / "modnas_hw_example" / name for name in re.findall(r"`([^`]+)`", names)]
         count = sum(len(path.read_text().splitlines()) for path in paths)

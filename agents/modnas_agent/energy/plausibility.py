@@ -75,5 +75,5 @@ def _check_counter(samples: Sequence[Sample], bounds: Bounds) -> None:
 
 
 def _at_most(bounds: Bounds) -> str:
-    mend = "max_w in power_sensor is for boards that take more"
-    return f"at most {bounds.max_w:.4g} W are plausible ({bounds.max_why}; {mend})"
+    hint = "max_w in power_sensor is for boards that take more"
+    return f"at most {bounds.max_w:.4g} W are plausible ({bounds.max_why}; {hint})"

@@ -21,7 +21,7 @@ from modnas_agent.board.journal import Journal
 from harness.agent import client as agent_client
 from harness.agent.archive import write_archive
 from harness.agent.client import AgentClient
-from harness.agent.reconnecting import LastingTransport
+from harness.agent.reconnecting import ReconnectingTransport
 from harness.transport.child import ChildTransport
 
 Start = Callable[..., AgentProcess]
@@ -280,7 +280,7 @@ def test_a_sensor_request_is_repeated_when_its_agent_is_lost(
         links.append(Link(archive, tmp_path / "root"))
         return links[-1]
 
-    client = AgentClient(LastingTransport(open_link, 10.0))
+    client = AgentClient(ReconnectingTransport(open_link, 10.0))
 
     def break_it() -> None:
         fifo.unlink()

@@ -13,9 +13,9 @@ import pytest
 from harness_helpers import latency
 from modnas_agent.wire.protocol import PROTOCOL_VERSION
 
-from harness.agent import reconnecting as lasting
+from harness.agent import reconnecting
 from harness.agent.client import AgentClient
-from harness.agent.reconnecting import MAX_LOSSES, LastingTransport
+from harness.agent.reconnecting import MAX_LOSSES, ReconnectingTransport
 from harness.core.errors import DeviceUnavailableError
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.ssh_client import time_limit
@@ -102,11 +102,11 @@ class Link:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lasting, "RETRY_PAUSE_S", 0.001)
+    monkeypatch.setattr(reconnecting, "RETRY_PAUSE_S", 0.001)
 
 
 def client_of(board: Board, patience_s: float = 26.0) -> AgentClient:
-    return AgentClient(LastingTransport(board.open, patience_s))  # type: ignore[arg-type]
+    return AgentClient(ReconnectingTransport(board.open, patience_s))  # type: ignore[arg-type]
 
 
 def test_result_is_fetched_after_the_link_broke() -> None:
@@ -149,7 +149,7 @@ def test_what_was_given_up_is_not_repeated(tmp_path: Path) -> None:
     assert client.sensor({"sensor": "auto"}, {})["sensor"] is not None
     assert [request["op"] for request in board.requests] == ["sensor"]
     board = Board(1)
-    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    transport = ReconnectingTransport(board.open, 26.0)  # type: ignore[arg-type]
     AgentClient(transport)
     transport.send({"op": "measure", "id": "r"})
     assert transport.put(tmp_path / "file") == "file"
@@ -199,7 +199,7 @@ def test_link_that_breaks_after_each_progress() -> None:
 def test_pending_for_ever_is_no_answer() -> None:
     board, began = Board(), time.monotonic()
     board.chatter = "pending"
-    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    transport = ReconnectingTransport(board.open, 26.0)  # type: ignore[arg-type]
     transport.receive(5.0)
     transport.send({"op": "measure", "id": "r"})
     with pytest.raises(TransportTimeoutError, match="no answer"):
@@ -234,7 +234,7 @@ def test_another_board_in_its_place_is_refused() -> None:
 
 def test_upload_is_repeated_on_a_new_link(tmp_path: Path) -> None:
     board = Board(1)
-    transport = LastingTransport(board.open, 26.0)  # type: ignore[arg-type]
+    transport = ReconnectingTransport(board.open, 26.0)  # type: ignore[arg-type]
     AgentClient(transport)
     assert transport.put(tmp_path / "file") == "file" and board.opened == 2
 

@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 from harness_helpers import TINY, FakeAgent, OpenWith, assert_one_line
 
+from harness.agent.client import RefusedError
+from harness.agent.frames import Refusal
 from harness.cli import main
+from harness.core.errors import DeviceUnavailableError
 from harness.runs.run import Run
+from harness.transport.ssh_errors import HostKeyUnknownError
 from modnas.spaces import Space
 from modnas.tasks import TaskError
+
+BUSY = Refusal(event="error", reason="busy", message="somebody measures")
 
 ERROR_COMMANDS = {
     "unknown device": ["search", "--devices", "nope"],
@@ -149,6 +155,25 @@ def test_unavailable_device_is_exit_3(
     assert code == 3
     told = {"code": "device-unavailable", "message": errors.splitlines()[-1].removeprefix("error: ")}
     assert json.loads(output) == {"error": told}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [HostKeyUnknownError("its key is not known"), RefusedError(BUSY)],
+)
+@pytest.mark.parametrize("command", [["profile", "--device", "cpu", *TINY], ["devices", "check", "cpu"]])
+def test_the_code_of_what_is_wrong_survives_who_passes_it_on(
+    capsys: pytest.CaptureFixture[str],
+    open_with: OpenWith,
+    error: DeviceUnavailableError,
+    command: list[str],
+) -> None:
+    def refuse(_profile: Any) -> Any:
+        raise error
+
+    open_with(refuse)
+    told = document(capsys, *command, code=3)["error"]
+    assert told["code"] == error.code and "device cpu: " in told["message"] and str(error) in told["message"]
 
 
 def test_traceback_only_with_debug(

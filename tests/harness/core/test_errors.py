@@ -13,7 +13,8 @@ import modnas_agent
 
 import harness
 import modnas
-from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError
+from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError, reworded
+from harness.export.tvm.errors import CompileError
 from modnas.core.errors import InputError, ModnasError
 
 PACKAGES = (modnas, harness, modnas_agent)
@@ -46,8 +47,9 @@ def errors() -> list[type[ModnasError]]:
 def test_every_error_has_a_code_of_its_own() -> None:
     found = errors()
     assert len(found) > 30
+    heirs = [kind.__qualname__ for kind in found if "code" not in vars(kind)]
+    assert not heirs, f"these have their parents' codes: {heirs}"
     for kind in found:
-        assert "code" in vars(kind), f"{kind.__qualname__} has its parent's code"
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind.code), kind.code
     codes = [kind.code for kind in found]
     assert len(set(codes)) == len(codes), sorted(code for code in codes if codes.count(code) > 1)
@@ -75,6 +77,19 @@ def test_codes_are_promises() -> None:
         "ArchitectureError": "architecture",
     }
     assert {name: kinds[name] for name in promised} == promised
+
+
+def test_another_message_changes_nothing_else() -> None:
+    error = CompileError("it failed", "the log")
+    error.details = ("a line",)
+    found = reworded(error, "there: it failed")
+    assert (type(found), str(found)) == (CompileError, "there: it failed")
+    assert (found.log, found.details, str(error)) == ("the log", ("a line",), "it failed")
+
+
+def test_every_code_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "python.md").read_text()
+    assert not [kind.code for kind in errors() if f"`{kind.code}`" not in text]
 
 
 def test_exit_codes() -> None:

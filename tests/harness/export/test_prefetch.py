@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.export import Artifact, ExportError
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from modnas.spaces import Architecture, Space
 
 
@@ -43,7 +43,7 @@ class Maker:
 
 def test_the_next_file_is_made_while_the_last_is_used(space: Space) -> None:
     order, maker = space.references[:3], Maker()
-    with Ahead(maker, space, 1, order, parallel=True) as files:
+    with Prefetcher(maker, space, 1, order, parallel=True) as files:
         assert files.get(order[0]).path == Path(order[0].string)
         assert all(maker.made.acquire(timeout=30) for _ in range(2)), "nothing was made ahead"
         assert [name for name, _ in maker.asked] == [a.string for a in order[:2]]
@@ -57,13 +57,13 @@ def test_the_next_file_is_made_while_the_last_is_used(space: Space) -> None:
 
 def test_nothing_is_made_beside_a_measurement_on_this_machine(space: Space) -> None:
     order, maker = space.references[:3], Maker()
-    with Ahead(maker, space, 1, order, parallel=False) as files:
+    with Prefetcher(maker, space, 1, order, parallel=False) as files:
         files.get(order[0])
     assert maker.asked == [(order[0].string, threading.current_thread().name)]
 
 
 def test_leaving_early_drops_what_nobody_waits_for(space: Space) -> None:
     maker = Maker()
-    with Ahead(maker, space, 1, space.references, parallel=True) as files:
+    with Prefetcher(maker, space, 1, space.references, parallel=True) as files:
         files.get(space.references[0])
     assert len(maker.asked) <= 2 and not any(t.name.startswith("export") for t in threading.enumerate())

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import harness
-from harness.bench.modnas_method import CONFIG, fit_models, refined, run_search, search_device
-from harness.bench.problem import Problem
+from harness.bench.modnas_method import CONFIG, fit_models
+from harness.bench.problem import FRONT_SIZE, Problem
 from harness.cli import main
 from harness.datasets.accuracies import published_accuracies
 from harness.datasets.nasbench201 import load
@@ -61,12 +61,9 @@ def test_a_search_on_imported_tables_is_the_benchmark(
     }
     problem = Problem(load(imported), search_devices=SEARCHED, unseen_devices=[UNSEEN], budget=BUDGET)
     models = fit_models(problem, 0)
-    devices = {name: search_device(problem, models.predictors, name, 0) for name in problem.devices}
-    search = run_search(
-        problem, models, [devices[d] for d in SEARCHED], replace(CONFIG, epochs=2, steps_per_epoch=10)
-    )
-    for name, device in devices.items():
-        expected = refined(problem, models, device, search.front(device.features))
+    search = models.search(SEARCHED, replace(CONFIG, epochs=2, steps_per_epoch=10))
+    for name, device in models.devices.items():
+        expected = models.refined(name, search.front(device.features), FRONT_SIZE)
         assert [entry["arch"].partition(":")[2] for entry in fronts[name]] == [a.string for a in expected]
     for name in SEARCHED:  # verification looks everything up
         verified = found["verification"][name]

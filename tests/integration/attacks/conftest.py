@@ -11,7 +11,7 @@ from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 
 from harness.agent import client as agent_client
-from harness.agent import reconnecting as lasting
+from harness.agent import reconnecting
 from harness.measure import session
 from harness.transport import child
 
@@ -30,7 +30,7 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_client, "MARGIN_S", 3.0)
     monkeypatch.setattr(child, "SEND_S", 5.0)
     monkeypatch.setattr(child, "GRACE_S", 0.3)
-    monkeypatch.setattr(lasting, "RETRY_PAUSE_S", 0.05)
+    monkeypatch.setattr(reconnecting, "RETRY_PAUSE_S", 0.05)
 
 
 @pytest.fixture

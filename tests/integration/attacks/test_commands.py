@@ -21,7 +21,7 @@ from harness.cli.fleet import _table
 from harness.cli.output import progress_bar
 from harness.devices.registry import get_profile
 from harness.export import ArtifactCache
-from harness.export.prefetch import Ahead
+from harness.export.prefetch import Prefetcher
 from harness.measure.control import Control
 from harness.measure.fleet import DeviceStatus
 from harness.measure.session import DeviceSession
@@ -86,7 +86,7 @@ def test_a_candidate_of_tuning_is_timed_or_fails(attack: Attack, tmp_path: Path,
     with (
         DeviceSession(profile) as session,
         closing(open_exporter(profile, ArtifactCache())) as exporter,
-        Ahead(exporter, get_space("nasbench201"), 1, [], parallel=False) as files,
+        Prefetcher(exporter, get_space("nasbench201"), 1, [], parallel=False) as files,
     ):
         answer = _Bench(session, Control(session, files)).answer(asked)
     assert answer == {"seconds": 1.1e-3} if mode == TRUTH else "implausible" in answer["failed"]

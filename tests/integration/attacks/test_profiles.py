@@ -109,14 +109,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "mend"), REFUSED)
+@pytest.mark.parametrize(("field", "value", "hint"), REFUSED)
 def test_profile_with_a_name_of_no_form_is_refused(
-    home: Home, capsys: pytest.CaptureFixture[str], field: str, value: str, mend: str
+    home: Home, capsys: pytest.CaptureFixture[str], field: str, value: str, hint: str
 ) -> None:
     path = profile_file(home, **{field: value})
     shown = refused(capsys, "devices", "show", "guest")
-    assert f"profile {path}: field transport.remote.ssh.{field}: " in shown and mend in shown
-    if field != "jump" or mend != "at most 8":
+    assert f"profile {path}: field transport.remote.ssh.{field}: " in shown and hint in shown
+    if field != "jump" or hint != "at most 8":
         assert repr(value)[1:-1] in shown
 
 
@@ -129,12 +129,12 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("field", "value", "mend"), [case for case in REFUSED if case[0] in OPTIONS])
+@pytest.mark.parametrize(("field", "value", "hint"), [case for case in REFUSED if case[0] in OPTIONS])
 def test_adding_a_board_refuses_the_same(
-    home: Home, capsys: pytest.CaptureFixture[str], field: str, value: str, mend: str
+    home: Home, capsys: pytest.CaptureFixture[str], field: str, value: str, hint: str
 ) -> None:
     shown = refused(capsys, "devices", "add", "guest", "--ssh", "pi@127.0.0.1", f"{OPTIONS[field]}={value}")
-    assert field in shown and mend in shown
+    assert field in shown and hint in shown
     assert not (home.folder / "devices" / "guest.yaml").exists()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from boards_namespace import NamespaceBoard
 
-from harness.agent import reconnecting as lasting
+from harness.agent import reconnecting
 from harness.devices.profile import DeviceProfile
 from harness.measure.fleet import DeviceStatus, Fleet
 from harness.measure.profiling import profile_device
@@ -35,8 +35,8 @@ def test_one_of_three_boards_dies_and_the_others_finish(
 ) -> None:
     monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
     # A board that is off is noticed sooner than in earnest: the pauses of a real one are minutes of no work.
-    monkeypatch.setattr(lasting, "FIRST_ATTEMPT_S", 1.5)
-    monkeypatch.setattr(lasting, "LEAST_ATTEMPT_S", 1.0)
+    monkeypatch.setattr(reconnecting, "FIRST_ATTEMPT_S", 1.5)
+    monkeypatch.setattr(reconnecting, "LEAST_ATTEMPT_S", 1.0)
     monkeypatch.setattr(ssh, "PROBE_AFTER_S", 0.5)
     monkeypatch.setattr(ssh, "ANSWER_S", 1.5)
     monkeypatch.setattr(ssh_connection, "CLOSE_S", 0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.testing import check_backend
+from harness.testing import check_backend, check_metric
 from modnas.spaces import get_space
 from modnas.testing import check_space, check_task
 
@@ -17,3 +17,7 @@ def test_task() -> None:
 
 def test_backend() -> None:
     check_backend("reference", space=get_space("stacks"), options={"copy_inputs": True})
+
+
+def test_metric() -> None:
+    check_metric("throughput")

@@ -23,7 +23,7 @@ CommandRunner = Callable[[Sequence[str]], str]
 
 
 class SensorError(Exception):
-    """A sensor that is not there or cannot be read; one line with the mend where there is one."""
+    """A sensor that is not there or cannot be read; one line, with what to do where something helps."""
 
 
 class LostSensorError(SensorError):

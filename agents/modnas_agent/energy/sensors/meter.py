@@ -87,14 +87,14 @@ class Meter(Sensor):
         age_s, log = self._age_s(), f"the meter's log {self._path}"
         least_s = min(self._ages_s, default=age_s)
         if least_s < -MAX_AHEAD_S:
-            return f"{log} is {_span(-least_s)} ahead of the board's clock: {_mend(-least_s)}"
+            return f"{log} is {_span(-least_s)} ahead of the board's clock: {_hint(-least_s)}"
         if self._ages_s and least_s > self.patience_s:
-            return f"{log} is {_span(least_s)} behind the board's clock: {_mend(least_s)}"
+            return f"{log} is {_span(least_s)} behind the board's clock: {_hint(least_s)}"
         if age_s > self.patience_s:
             since = "stands still" if self._ages_s else "has got no row since it was opened"
             return (
                 f"{log} {since}, its last row is {_span(age_s)} old by the board's clock: "
-                f"is the meter's program running and writing each row at once? If so, {_mend(age_s)}"
+                f"is the meter's program running and writing each row at once? If so, {_hint(age_s)}"
             )
         return None
 
@@ -205,7 +205,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.3g} seconds"
 
 
-def _mend(seconds: float) -> str:
+def _hint(seconds: float) -> str:
     """What to do about two clocks that far apart; zones differ by quarters of an hour, up to 14 of them."""
     quarter_s = 900.0
     by_zone = (

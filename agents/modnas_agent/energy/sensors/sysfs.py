@@ -12,13 +12,13 @@ from modnas_agent.files import read_number, read_text
 MIN_PERIOD_S = 0.02
 
 
-def required_number(path: Path, permission_mend: str = "") -> int:
+def required_number(path: Path, permission_hint: str = "") -> int:
     """The whole number in `path`; raises `SensorError` that says why there is none."""
     try:
         text = path.read_text(encoding="ascii").strip().strip("\0")
     except PermissionError as error:
         raise LostSensorError(
-            f"no permission to read {path}{permission_mend and '; ' + permission_mend}"
+            f"no permission to read {path}{permission_hint and '; ' + permission_hint}"
         ) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

@@ -23,7 +23,7 @@ class Stacks(Space):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             space={},
-            profile_archs=20,
+            profile_archs=12,
             batch_size=64,
             threads=1,
             search={"epochs": 4, "smoothing": 10},
