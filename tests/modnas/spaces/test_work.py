@@ -28,8 +28,9 @@ def test_multiply_adds_are_those_that_are_executed(
     counted = []
     for architecture in chosen:
         with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
-            network = space.measured(space.network(architecture)).eval()
-            network(torch.zeros(1, *space.input_shape_of(architecture)))
+            inputs = [spec.batched(1) for spec in space.inputs(architecture)]
+            zeros = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs]
+            space.module(architecture).eval()(*zeros)
         counted.append(counter.get_total_flops() / 2)
     told = space.multiply_adds(chosen)
     assert told is not None and told.dtype == torch.float64
