@@ -50,7 +50,7 @@ def test_a_translation_conforms(tmp_path: Path) -> None:
     (folder := tmp_path.parent / "de-en").symlink_to(tmp_path)
 
     def network(task: AnyTask) -> torch.nn.Module:
-        size = space_presets("transformer")["quick"].space
+        size = space_presets("transformer")["small"].space
         space = get_space("transformer", **size, classes=task.classes, input_shape=task.input_shape)
         return space.network(space.references[0])
 
