@@ -19,6 +19,7 @@ from modnas.testing.tasks import (
     check_description,
     check_division,
     check_errors,
+    check_limit,
     check_variants,
 )
 
@@ -77,6 +78,10 @@ def test_what_is_wrong_with_a_task_is_said(digits: Task) -> None:
         check_division(digits, digits, other)
     with pytest.raises(AssertionError, match="has no gradient"):
         check_errors(as_a(Untrained, digits), linear(digits))
+    with pytest.raises(AssertionError, match="beyond the limit"):
+        check_limit(digits, digits)
+    with pytest.raises(AssertionError, match="cuts the test"):
+        check_limit(digits, dataclasses.replace(get_task("digits", limit=50), test=digits.valid))
 
 
 class Untrained(Task):
