@@ -62,7 +62,7 @@ class ArchitectureSource(ABC):
 
         A module takes the inputs with a batch dimension, in their order, and returns one tensor. It is put
         into evaluation mode, not changed otherwise. A file holds its weights itself, and its inputs have the
-        names, types and shapes of `inputs`.
+        names, order, types and shapes of `inputs`.
         """
 
     @property

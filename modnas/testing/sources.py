@@ -109,6 +109,6 @@ def _check_graph(model: onnx.ModelProto, inputs: Sequence[InputSpec], told: str)
     taken = {v.name: v.type.tensor_type.elem_type for v in model.graph.input if v.name not in weights}
     kinds = {name: str(helper.tensor_dtype_to_np_dtype(kind)) for name, kind in taken.items()}
     wanted = {spec.name: spec.dtype for spec in inputs}
-    assert kinds == wanted, f"{told}the graph takes {kinds}, inputs says {wanted}"
+    assert [*kinds.items()] == [*wanted.items()], f"{told}the graph takes {kinds}, inputs says {wanted}"
     opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     assert opset >= OPSET, f"{told}opset {opset} is older than {OPSET}"

@@ -126,3 +126,16 @@ def test_what_a_network_does_wrong_is_its_row() -> None:
     (found,) = harness.profile(source, "quick")
     assert [row.reason for row in found.rows] == ["export", "export", "export", None]
     assert "no such layer" in str(found.rows[0].message)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("torch", marks=pytest.mark.slow)])
+def test_a_transformer_is_given_tokens(backend: str) -> None:
+    space = harness.space(
+        "transformer", classes=300, input_shape=(2, 6), embed=40, ffn=48, heads=4, inner=32, norm_first=1
+    )
+    (found,) = harness.profile(space.references[1:3], "quick@2", space=space, backend=backend)
+    for row in found.rows:
+        assert row.status == "ok", row.message
+        assert row.max_abs_diff is not None and row.max_abs_diff < 1e-4
+        assert row.request["options"]["writer"] == 2

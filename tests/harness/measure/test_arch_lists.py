@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from model_sources import Models
+from torch import nn
 
 from harness.core.errors import UsageError
 from harness.measure.arch_lists import select_architectures
+from modnas.core.inputs import InputSpec
 from modnas.spaces import Space
 
 
@@ -47,3 +50,19 @@ def test_file_without_architectures(tmp_path: Path, space: Space, content: bytes
 def test_what_is_neither_number_nor_file(space: Space, text: str) -> None:
     with pytest.raises(UsageError, match="--archs"):
         select_architectures(text, space)
+
+
+def test_models_of_ones_own(tmp_path: Path) -> None:
+    source = Models({name: nn.Sequential() for name in "abcd"}, InputSpec("input", (3,)))
+    assert "".join(one.string for one in select_architectures("all", source)) == "abcd"
+    drawn = select_architectures("3", source, seed=1)
+    assert len({*drawn}) == 3 and drawn == select_architectures("3", source, seed=1)
+    path = tmp_path / "models.txt"
+    path.write_text("c\nmine:a\n")
+    assert [one.string for one in select_architectures(str(path), source)] == ["c", "a"]
+    for text in ("reference", "5", "0"):
+        with pytest.raises(UsageError):
+            select_architectures(text, source)
+    path.write_text("e\n")
+    with pytest.raises(UsageError, match="line 1"):
+        select_architectures(str(path), source)
