@@ -6,7 +6,7 @@ DEMO_HOME ?= $(CURDIR)/.demo
 SEED ?= 0
 # Tests side by side, one process a core. JOBS=0 runs them in one process, as a debugger needs.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))")
-PYTEST_JOBS := --numprocesses=$(JOBS) --dist=worksteal
+PYTEST_JOBS = --numprocesses=$(JOBS) --dist=worksteal
 
 .PHONY: install demo test test-quick test-isa lint format clean
 
