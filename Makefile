@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/.demo
 SEED ?= 0
 # Tests side by side, one process a core. JOBS=0 runs them in one process, as a debugger needs.
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-PYTEST_JOBS := --numprocesses=$(JOBS) --dist=worksteal
+JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))")
+PYTEST_JOBS = --numprocesses=$(JOBS) --dist=worksteal
 
 .PHONY: install demo test test-quick test-isa lint format clean
 

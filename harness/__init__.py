@@ -6,7 +6,8 @@
         result = study.run()
 
 The public names are those of `__all__`, which keep their meaning from version to version. Everything else in
-this package is private: it moves and changes without notice.
+this package is private, but for what `harness.backends` and `harness.testing` export: it moves and changes
+without notice.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
-class Backend(ABC):
+class Backend:
     """A runtime as the host knows it. The agent's side is a module with the same name as the backend.
 
     Importing the class must import neither the runtime nor PyTorch: every profile that names it does.
@@ -28,20 +27,24 @@ class Backend(ABC):
         name: in profiles and stored measurements; small letters, digits and `_`.
         options: model of the options that a profile may give, derived from `BackendOptions`.
         agent_options: names of the options that the agent is told; they identify a measurement.
+        form: what networks are written as: `onnx`, or `pt2`, a program of `torch.export`.
         times_operators: whether the agent's side has `operator_times`.
     """
 
     name: ClassVar[str]
     options: ClassVar[type[BackendOptions]] = BackendOptions
     agent_options: ClassVar[tuple[str, ...]] = ("threads", "affinity")
+    form: ClassVar[str] = "onnx"
     times_operators: ClassVar[bool] = False
 
-    @abstractmethod
     def exporter(self, profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
-        """What makes the files that the agent loads.
+        """What makes the files that the agent loads; networks in `form` unless overridden.
 
         Raises UsageError for options it cannot honour.
         """
+        from harness.export.exporters import PlainExporter  # imports PyTorch
+
+        return PlainExporter(cache, self.form)
 
     def runtime(self) -> Runtime:
         """What `agent install` brings to a board.

@@ -34,10 +34,10 @@ class OnnxRuntime(Backend):
     times_operators = True
 
     def exporter(self, profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
-        from harness.export.exporters import Int8Exporter, PlainExporter
+        from harness.export.exporters import Int8Exporter
 
         assert isinstance(profile.options, OnnxRuntimeOptions)
-        return Int8Exporter(cache) if profile.options.quantize else PlainExporter(cache, "onnx")
+        return Int8Exporter(cache) if profile.options.quantize else super().exporter(profile, cache)
 
     def runtime(self) -> Runtime:
         return Runtime(

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from harness.backends.base import Backend
 from harness.backends.runtime import Runtime
 from harness.core.errors import UsageError
 from harness.devices.backends import BackendOptions
-
-if TYPE_CHECKING:
-    from harness.devices.profile import DeviceProfile
-    from harness.export.artifact import ArtifactCache
-    from harness.export.exporters import Exporter
 
 
 class TorchOptions(BackendOptions):
@@ -28,11 +23,7 @@ class Torch(Backend):
     name: ClassVar[str] = "torch"
     options = TorchOptions
     agent_options = ("threads", "affinity", "compile")
-
-    def exporter(self, profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
-        from harness.export.exporters import PlainExporter
-
-        return PlainExporter(cache, "pt2")
+    form = "pt2"
 
     def runtime(self) -> Runtime:
         raise UsageError(

@@ -55,13 +55,12 @@ def fit_models(
         seed=seed,
         pool=lambda: problem.usable,
     )
-    expected = accuracy.errors(sample)
     return Models(
         problem.space,
         devices,
         accuracy.task_loss,
         accuracy.errors,
-        (float(expected.min()), float(expected.max())),
+        accuracy.bounds,
         plain=False,
         budget=PRESET.refine,
         validate_every=PRESET.validate_every,

@@ -166,8 +166,8 @@ def _accuracy(
     """What the run's accuracies come from, and the errors that count as 0 and 1 beside the metrics."""
     config, bounds = run.config, (0.0, task.chance_error)
     if config.evaluations is not None:
-        accuracy, found = load_run_surrogate(run, space)
-        return accuracy, found or bounds
+        accuracy = load_run_surrogate(run, space)
+        return accuracy, accuracy.bounds if accuracy.evaluated else bounds
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         supernetwork = space.supernetwork()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
 from harness.runs.accuracy import AccuracySource, OnRow
-from harness.runs.predictors import load_predictors, range_sample, search_device
+from harness.runs.predictors import load_predictors, search_device
 from harness.runs.run import Run, TaskAndSpace
 from harness.store import Store
 from modnas.accuracy.evaluated import EvaluatedAccuracy, evaluate_and_fit
@@ -27,8 +27,7 @@ def fit_run_surrogate(
 
     The run has its predictors: an active choice is near the fronts that they let expect.
 
-    Writes `surrogate.safetensors`, whose header has the errors and the range in which the surrogate expects
-    those of the space.
+    Writes `surrogate.safetensors`, whose header has the errors.
 
     Args:
         on_row: told of each evaluation, and whether it was made now.
@@ -58,27 +57,25 @@ def fit_run_surrogate(
         )
     except ValueError as error:
         raise UsageError(f"--evaluations {config.evaluations}: {error}") from error
-    known, expected = accuracy.evaluated, accuracy.errors(range_sample(space, config.seed))
+    known = accuracy.evaluated
     meta = {
         "evaluations": len(known),
         "judged_on": source.judged_on,
-        "errors": [min(known.values()), max(known.values())],
+        "errors": list(accuracy.bounds),
         "rows": len(accuracy.surrogate.onehot),
-        "error_bounds": [float(expected.min()), float(expected.max())],
         "evaluated": {architecture.string: error for architecture, error in known.items()},
     }
     run.save_state("surrogate", accuracy.surrogate.state_dict(), meta)
 
 
-def load_run_surrogate(run: Run, space: Space) -> tuple[EvaluatedAccuracy, tuple[float, float] | None]:
+def load_run_surrogate(run: Run, space: Space) -> EvaluatedAccuracy:
     """What `fit_run_surrogate` wrote, where the run's networks are.
 
-    With it the errors that count as 0 and 1 beside the metrics; None for a run from before they were kept.
+    Of a run from before the errors were kept it has the surrogate alone.
     """
     with run.blamed():
         tensors, meta = run.load_state("surrogate")
         surrogate = AccuracySurrogate(space, meta["rows"])
         surrogate.load_state_dict(tensors)
     known = {space.parse(text): error for text, error in meta.get("evaluated", {}).items()}
-    bounds = meta.get("error_bounds")
-    return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known), bounds and (bounds[0], bounds[1])
+    return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known)

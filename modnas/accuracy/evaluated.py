@@ -40,6 +40,11 @@ class EvaluatedAccuracy:
         return self.surrogate.space
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest error that was evaluated: what counts as 0 and 1 beside the metrics."""
+        return min(self.evaluated.values()), max(self.evaluated.values())
+
+    @property
     def task_loss(self) -> AccuracySurrogate:
         """What a search minimises first."""
         return self.surrogate

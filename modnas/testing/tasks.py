@@ -39,6 +39,7 @@ def check_task(
     check_description(task, name)
     check_batches(task)
     check_division(task, get_task(name, data_dir, seed=0, limit=limit), get_task(name, data_dir, 1, limit))
+    check_limit(task, get_task(name, data_dir, seed=0, limit=task.count(("train", "valid")) // 2))
     check_errors(task, (network or _linear)(task))
     check_variants(task)
 
@@ -89,6 +90,13 @@ def check_division(task: AnyTask, again: AnyTask, other: AnyTask) -> None:
     # Inputs may be normalised by what is trained with.
     some, others = ([targets for _, targets in one.batches("test", _BATCH)] for one in (task, other))
     assert _same(some, others), "the test items depend on the seed"
+
+
+def check_limit(task: AnyTask, half: AnyTask) -> None:
+    """A limit of half of train and valid together holds for train, and leaves the test as it is."""
+    most, found = task.count(("train", "valid")) // 2, half.count(("train",))
+    assert found <= most, f"{found} items to train with, beyond the limit of {most}"
+    assert half.count(("test",)) == task.count(("test",)), "the limit cuts the test"
 
 
 def check_errors(task: AnyTask, network: nn.Module) -> None:

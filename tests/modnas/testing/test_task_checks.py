@@ -19,6 +19,7 @@ from modnas.testing.tasks import (
     check_description,
     check_division,
     check_errors,
+    check_limit,
     check_variants,
 )
 
@@ -50,7 +51,7 @@ def test_a_translation_conforms(tmp_path: Path) -> None:
     (folder := tmp_path.parent / "de-en").symlink_to(tmp_path)
 
     def network(task: AnyTask) -> torch.nn.Module:
-        size = space_presets("transformer")["quick"].space
+        size = space_presets("transformer")["small"].space
         space = get_space("transformer", **size, classes=task.classes, input_shape=task.input_shape)
         return space.network(space.references[0])
 
@@ -77,6 +78,10 @@ def test_what_is_wrong_with_a_task_is_said(digits: Task) -> None:
         check_division(digits, digits, other)
     with pytest.raises(AssertionError, match="has no gradient"):
         check_errors(as_a(Untrained, digits), linear(digits))
+    with pytest.raises(AssertionError, match="beyond the limit"):
+        check_limit(digits, digits)
+    with pytest.raises(AssertionError, match="cuts the test"):
+        check_limit(digits, dataclasses.replace(get_task("digits", limit=50), test=digits.valid))
 
 
 class Untrained(Task):

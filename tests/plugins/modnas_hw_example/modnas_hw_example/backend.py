@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from harness.backends import Backend, BackendOptions, Runtime
-
-if TYPE_CHECKING:
-    from harness.devices.profile import DeviceProfile
-    from harness.export import ArtifactCache
-    from harness.export.exporters import Exporter
 
 
 class ReferenceOptions(BackendOptions):
@@ -26,11 +20,6 @@ class Reference(Backend):
     name = "reference"
     options = ReferenceOptions
     agent_options = ("threads", "affinity", "copy_inputs")
-
-    def exporter(self, profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
-        from harness.export.exporters import PlainExporter  # imports PyTorch
-
-        return PlainExporter(cache, "onnx")
 
     def runtime(self) -> Runtime:
         return Runtime(self.name, "ONNX's reference", ("onnx>=1.16", "numpy>=1.21"), 100)

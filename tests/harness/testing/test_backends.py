@@ -29,9 +29,6 @@ class Sourced(Backend):
     name: ClassVar[str] = "sourced"
     source = b"def backend(): ..."
 
-    def exporter(self, profile: object, cache: object) -> object:  # type: ignore[override]
-        raise NotImplementedError
-
     def agent_source(self) -> bytes:
         return self.source
 

@@ -37,10 +37,6 @@ class Abacus(Backend):
     options = Options
     agent_options = ("threads", "affinity", "speed")
 
-    def exporter(self, profile, cache):
-        from harness.export.exporters import PlainExporter
-        return PlainExporter(cache, "onnx")
-
     def agent_source(self):
         return b"""
 DISTRIBUTIONS = ("no-such-package",)
