@@ -64,7 +64,8 @@ def refine(
         Each with the preference that it answers (see `answered`).
     """
     found, values = descend(space, points, score, budget=budget, plain=plain)
-    if new := [a for a in dict.fromkeys(others) if a not in set(found)]:
+    met = set(found)
+    if new := [a for a in dict.fromkeys(others) if a not in met]:
         found, values = [*found, *new], np.concatenate([values, score(new)])
     chosen = select(values, count)
     preferences = answered(values[chosen])
