@@ -33,7 +33,7 @@ def size_features(averages: Tensor) -> Tensor:
 
 
 class BleuSurrogate:
-    """A `modnas.search.objectives.BatchedTaskLoss` of the task WMT'14 En-De.
+    """A `modnas.core.task.BatchedTaskLoss` of the task WMT'14 En-De.
 
     Args:
         published: networks with BLEU, of any of the tasks.

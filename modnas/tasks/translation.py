@@ -51,7 +51,7 @@ class Sentences(NamedTuple):
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """A `modnas.core.task.Task`; see there.
+    """A `modnas.core.task.AnyTask`; see there.
 
     Args:
         name: the name in the registry.
@@ -216,7 +216,7 @@ def bleu(translations: Sequence[str], pairs: Sequence[Pair]) -> float:
 
 
 class TranslationLoss:
-    """The task's part in a search; see `modnas.search.objectives.TaskLoss`."""
+    """The task's part in a search; see `modnas.core.task.TaskLoss`."""
 
     def __init__(self, supernetwork: Supernetwork, task: TranslationTask) -> None:
         if not isinstance(supernetwork, TransformerSupernetwork):

@@ -77,6 +77,7 @@ def test_a_file_that_is_no_program_is_an_error_of_the_runtime(
     assert shared_agent.measure(asked)["reason"] == "runtime"
 
 
+@pytest.mark.slow
 def test_the_compiled_program_agrees(shared_agent: AgentProcess, tmp_path: Path) -> None:
     asked = request(tmp_path, "compiled", Network(), outputs(Network()), compile=True)
     asked["protocol"] = {**QUICK, "timeout_s": 120}

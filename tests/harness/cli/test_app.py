@@ -392,6 +392,7 @@ def test_exit_codes_of_the_process() -> None:
     assert_one_line(wrong.stderr)
 
 
+@pytest.mark.slow
 def test_gpu_that_is_not_there_ends_a_real_search_with_exit_3() -> None:
     import onnxruntime
 

@@ -340,6 +340,7 @@ def test_front_needs_all_references(
     assert "1 of 10 reference" in error and "dataset import" in error
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_published_tables_from_import_to_report(
     capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path, tiny_preset: str

@@ -118,7 +118,7 @@ def test_words_are_no_markup() -> None:
 def test_in_a_process_of_its_own(lab: Lab, tmp_path: Path, mode: str, code: int) -> None:
     program = write_agent(tmp_path, mode)
     run = (
-        "import pathlib, sys; from harness.devices import session; from harness.cli import main\n"
+        "import pathlib, sys; from harness.measure import session; from harness.cli import main\n"
         f"session.write_archive = lambda *_: pathlib.Path({str(program)!r})\n"
         "sys.exit(main())\n"
     )

@@ -117,6 +117,7 @@ def rows(home: Home) -> int:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_search_on_damaged_data_ends_before_it_begins_and_names_everything(
     home: Home, tmp_path: Path, name: str
@@ -137,6 +138,7 @@ def test_a_search_on_damaged_data_ends_before_it_begins_and_names_everything(
     assert not [*home.folder.glob("runs/*"), *home.folder.glob("artifacts/*")] and rows(home) == 0
 
 
+@pytest.mark.slow
 def test_what_is_not_used_is_told_and_kept_with_the_run_and_damage_ends_a_later_verification(
     home: Home, tmp_path: Path
 ) -> None:

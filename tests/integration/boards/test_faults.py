@@ -237,6 +237,7 @@ def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -
     client.close()
 
 
+@pytest.mark.slow
 def test_latency_is_the_boards_and_not_the_links(
     board: NamespaceBoard, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
