@@ -120,14 +120,14 @@ def test_profile_and_failures_are_rows(
     settings = [part for setting in small for part in ("--set", setting)]
     from harness.export import artifact
 
-    build = artifact.build_network
+    build = artifact.build
 
-    def failing(space: Any, architecture: Any, weights: Any) -> Any:
+    def failing(source: Any, architecture: Any) -> Any:
         if "+dec20-" in architecture.string:
             raise artifact.ExportError("no decoder of this width")
-        return build(space, architecture, weights)
+        return build(source, architecture)
 
-    monkeypatch.setattr(artifact, "build_network", failing)
+    monkeypatch.setattr(artifact, "build", failing)
     command = ("profile", "--device", "cpu", "--space", "transformer", "--archs", "6", *settings, "--json")
     code = main(command)
     rows = json.loads(capsys.readouterr().out)["measurements"]
