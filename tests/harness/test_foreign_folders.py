@@ -124,16 +124,16 @@ def test_a_folder_that_is_no_run_is_not_made_one(home_folder: Path) -> None:
 
 @pytest.mark.parametrize("taken", ["1.onnx", "networks.json", "vocabulary.model"])
 def test_an_export_replaces_only_an_earlier_one(tmp_path: Path, taken: str) -> None:
-    names = ["networks.json", "vocabulary.model", "1.onnx", "2.onnx"]
+    of_the_task, networks = ["vocabulary.model"], ["1.onnx", "2.onnx"]
     (tmp_path / taken).write_text('{"networks": "mine"}')
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UsageError, match=f"has a file {taken} that is not of an earlier export"):
-        _check_folder(tmp_path, names)
+        _check_folder(tmp_path, of_the_task, networks)
     (tmp_path / "networks.json").write_text(json.dumps({"networks": [{"file": "1.onnx"}]}))
-    _check_folder(tmp_path, names)
+    _check_folder(tmp_path, of_the_task, networks)
     (tmp_path / "2.onnx").touch()
     with pytest.raises(UsageError, match=r"2\.onnx"):
-        _check_folder(tmp_path, names)
+        _check_folder(tmp_path, of_the_task, networks)
 
 
 FIRST = sources()["ofa"]["files"][0]["path"]

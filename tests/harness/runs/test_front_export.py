@@ -76,10 +76,10 @@ def test_damaged_weights_and_unwritable_folders_are_one_line(
     command = ("front", "--run", run_name, "--device", "cpu", "--networks")
     (tmp_path / "file").touch()
     code, out, errors = call(capsys, *command, str(tmp_path / "file"))
-    assert (code, out) == (2, "") and "cannot be written" in errors
+    assert code == 2 and "cannot be written" in json.loads(out)["error"]["message"]
     assert_one_line(errors)
     for file in subfolder("weights").iterdir():
         file.write_bytes(b"half of")
     code, out, errors = call(capsys, *command, str(tmp_path / "found"))
-    assert (code, out) == (1, "") and "damaged" in errors
+    assert code == 1 and "damaged" in json.loads(out)["error"]["message"]
     assert_one_line(errors)
