@@ -76,6 +76,7 @@ class SearchRun:
                 preferences or settings.front_size,
                 budget=settings.refine,
                 plain=not is_table(device, store),
+                others=self.accuracy.certain if isinstance(self.accuracy, EvaluatedAccuracy) else (),
             )
         points = distinct(points)
         found = [point.architecture for point in points]

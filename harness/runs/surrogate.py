@@ -78,4 +78,5 @@ def load_run_surrogate(run: Run, space: Space) -> EvaluatedAccuracy:
         surrogate = AccuracySurrogate(space, meta["rows"])
         surrogate.load_state_dict(tensors)
     known = {space.parse(text): error for text, error in meta.get("evaluated", {}).items()}
-    return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known)
+    exact = run.config.evaluated_by != "training"
+    return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known, exact)

@@ -29,10 +29,13 @@ class EvaluatedAccuracy:
     Args:
         surrogate: fitted on `evaluated`.
         evaluated: errors by architecture.
+        exact: evaluated once more, they would be the same. Where they would not, as trainings differ by
+            chance, the surrogate is asked for all: the best of many is the luckiest too.
     """
 
     surrogate: AccuracySurrogate
     evaluated: Mapping[Architecture, float]
+    exact: bool = True
 
     @property
     def space(self) -> Space:
@@ -53,10 +56,18 @@ class EvaluatedAccuracy:
         """The errors, (n,)."""
         return self.errors(architectures)
 
+    @property
+    def certain(self) -> list[Architecture]:
+        """Architectures whose errors are exact: no front needs to do without them."""
+        return list(self.evaluated) if self.exact else []
+
     def errors(self, architectures: Sequence[Architecture]) -> Floats:
         """Errors, (n,)."""
-        expected = expect(self.surrogate, architectures).tolist()
-        return np.array([self.evaluated.get(a, e) for a, e in zip(architectures, expected, strict=True)])
+        expected = expect(self.surrogate, architectures)
+        if not self.exact:
+            return expected
+        known = zip(architectures, expected.tolist(), strict=True)
+        return np.array([self.evaluated.get(a, e) for a, e in known])
 
 
 @torch.no_grad()

@@ -60,6 +60,14 @@ def test_as_many_as_told_and_what_is_known_is_not_guessed(choice: Choice) -> Non
     assert list(run(choice).evaluated) == known, "same arguments, same result"
 
 
+def test_what_chance_decides_is_not_taken_at_its_word() -> None:
+    exact = run()
+    lucky = EvaluatedAccuracy(exact.surrogate, exact.evaluated, exact=False)
+    known = exact.certain
+    assert known == list(exact.evaluated) and lucky.certain == []
+    assert np.array_equal(lucky.errors(known), expect(exact.surrogate, known))
+
+
 def test_an_active_choice_is_nearer_to_the_front() -> None:
     """Of 16,000 cells the front has one for each number of 3x3 convolutions: the fewest other operators."""
 
