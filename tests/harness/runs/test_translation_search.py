@@ -118,13 +118,13 @@ def test_profile_and_failures_are_rows(
 ):
     small = ("embed=20", "ffn=24", "heads=2", "inner=8", "classes=40")
     settings = [part for setting in small for part in ("--set", setting)]
-    from harness.export import artifact
+    from harness.export import ExportError, artifact
 
     build = artifact.build
 
     def failing(source: Any, architecture: Any) -> Any:
         if "+dec20-" in architecture.string:
-            raise artifact.ExportError("no decoder of this width")
+            raise ExportError("no decoder of this width")
         return build(source, architecture)
 
     monkeypatch.setattr(artifact, "build", failing)
