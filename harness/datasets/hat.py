@@ -6,8 +6,6 @@ architecture, so these tables are no table devices.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import re
 from dataclasses import dataclass
@@ -18,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
-from modnas.spaces.transformer.plan import Plan, PlanError, from_hat
+from harness.datasets.packed import read_csv_gz
+from modnas.core.bounded import TooLargeError
+from modnas.spaces.transformer.plan import Plan, from_hat
 
 Floats = NDArray[np.float64]
 # The paper's split (table 3): searched on the first two.
@@ -65,14 +65,16 @@ class HatTables:
 
 
 def load(data: Path) -> HatTables:
-    """Read `hat/` of the folder. Raises UsageError when something is missing or damaged."""
+    """Read `hat/` of the folder. Raises UsageError when something is missing or damaged, or TooLargeError."""
     folder = data / "hat"
     try:
         names = json.loads((folder / "reference.json").read_text())["features"]
         tables = {d: _table(folder, d, names) for d in (*SEARCH_DEVICES, *UNSEEN_DEVICES)}
         networks = json.loads((folder / "subtransformers.json").read_text())
         published = tuple(_published(source, row) for source in ("hat", "help") for row in networks[source])
-    except (OSError, KeyError, TypeError, ValueError, PlanError) as error:
+    except TooLargeError:
+        raise
+    except Exception as error:  # csv, gzip and zlib raise a dozen kinds for a damaged file
         raise UsageError(
             f"{folder}: no usable tables of HAT ({error!r}); modnas-hw dataset fetch hat --to DIR gets them"
         ) from error
@@ -80,8 +82,7 @@ def load(data: Path) -> HatTables:
 
 
 def _table(folder: Path, device: str, names: list[str]) -> LatencyTable:
-    with gzip.open(folder / f"wmt14ende_{device}.csv.gz", "rt") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv_gz(folder / f"wmt14ende_{device}.csv.gz")
     features = np.array([[float(row[name]) for name in names] for row in rows])
     parts = ("latency_mean_encoder", "latency_mean_decoder")
     return LatencyTable(device, features, np.array([sum(float(row[part]) for part in parts) for row in rows]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.datasets.packed import read_csv_gz, read_npz
+from modnas.core.bounded import TooLargeError
 
 # Metrics other than latency, by device: the array of `energy_reconstructed.npz` that has it.
 _ENERGY = {"eyeriss": "eyeriss_energy_mj_cifar10", "fpga": "fpga_energy_mj_cifar10"}
@@ -43,33 +43,25 @@ class NasBench201Tables:
 
 
 def load(data: Path) -> NasBench201Tables:
-    """Read `data/nb201`. Raises UsageError when a file is missing or damaged."""
+    """Read `data/nb201`. Raises UsageError when a file is missing or damaged, or TooLargeError."""
     folder = data / "nb201"
     try:
-        archs = [row["arch_str"] for row in _rows(folder / "archs.csv.gz")]
-        latency = _arrays(folder / "latency.npz")
-        energy = _arrays(folder / "energy_reconstructed.npz")
-        proposed = _rows(folder / "metad2a_candidates.csv.gz")
+        archs = [row["arch_str"] for row in read_csv_gz(folder / "archs.csv.gz")]
+        latency = read_npz(folder / "latency.npz")
+        energy = read_npz(folder / "energy_reconstructed.npz")
+        proposed = read_csv_gz(folder / "metad2a_candidates.csv.gz")
         return NasBench201Tables(
             archs=tuple(archs),
             latency_ms={name: values.astype(np.float64) for name, values in latency.items()},
             energy_mj={name: energy[array].astype(np.float64) for name, array in _ENERGY.items()},
-            metrics=_arrays(folder / "metrics.npz"),
+            metrics=read_npz(folder / "metrics.npz"),
             metad2a=np.array([int(row["index"]) for row in proposed]),
             metad2a_scores=np.array([float(row["metad2a_score"]) for row in proposed]),
             reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
         )
     except FileNotFoundError as error:
         raise UsageError(f"{data} holds no NAS-Bench-201 tables: {error.filename} is missing") from error
+    except TooLargeError:
+        raise
     except Exception as error:  # numpy, zipfile, zlib and csv raise a dozen kinds for a damaged file
         raise UsageError(f"the NAS-Bench-201 tables in {folder} cannot be read: {error}") from error
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.datasets.packed import read_npz
+from modnas.core.bounded import TooLargeError
 from modnas.spaces import Architecture
 from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.accuracy import AccuracyModel
@@ -36,10 +38,10 @@ class OfaTables:
 
 
 def load(data: Path) -> OfaTables:
-    """Read `data/ofa`. Raises UsageError when a file is missing or damaged."""
+    """Read `data/ofa`. Raises UsageError when a file is missing or damaged, or TooLargeError."""
     folder, space = data / "ofa", MobileNetV3()
     try:
-        arrays = _arrays(folder / "archs_latency.npz")
+        arrays = read_npz(folder / "archs_latency.npz")
         rows = zip(*(arrays[name].tolist() for name in ("ks", "e", "d", "r")), strict=True)
         return OfaTables(
             space=space,
@@ -49,15 +51,12 @@ def load(data: Path) -> OfaTables:
                 for name, values in arrays.items()
                 if name.startswith("lat_")
             },
-            accuracy=AccuracyModel(space, _arrays(folder / "acc_predictor.npz")),
+            accuracy=AccuracyModel(space, read_npz(folder / "acc_predictor.npz")),
             reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
         )
     except FileNotFoundError as error:
         raise UsageError(f"{data} holds no once-for-all tables: {error.filename} is missing") from error
+    except TooLargeError:
+        raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
         raise UsageError(f"the once-for-all tables in {folder} cannot be read: {error}") from error
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

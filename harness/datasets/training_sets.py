@@ -14,13 +14,18 @@ from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
+from harness.datasets.packed import read_npz
 from harness.devices.profile import POLICY_IN_KEY
 from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric, get_metric, read
+from modnas.core.bounded import TooLargeError
 from modnas.prediction import DeviceTable
 from modnas.prediction.device_vectors import device_vector
 from modnas.spaces import Architecture, Space
+
+# Bytes of a training set, unpacked; that of all NAS-Bench-201 cells on its 19 devices has under 10 MB.
+_LARGEST = 1 << 29
 
 
 class DatasetError(ModnasHwError):
@@ -236,10 +241,12 @@ def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceT
 
 
 def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
-    """Read what `save_dataset` wrote. Raises UsageError for a missing, damaged or foreign file."""
+    """Read what `save_dataset` wrote. Raises UsageError for a missing, damaged or foreign file.
+
+    Raises TooLargeError.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path, _LARGEST)
         found = f"{arrays['space']} {arrays['variant']}"
         if found != f"{space.name} {space.variant}":
             raise UsageError(f"data set {path} is of {found}, not of {space.name} {space.variant}")
@@ -256,7 +263,7 @@ def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
                 )
             )
         return tables
-    except UsageError:
+    except (UsageError, TooLargeError):
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
         raise UsageError(f"data set {path} cannot be read: {error}; build it with dataset build") from error

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
+from modnas.core.bounded import check_file
 from modnas.spaces import ArchitectureError, Space
 
 _HEADER = ["arch", "value"]
+_LARGEST = 1 << 28  # bytes: a million networks with the longest names there are
 
 
 def read_values(path: Path, space: Space) -> dict[str, float]:
@@ -25,6 +27,7 @@ def read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
     """Line and value by canonical string."""
     entries: dict[str, tuple[int, float]] = {}
     try:
+        check_file(path, _LARGEST)
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             for row in rows:

@@ -37,6 +37,7 @@ from harness.datasets.fingerprint import Fingerprint
 from harness.presets import Preset
 from harness.store import content_key
 from modnas.accuracy.evaluated import Choice
+from modnas.core.bounded import TooLargeError, gunzip
 from modnas.core.supernetwork import NoSupernetworkError
 from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
@@ -46,6 +47,9 @@ from modnas.tasks.published import PUBLISHED
 EvaluatedBy = Literal["training", "published", "function"]
 # Settings that the first runs did not have, with what they were then.
 _SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": "training", "accuracy_function": None}
+
+# Bytes of the data's listing, unpacked: some 8 million files.
+_LARGEST_DATA = 1 << 30
 
 
 class RunConfig(BaseModel):
@@ -291,9 +295,11 @@ class Run:
     def stored_data(self) -> Fingerprint | None:
         """The content of the data when the run began, None where it is not recorded or cannot be read."""
         try:
-            document = json.loads(gzip.decompress((self.path / _DATA).read_bytes()))
+            document = json.loads(gunzip(self.path / _DATA, _LARGEST_DATA))
             return Fingerprint.from_document(document)
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, EOFError, zlib.error, TooLargeError, RecursionError):
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from modnas.core.bounded import TooLargeError, check_file
 from modnas.tasks.augment import Augment
 from modnas.tasks.base import Split, Task, image_task
 from modnas.tasks.errors import TaskError, shown
@@ -23,13 +24,17 @@ VALID_SHARE = 0.5  # as NAS-Bench-201 divides CIFAR-10
 CLASSES = 10
 # The published files: five to train with, and one to test, each with so many images.
 _BATCHES, _IMAGES = tuple(f"data_batch_{n}.bin" for n in range(1, 6)), 10_000
+_LARGEST = 1 << 30  # bytes of a file; the published ones have 31 million
 _BATCH = re.compile(r"data_batch_\d+\.bin")
 
 
 def read_batch(path: Path) -> Split:
-    """Images uint8 (n, 3, 32, 32) and labels of one .bin file. Raises TaskError if it is damaged."""
+    """Images uint8 (n, 3, 32, 32) and labels of one .bin file. Raises TaskError: damaged, or too large."""
     try:
+        check_file(path, _LARGEST)
         data = path.read_bytes()
+    except TooLargeError as error:
+        raise TaskError(str(error)) from error
     except OSError as error:
         raise TaskError(f"cannot read {shown(path)} ({error.strerror or error})") from error
     if not data or len(data) % RECORD:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import stat
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ DRAWS = 5
 _CENTRE = 224 / 256
 # Trained on parts of such areas and aspects (Szegedy et al., "Going Deeper with Convolutions", 2015).
 _SMALLEST_AREA, _LARGEST_ASPECT = 0.08, 4 / 3
+
+# Of an image, as its header says; a JPEG may have as many as Pillow opens, 179 million.
+MOST_PIXELS = 1 << 26
+# Pillow's advice for programs, from half of its limit on; whoever gave the image can do nothing with it.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Box = tuple[float, float, float, float]
 
@@ -87,12 +93,20 @@ def _read(path: str, side: int, draws: Sequence[float] | None) -> Image.Image:
     if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait for its other end
         raise ValueError("no file")
     with Image.open(path) as opened:
+        _check_size(opened)
         # A photo much larger than what is cut out of it is decoded at a half, quarter or eighth.
         opened.draft(None, (4 * side, 4 * side))
         image = _as_rgb(ImageOps.exif_transpose(opened))
     box = central_box(*image.size) if draws is None else random_box(*image.size, draws)
     image = image.resize((side, side), Image.Resampling.BILINEAR, box)
     return ImageOps.mirror(image) if draws is not None and draws[4] < 0.5 else image
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse by its header what would take over half a GB. A JPEG is decoded at a fraction of its size."""
+    pixels = math.prod(image.size)
+    if image.format != "JPEG" and pixels > MOST_PIXELS:
+        raise ValueError(f"{pixels:,} pixels are too many, at most {MOST_PIXELS:,} are read")
 
 
 def _reason(error: Exception) -> str:

@@ -6,9 +6,12 @@ import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
+from modnas.core.bounded import TooLargeError, check_file
 from modnas.tasks.errors import NAMED, shown
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Bytes of a file; the largest of WMT'14 has 0.7 thousand million.
+_LARGEST = 1 << 32
 
 
 def read_lines(path: Path, problems: list[str]) -> list[str]:
@@ -24,9 +27,13 @@ def read_lines(path: Path, problems: list[str]) -> list[str]:
         problems.append(f"{shown(path)} is no file")
         return []
     try:
+        check_file(path, _LARGEST)
         data = path.read_bytes()
     except OSError as error:
         problems.append(f"cannot read {shown(path)} ({error.strerror})")
+        return []
+    except TooLargeError as error:
+        problems.append(str(error))
         return []
     if data.startswith(_UTF16):
         problems.append(f"{shown(path)} is UTF-16, not UTF-8")

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.core.errors import ModnasHwError
+from modnas.core.bounded import TooLargeError, check_file, check_torch_file
 
 # What plain numeric arrays are made of, under the names that NumPy 1 and 2 write.
 _MULTIARRAY = np.zeros(0).__reduce__()[0]
@@ -27,6 +28,9 @@ _ARRAYS: list[Any] = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)),
 ]
+
+# Bytes of a source, unpacked; the largest has a megabyte.
+_LARGEST = 1 << 26
 
 
 class ConversionError(ModnasHwError):
@@ -48,6 +52,7 @@ def load_torch(path: Path) -> Any:
     Nothing of it is executed. Raises ConversionError.
     """
     try:
+        check_torch_file(path, _LARGEST)
         with torch.serialization.safe_globals(_ARRAYS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual files: what cannot be read is an error below
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -86,9 +91,10 @@ def indexed_column(path: Path, length: int) -> NDArray[np.float32]:
 def read_csv(path: Path) -> list[list[str]]:
     """All rows but empty ones. Raises ConversionError."""
     try:
+        check_file(path, _LARGEST)
         with path.open(encoding="utf-8", newline="") as file:
             return [row for row in csv.reader(file, strict=True, skipinitialspace=True) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, TooLargeError, csv.Error) as error:
         raise ConversionError(f"{path.name} is no CSV file: {error}") from error
 
 

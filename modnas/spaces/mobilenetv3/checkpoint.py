@@ -14,8 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modnas.core.bounded import check_torch_file
 from modnas.core.supernetwork import Supernetwork
 from modnas.core.weights import named, set_weights
+
+# Bytes of a file, unpacked; the larger of the two has under 100 MB.
+_LARGEST = 1 << 30
 
 _PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")
@@ -97,6 +101,7 @@ def load_published_file(supernetwork: Supernetwork, path: Path) -> int:
         ValueError: the file cannot be read, or is of another network.
     """
     try:
+        check_torch_file(path, _LARGEST)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
         state = content.get("state_dict", content)
         tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
