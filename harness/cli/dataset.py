@@ -18,6 +18,7 @@ from harness.cli.options import (
 from harness.cli.output import JsonOption, print_json, print_table, progress_bar, say
 from harness.core.errors import UsageError
 from harness.datasets import training_sets as datasets
+from harness.datasets.download import TOTAL_S, Patience
 from harness.datasets.fetch import MIRROR, RECORD, Fetched, fetch, sources
 from harness.datasets.importing import BENCHMARKS, Consent, ImportReport, import_named
 from harness.devices.table import remove_tables
@@ -118,6 +119,9 @@ def fetch_command(
     benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(sources())}.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to put the tables in.")],
     mirror: Annotated[str, typer.Option("--mirror", help="Address to fetch from.")] = MIRROR,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds after which it is given up; what came stays.")
+    ] = TOTAL_S,
     json_output: JsonOption = False,
 ) -> None:
     """Download published tables and convert them; the same command continues what was interrupted."""
@@ -127,7 +131,7 @@ def fetch_command(
         def on_file(one: Fetched, total: int) -> None:
             bar.update(task, total=total, advance=1, note=Path(one.path).name)
 
-        report = fetch(benchmark, to, mirror, on_file)
+        report = fetch(benchmark, to, mirror, on_file, Patience(timeout))
     if json_output:
         print_json(report.document())
     else:

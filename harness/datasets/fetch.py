@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import file_sha256, is_half_written, write_atomically
 from harness.datasets.convert import CONVERTERS, ConversionError
-from harness.datasets.download import PARTIAL, download
+from harness.datasets.download import PARTIAL, Patience, download
 
 MIRROR = "https://raw.githubusercontent.com"
 # In the folder of a benchmark: what came from where. A folder without it is not touched.
@@ -63,7 +63,13 @@ def sources() -> dict[str, Any]:
     return manifest
 
 
-def fetch(benchmark: str, to: Path, mirror: str = MIRROR, on_file: OnFile | None = None) -> FetchReport:
+def fetch(
+    benchmark: str,
+    to: Path,
+    mirror: str = MIRROR,
+    on_file: OnFile | None = None,
+    patience: Patience | None = None,
+) -> FetchReport:
     """Download and convert one benchmark's tables into a folder of `to`.
 
     What is there already is not fetched again; an interrupted call is continued by the next one. The tables
@@ -72,10 +78,11 @@ def fetch(benchmark: str, to: Path, mirror: str = MIRROR, on_file: OnFile | None
     Args:
         mirror: the address before `owner/repository/commit/path`.
         on_file: called after each file with it and the number of files there are.
+        patience: how long all files together may take, and how long nothing may come.
 
     Raises:
         UsageError: no such benchmark or mirror, or the folder holds tables that were not fetched.
-        DownloadError: a file is missing, altered or cut off.
+        DownloadError: a file is missing, altered or cut off, or the time is over.
         ConversionError: a file is not what the manifest says.
     """
     if benchmark not in sources():
@@ -85,9 +92,9 @@ def fetch(benchmark: str, to: Path, mirror: str = MIRROR, on_file: OnFile | None
     folder = to / sources()[benchmark]["folder"]
     entries = sources()[benchmark]["files"]
     _check_folder(folder, {entry["path"] for entry in entries})
-    fetched, there = [], _recorded(folder)
+    fetched, there, patience = [], _recorded(folder), patience or Patience()
     for entry in entries:
-        fetched.append(_one(entry, folder, mirror.rstrip("/"), there))
+        fetched.append(_one(entry, folder, mirror.rstrip("/"), there, patience))
         if on_file:
             on_file(fetched[-1], len(entries))
     written = _convert(benchmark, folder, {one.path for one in fetched})
@@ -138,14 +145,16 @@ def _recorded(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _one(entry: dict[str, Any], folder: Path, mirror: str, there: dict[str, str]) -> Fetched:
+def _one(
+    entry: dict[str, Any], folder: Path, mirror: str, there: dict[str, str], patience: Patience
+) -> Fetched:
     url = f"{mirror}/{entry['repo']}/{entry['commit']}/{quote(entry['path'])}"
     target = folder / _SOURCES / entry["path"]
     wanted = entry["sha256"] or there.get(entry["path"])
     if wanted and target.is_file() and file_sha256(target) == wanted:
         found = wanted
     else:
-        found = download(url, target, entry["sha256"])
+        found = download(url, target, entry["sha256"], patience=patience)
     one = Fetched(
         **{name: entry[name] for name in ("repo", "commit", "path", "licence")},
         url=url,

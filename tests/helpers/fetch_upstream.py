@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -12,7 +13,8 @@ from urllib.parse import unquote
 class Upstream:
     """A server of files by path. `faults`: for a path, what goes wrong, once for each entry.
 
-    `cut`: the connection ends after half of what is left; an integer is sent as the status.
+    `cut`: the connection ends after half of what is left; an integer is sent as the status;
+    `silent`: nothing is sent; `dripping headers`, `dripping`, `slow`: they, or the content, come bit by bit.
     """
 
     def __init__(self) -> None:
@@ -20,6 +22,7 @@ class Upstream:
         self.faults: dict[str, list[str | int]] = {}
         self.requests: list[tuple[str, str | None]] = []
         self.etags = True
+        self.closed = threading.Event()
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +46,13 @@ class Upstream:
         if isinstance(fault, int) or content is None:
             request.send_error(fault if isinstance(fault, int) else 404)
             return
+        if fault == "silent":
+            self.closed.wait()
+            return
+        if fault == "dripping headers":
+            request.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+            self.drip(request, b"x" * 10_000, 1, 0.05)
+            return
         tag = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         if asked and request.headers.get("If-Range") not in (None, tag):
@@ -61,8 +71,20 @@ class Upstream:
             request.send_header("ETag", tag)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
-        request.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+        if fault in ("dripping", "slow"):
+            self.drip(request, body, 1 if fault == "dripping" else 1 << 14, 0.05)
+        else:
+            request.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+
+    def drip(self, request: BaseHTTPRequestHandler, content: bytes, size: int, pause_s: float) -> None:
+        """Send content in small parts until it is sent, nobody reads it any more, or the server closes."""
+        with suppress(OSError):
+            for start in range(0, len(content), size):
+                request.wfile.write(content[start : start + size])
+                if self.closed.wait(pause_s):
+                    return
 
     def close(self) -> None:
+        self.closed.set()
         self.server.shutdown()
         self.server.server_close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fetch_upstream import Upstream
 
 from harness.datasets.convert import ConversionError
 from harness.datasets.convert.files import indexed_column, load_torch, torch_column
-from harness.datasets.download import DownloadError, download
+from harness.datasets.download import DownloadError, Patience, download
 
 # One file.
 
@@ -85,6 +86,41 @@ def test_missing_file_and_no_server(upstream: Upstream, tmp_path: Path) -> None:
     upstream.close()
     with pytest.raises(DownloadError, match="the connection failed"):
         download(f"{upstream.url}/f", tmp_path / "f", wait_s=0.01)
+
+
+@pytest.mark.parametrize("fault", ["silent", "dripping", "dripping headers"])
+def test_a_server_that_stalls(upstream: Upstream, tmp_path: Path, fault: str) -> None:
+    upstream.files["/f"] = os.urandom(200_000)
+    upstream.faults["/f"] = [fault]
+    began = time.monotonic()
+    download(f"{upstream.url}/f", tmp_path / "f", wait_s=0.01, patience=Patience(60, 0.5))
+    assert time.monotonic() - began < 10
+    assert (tmp_path / "f").read_bytes() == upstream.files["/f"], "another connection gets it"
+
+    upstream.faults["/g"], upstream.files["/g"] = [fault] * 4, upstream.files["/f"]
+    with pytest.raises(DownloadError, match="same command continues"):
+        download(f"{upstream.url}/g", tmp_path / "g", wait_s=0.01, patience=Patience(60, 0.3))
+    assert time.monotonic() - began < 20
+    download(f"{upstream.url}/g", tmp_path / "g")
+    assert (tmp_path / "g").read_bytes() == upstream.files["/g"], "nothing was written later"
+
+
+def test_a_slow_server_does_not_stall_but_the_time_ends(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.files["/f"] = os.urandom(600_000)
+    upstream.faults["/f"] = ["slow"]  # about two seconds
+    download(f"{upstream.url}/f", tmp_path / "f", patience=Patience(60, 0.5))
+    assert len(upstream.requests) == 1
+    upstream.files["/g"], upstream.faults["/g"] = os.urandom(6_000_000), ["slow"] * 4
+    began, patience = time.monotonic(), Patience(1, 0.5)
+    with pytest.raises(DownloadError, match=r"/g: .*in 1 s; the same command continues"):
+        download(f"{upstream.url}/g", tmp_path / "g", patience=patience)
+    with pytest.raises(DownloadError, match="in 1 s"):  # the time is that of all files
+        download(f"{upstream.url}/g", tmp_path / "g", patience=patience)
+    assert time.monotonic() - began < 5
+    upstream.faults["/g"] = []
+    download(f"{upstream.url}/g", tmp_path / "g")
+    assert upstream.requests[-1][1] is not None, "what came is kept"
+    assert (tmp_path / "g").read_bytes() == upstream.files["/g"]
 
 
 # Reading what came.
