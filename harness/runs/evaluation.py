@@ -77,7 +77,7 @@ def evaluate_architectures(
     keys = {a: _key(config, state.space, a, judged_on, identity) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
     for architecture, key in keys.items():
-        trained = key not in stored or (weights_wanted and not _weights_file(key).is_file())
+        trained = key not in stored or (weights_wanted and not weights_file(key).is_file())
         if trained:
             stored[key], network = _evaluate(state, architecture, judged_on, key)
             require_content(config, content)
@@ -94,16 +94,17 @@ def trained_weights(evaluation: Evaluation) -> dict[str, Tensor]:
 
     Raises TensorFileError when it was not kept, or its file is damaged.
     """
-    return load_tensors(_weights_file(evaluation.key))[0]
+    return load_tensors(weights_file(evaluation.key))[0]
 
 
-def _weights_file(key: str) -> Path:
+def weights_file(key: str) -> Path:
+    """Where the weights behind an evaluation are, if they were kept."""
     return subfolder("weights") / f"{key}.safetensors"
 
 
 def _keep_weights(network: nn.Module, architecture: Architecture, key: str) -> None:
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-    save_tensors(_weights_file(key), state, {"arch": architecture.id})
+    save_tensors(weights_file(key), state, {"arch": architecture.id})
 
 
 def _weights_id(state: Trainable) -> str | None:

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
-from harness.core.errors import UsageError
+from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import write_atomically
 from harness.export.onnx_graph import to_onnx
 from harness.export.probe import probe
-from harness.runs.evaluation import evaluate_architectures, trained_weights
+from harness.runs.evaluation import evaluate_architectures, trained_weights, weights_file
 from harness.runs.search import SearchRun
 from harness.store import Evaluation, Store
 from modnas.core.task import WithFiles
+from modnas.core.weights import set_weights
 from modnas.spaces import Architecture
 
 LIST = "networks.json"
@@ -93,7 +94,11 @@ def _check_folder(folder: Path, files: Collection[str], networks: Sequence[str])
 def _onnx(state: SearchRun, architecture: Architecture, evaluation: Evaluation) -> bytes:
     space = state.space
     network = space.network(architecture)
-    network.load_state_dict(trained_weights(evaluation))
+    try:
+        set_weights(network, trained_weights(evaluation))
+    except ValueError as error:
+        path = weights_file(evaluation.key)
+        raise ModnasHwError(f"{path}: {error}; delete it and give the command again") from error
     if space.writer is not None:
         return space.writer.deployed(network.eval())
     inputs = [spec.batched(1) for spec in space.inputs(architecture)]

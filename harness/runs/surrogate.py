@@ -14,6 +14,7 @@ from harness.runs.run import Run, TaskAndSpace
 from harness.store import Store
 from modnas.accuracy.evaluated import EvaluatedAccuracy, evaluate_and_fit
 from modnas.accuracy.surrogate import AccuracySurrogate
+from modnas.core.weights import set_weights
 from modnas.spaces import Architecture, Space
 
 # Fewer say nothing about a space.
@@ -76,7 +77,7 @@ def load_run_surrogate(run: Run, space: Space) -> EvaluatedAccuracy:
     with run.blamed():
         tensors, meta = run.load_state("surrogate")
         surrogate = AccuracySurrogate(space, meta["rows"])
-        surrogate.load_state_dict(tensors)
+        set_weights(surrogate, tensors)
     known = {space.parse(text): error for text, error in meta.get("evaluated", {}).items()}
     exact = run.config.evaluated_by != "training"
     return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known, exact)

@@ -1,4 +1,4 @@
-"""Weights of a supernetwork from a file of named tensors."""
+"""Weights from a file of named tensors: a supernetwork's, and a check of any module's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
-
-from modnas.core.supernetwork import Supernetwork
+from torch import Tensor, nn
 
 # How a search's checkpoint names the supernetwork's tensors, beside others (see `modnas.search`).
 _IN_CHECKPOINT = "supernetwork."
@@ -33,20 +31,20 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int]:
     return (inside, len(tensors) - len(inside)) if inside else (tensors, 0)
 
 
-def set_weights(supernetwork: Supernetwork, state: Mapping[str, Tensor]) -> None:
+def set_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Take over a whole state dict, or nothing of it.
 
     Raises:
         ValueError: tensors are missing, unknown or of another shape, of which ten are named; or they are of
             another kind or have values that are no numbers, of which all are.
     """
-    own = supernetwork.state_dict()
+    own = module.state_dict()
     if unfit := [*_unfitting(own, state)]:
         raise ValueError(f"the state dict is of another network: {named(unfit)}")
     flaws = {name: _flaw(name, kept, state[name]) for name, kept in own.items()}
     if bad := [f"{name} ({flaw})" for name, flaw in flaws.items() if flaw]:
         raise ValueError(f"{len(bad):,} of {len(own):,} tensors cannot be used: {', '.join(bad)}")
-    supernetwork.load_state_dict(state)
+    module.load_state_dict(state)
 
 
 def _unfitting(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from modnas.core.errors import ModnasError
+from modnas.core.weights import set_weights
 from modnas.prediction.device_vectors import checked_references, scale_references
 from modnas.prediction.gaussian_process import (
     NORMAL_QUANTILE,
@@ -292,8 +293,10 @@ def from_state(space: Space, tensors: Mapping[str, Tensor], description: Mapping
         raise PredictorError(f"the predictor is for {found}, not {expected}: fit one for this space")
     try:
         predictor = MetaPredictor(space, description["device_width"], description["rows"])
-        predictor.load_state_dict(dict(tensors))
-    except (KeyError, TypeError, RuntimeError) as error:
+        set_weights(predictor, tensors)
+    except PredictorError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise PredictorError(f"the saved predictor is damaged ({text}): fit it again") from error
     return predictor

@@ -323,7 +323,7 @@ class Search:
         On a CPU the resumed search then gives what the uninterrupted one would have given, bit for bit.
 
         Raises:
-            ValueError: the checkpoint is of another search.
+            ValueError: the checkpoint is of another search, or has weights that are no numbers.
         """
         # A setting that an older version did not have was its default.
         found = {**meta, "config": {**_plain(asdict(SearchConfig())), **meta.get("config", {})}}

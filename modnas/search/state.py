@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from modnas.core.weights import set_weights
+
 
 def pack_module(prefix: str, module: Module) -> dict[str, Tensor]:
     """Copies of a module's parameters and buffers under `<prefix>.<name>`."""
@@ -18,8 +20,8 @@ def pack_module(prefix: str, module: Module) -> dict[str, Tensor]:
 
 
 def unpack_module(prefix: str, module: Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load what `pack_module` wrote. Raises RuntimeError when names or shapes do not fit."""
-    module.load_state_dict(_under(prefix, tensors))
+    """Load what `pack_module` wrote. Raises ValueError as `set_weights` does."""
+    set_weights(module, _under(prefix, tensors))
 
 
 def pack_optimizer(prefix: str, optimizer: Optimizer) -> dict[str, Tensor]:

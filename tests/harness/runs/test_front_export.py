@@ -12,6 +12,7 @@ from harness_helpers import assert_one_line
 
 from harness.cli import main
 from harness.core.home import subfolder
+from harness.core.tensors import load_tensors, save_tensors
 from harness.runs import evaluation
 from modnas.tasks import get_task
 
@@ -78,6 +79,15 @@ def test_damaged_weights_and_unwritable_folders_are_one_line(
     code, out, errors = call(capsys, *command, str(tmp_path / "file"))
     assert code == 2 and "cannot be written" in json.loads(out)["error"]["message"]
     assert_one_line(errors)
+    whole = {file: load_tensors(file) for file in subfolder("weights").iterdir()}
+    for change in (lambda t: t * float("nan"), lambda t: t.int(), lambda t: t[..., :-1]):
+        for file, (tensors, meta) in whole.items():
+            first = next(name for name, tensor in tensors.items() if tensor.dim())
+            save_tensors(file, {**tensors, first: change(tensors[first]).contiguous()}, meta)
+        code, out, errors = call(capsys, *command, str(tmp_path / "found"))
+        assert code == 1 and first in json.loads(out)["error"]["message"]
+        assert_one_line(errors)
+        assert not [*tmp_path.glob("found/*.onnx")], "no network of such weights is written"
     for file in subfolder("weights").iterdir():
         file.write_bytes(b"half of")
     code, out, errors = call(capsys, *command, str(tmp_path / "found"))

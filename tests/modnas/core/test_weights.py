@@ -116,6 +116,19 @@ def test_checkpoints_from_before_there_was_the_setting_are_read():
         make_search(CELLS, made(CELLS)).restore(tensors, meta)
 
 
+@pytest.mark.parametrize("part", ["supernetwork.", "hypernetwork.", "best."])
+@pytest.mark.parametrize("flaw", ["not a number", "integers", "cut"])
+def test_checkpoints_with_flawed_weights_are_refused(part, flaw):
+    tensors, meta = make_search(CELLS, made(CELLS)).checkpoint()
+    name = next(n for n, t in tensors.items() if n.startswith(part) and t.is_floating_point() and t.dim())
+    tensor = tensors[name]
+    tensors[name] = {"not a number": tensor * float("nan"), "integers": tensor.int(), "cut": tensor[:-1]}[
+        flaw
+    ]
+    with pytest.raises(ValueError, match=name.removeprefix(part)):
+        make_search(CELLS, made(CELLS, seed=1)).restore(tensors, json.loads(json.dumps(meta)))
+
+
 @pytest.mark.parametrize("space", [CELLS, MOBILE], ids=lambda space: space.name)
 def test_weights_are_read_from_a_state_dict_or_a_checkpoint(space, tmp_path):
     source = made(space)

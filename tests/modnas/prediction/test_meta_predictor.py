@@ -203,7 +203,10 @@ def test_a_foreign_or_damaged_predictor_is_refused(one):
     with pytest.raises(ValueError, match="format"):
         from_state(SPACE, tensors, {**description, "format": 99})
     broken = dict(list(tensors.items())[1:])
+    name, last = next((n, t) for n, t in reversed(tensors.items()) if t.dim())
     for parts in (
+        ({**tensors, name: last * float("nan")}, description),
+        ({**tensors, name: last.int()}, description),
         (broken, description),
         (tensors, {**description, "rows": [3]}),
         (tensors, {**description, "rows": None}),
