@@ -20,6 +20,8 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 
+_PART = 1 << 20
+
 
 def home() -> Path:
     """The home folder, made if it is missing. Raises UsageError when it cannot be written."""
@@ -55,7 +57,11 @@ def store_url() -> str:
 
 def file_sha256(path: Path) -> str:
     """Hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def has_sha256(path: Path, sha256: str) -> bool:

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from harness.core.errors import ModnasHwError
 from harness.core.home import write_atomically
+from modnas.core.bounded import check_file
+
+_LARGEST = 1 << 33  # bytes; supernetworks have some hundred million
 
 
 class TensorFileError(ModnasHwError):
@@ -28,12 +31,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Any) -> None:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Read what `save_tensors` wrote. Raises TensorFileError."""
+    """Read what `save_tensors` wrote. Raises TensorFileError, TooLargeError."""
     try:
+        check_file(path, _LARGEST)
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["meta"])
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except FileNotFoundError as error:
         raise TensorFileError(f"{path} is missing") from error
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
         raise TensorFileError(f"{path} is damaged ({error}); delete it and make it again") from error

@@ -14,8 +14,12 @@ from onnx import helper
 from torch import Tensor
 
 from harness.export.probe import probe
+from modnas.core.bounded import TooLargeError, check_file
 from modnas.core.errors import ExportError
 from modnas.core.inputs import InputSpec
+
+# Bytes; no ONNX file with its weights inside can have more.
+_LARGEST = (1 << 31) - 1
 
 
 def read_model(path: Path, inputs: Sequence[InputSpec], form: str) -> tuple[bytes, Tensor]:
@@ -32,9 +36,10 @@ def read_model(path: Path, inputs: Sequence[InputSpec], form: str) -> tuple[byte
     if form != "onnx":
         raise ExportError(f"{path} is an ONNX file, which this backend does not run; take onnxruntime or tvm")
     try:
+        check_file(path, _LARGEST)
         data = path.read_bytes()
         model = onnx.load_model_from_string(data)
-    except (OSError, DecodeError) as error:
+    except (OSError, TooLargeError, DecodeError) as error:
         raise ExportError(f"{path} cannot be read as ONNX: {error}") from error
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise ExportError(f"{path} has its weights in other files; save it with them inside")

@@ -9,8 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from modnas.core.bounded import TooLargeError, check_file
+
 # How a search's checkpoint names the supernetwork's tensors, beside others (see `modnas.search`).
 _IN_CHECKPOINT = "supernetwork."
+_LARGEST = 1 << 33  # bytes; supernetworks have some hundred million
 # Tensors of another network that are named.
 _NAMED = 10
 
@@ -21,11 +24,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int]:
     And the number of tensors that a checkpoint has besides.
 
     Raises:
-        ValueError: the file is missing, or no safetensors file.
+        ValueError: the file is missing, too large, or no safetensors file.
     """
     try:
+        check_file(path, _LARGEST)
         tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except TooLargeError as error:
+        raise ValueError(str(error)) from error
+    except (SafetensorError, OSError, RuntimeError) as error:
         raise ValueError(f"no safetensors file that can be read: {error}") from error
     inside = {n.removeprefix(_IN_CHECKPOINT): t for n, t in tensors.items() if n.startswith(_IN_CHECKPOINT)}
     return (inside, len(tensors) - len(inside)) if inside else (tensors, 0)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from memory import taken_mb
 from torch import Tensor
 
+from harness.core.home import file_sha256
 from harness.core.tensors import TensorFileError, load_tensors, save_tensors
+from modnas.core.bounded import TooLargeError
+from modnas.core.weights import read_weights
 
 TENSORS: dict[str, Tensor] = {
     "a": torch.arange(6.0).reshape(2, 3),
@@ -70,6 +75,26 @@ def test_file_that_is_no_tensor_file(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(TensorFileError, match="damaged"):
         load_tensors(path)
+
+
+@pytest.mark.parametrize("gb", [4, 16])
+def test_a_file_of_nothing_is_no_memory(tmp_path: Path, gb: int) -> None:
+    path, size = tmp_path / "state.safetensors", gb << 30
+    about = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
+    header = json.dumps({"__metadata__": {"meta": "{}"}, "a": about}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)  # takes no place on the disk
+    for read, kinds in ((load_tensors, (TensorFileError, TooLargeError)), (read_weights, ValueError)):
+        error, grown = taken_mb(lambda read=read: read(path))
+        assert isinstance(error, kinds) and str(path) in str(error) and grown < 20
+
+
+def test_a_hash_takes_no_memory(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(300 << 20)
+    error, grown = taken_mb(lambda: file_sha256(tmp_path / "f"))
+    assert error is None and grown < 20
 
 
 def test_file_without_the_document(tmp_path: Path) -> None:
