@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from bombs import MB, gzip_bomb, npz_bomb
+from harness_helpers import assert_one_line
 from memory import taken_mb
 
+from harness.cli import main
 from harness.datasets import hat, nasbench201, ofa
 from harness.datasets.convert import ConversionError
 from harness.datasets.convert.files import load_torch, read_csv
-from harness.datasets.packed import read_csv_gz, read_npz
+from harness.datasets.packed import LARGEST_TABLE, read_csv_gz, read_npz
 from harness.datasets.training_sets import load_dataset
 from harness.datasets.value_files import read_values
 from modnas.core.bounded import TooLargeError
@@ -103,6 +106,22 @@ def test_other_bombs(tmp_path: Path) -> None:
     for read, kind in ((lambda p: read_values(p, SPACE), TooLargeError), (read_csv, ConversionError)):
         error, grown = taken_mb(lambda read=read: read(tmp_path / "f.csv"))
         assert isinstance(error, kind) and grown < 20
+
+
+def test_the_command_ends_with_one_line(
+    data_dir: Path, home_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nb201").mkdir()
+    for path in (data_dir / "nb201").iterdir():
+        (tmp_path / "nb201" / path.name).symlink_to(path)
+    put("nb201/latency.npz", npz_bomb)(tmp_path)
+    assert main(["dataset", "import", "nasbench201", "--from", str(tmp_path), "--json"]) == 2
+    told = capsys.readouterr()
+    assert_one_line(told.err)
+    error = json.loads(told.out)["error"]
+    assert error["code"] == "too-large"
+    size, limit = f"{3584 * MB + 128:,}", f"{LARGEST_TABLE:,}"
+    assert all(part in error["message"] for part in (str(tmp_path / "nb201" / "latency.npz"), size, limit))
 
 
 def test_many_rows(tmp_path: Path) -> None:
