@@ -50,9 +50,9 @@ def subfolder(name: str) -> Path:
     return path
 
 
-def store_url() -> str:
-    """SQLAlchemy URL of the store: `MODNAS_STORE`, or SQLite in the home folder."""
-    return os.environ.get("MODNAS_STORE") or f"sqlite:///{home() / 'store.sqlite'}"
+def store_address() -> str | Path:
+    """The store's URL as `MODNAS_STORE` has it, or SQLite's file in the home folder."""
+    return os.environ.get("MODNAS_STORE") or home() / "store.sqlite"
 
 
 def file_sha256(path: Path) -> str:

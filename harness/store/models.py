@@ -9,6 +9,11 @@ from sqlalchemy import JSON, DateTime, Float, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
+def _text(length: int) -> Text:
+    """A text of any length. SQLite's tables were made with one that it does not heed."""
+    return Text().with_variant(String(length), "sqlite")
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
 
@@ -25,16 +30,16 @@ class Measurement(Base):
     __table_args__ = (Index("ix_measurements_device_space", "device", "space", "variant"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(64), index=True)
-    space: Mapped[str] = mapped_column(String(64))
-    variant: Mapped[str] = mapped_column(String(128))
+    key: Mapped[str] = mapped_column(_text(64), index=True)
+    space: Mapped[str] = mapped_column(_text(64))
+    variant: Mapped[str] = mapped_column(_text(128))
     arch: Mapped[str] = mapped_column(Text)
-    device: Mapped[str] = mapped_column(String(128))
-    fingerprint: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(_text(128))
+    fingerprint: Mapped[str] = mapped_column(_text(64))
     batch: Mapped[int] = mapped_column(Integer)
-    backend: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str | None] = mapped_column(String(32))
+    backend: Mapped[str] = mapped_column(_text(64))
+    status: Mapped[str] = mapped_column(_text(16))
+    reason: Mapped[str | None] = mapped_column(_text(32))
     message: Mapped[str | None] = mapped_column(Text)
     latency_ms: Mapped[float | None] = mapped_column(Float)
     latency_p10_ms: Mapped[float | None] = mapped_column(Float)
@@ -45,7 +50,7 @@ class Measurement(Base):
     energy_mj: Mapped[float | None] = mapped_column(Float)
     memory_mb: Mapped[float | None] = mapped_column(Float)
     max_abs_diff: Mapped[float | None] = mapped_column(Float)
-    artifact_sha256: Mapped[str] = mapped_column(String(64))
+    artifact_sha256: Mapped[str] = mapped_column(_text(64))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     record: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -62,11 +67,11 @@ class ImportedTable(Base):
     __table_args__ = (Index("ix_tables_device_space", "device", "space"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    device: Mapped[str] = mapped_column(String(128))
-    space: Mapped[str] = mapped_column(String(64))
-    variant: Mapped[str] = mapped_column(String(128))
-    metric: Mapped[str] = mapped_column(String(32))
-    unit: Mapped[str] = mapped_column(String(16))
+    device: Mapped[str] = mapped_column(_text(128))
+    space: Mapped[str] = mapped_column(_text(64))
+    variant: Mapped[str] = mapped_column(_text(128))
+    metric: Mapped[str] = mapped_column(_text(32))
+    unit: Mapped[str] = mapped_column(_text(16))
     source: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     entries: Mapped[dict[str, float]] = mapped_column(JSON)
@@ -91,11 +96,11 @@ class Evaluation(Base):
     __tablename__ = "evaluations"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(64), index=True)
-    space: Mapped[str] = mapped_column(String(64))
-    variant: Mapped[str] = mapped_column(String(128))
+    key: Mapped[str] = mapped_column(_text(64), index=True)
+    space: Mapped[str] = mapped_column(_text(64))
+    variant: Mapped[str] = mapped_column(_text(128))
     arch: Mapped[str] = mapped_column(Text)
-    task: Mapped[str] = mapped_column(String(64))
+    task: Mapped[str] = mapped_column(_text(64))
     error: Mapped[float] = mapped_column(Float)
     seconds: Mapped[float] = mapped_column(Float)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

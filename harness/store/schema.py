@@ -12,8 +12,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from harness.store.models import Base
+
 # The newest migration; a test holds it against the files.
-HEAD = "0002"
+HEAD = "0003"
 _VERSIONS = "alembic_version"
 # Of PostgreSQL's advisory lock: whoever prepares the same database takes the same number.
 _LOCK = 0x6D6F646E6173
@@ -23,18 +25,39 @@ class NewerSchemaError(Exception):
     """The database was written by a newer version; the message is its schema's."""
 
 
+class ChangedSchemaError(Exception):
+    """The tables are not those of the version that the database names; the message is how they differ."""
+
+
 def prepare(engine: Engine) -> None:
     """Create the tables, or bring those of an older version up to date. Any number of processes may call it.
 
     Raises:
         NewerSchemaError: this version does not know the database's.
+        ChangedSchemaError: a table or column is missing or was added.
     """
     with engine.connect() as connection:
         if _version(connection) == HEAD:  # nothing is written, and Alembic not imported
+            _check_columns(connection)
             return
     with _alone(engine) as connection:
         if _version(connection) != HEAD:
             _upgrade(connection)
+        _check_columns(connection)
+
+
+def _check_columns(connection: Connection) -> None:
+    found = {table: columns for (_, table), columns in inspect(connection).get_multi_columns().items()}
+    differences = []
+    for name, table in Base.metadata.tables.items():
+        if name not in found:
+            differences.append(f"table {name} is missing")
+            continue
+        have, want = {column["name"] for column in found[name]}, set(table.columns.keys())
+        differences += [f"column {name}.{column} is missing" for column in sorted(want - have)]
+        differences += [f"column {name}.{column} was added" for column in sorted(have - want)]
+    if differences:
+        raise ChangedSchemaError(", ".join(differences))
 
 
 def _version(connection: Connection) -> str | None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import ColumnElement, create_engine, event, func, inspect, select, text
-from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, ColumnElement, String, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, make_transient
+from sqlalchemy.sql.elements import KeyedColumnElement
 
-from harness.core.errors import ModnasHwError, UsageError
-from harness.core.home import store_url
+from harness.core.errors import ModnasHwError
+from harness.core.home import store_address
+from harness.store.engine import is_interruption, make_engine, parse_address, shown, sql_state, told
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
-from harness.store.schema import NewerSchemaError, prepare
+from harness.store.schema import ChangedSchemaError, NewerSchemaError, prepare
+
+Row: TypeAlias = Measurement | Evaluation | ImportedTable | TableRemoval
+Result = TypeVar("Result")
 
 # The metric under which the accuracies of a task lie, which are no device's.
 ERROR_METRIC = "error"
+# Between the tries while a server restarts: it has about a minute.
+_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class StoreError(ModnasHwError):
@@ -35,15 +43,6 @@ def content_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _set_sqlite_options(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")  # first: switching to WAL may have to wait too
-    # WAL: a reader never blocks the writer, and a kill costs at most the row that was being written.
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
 def _in_force() -> ColumnElement[bool]:
     """The imported tables that were not removed."""
     return ImportedTable.id.not_in(select(TableRemoval.table_id))
@@ -52,22 +51,29 @@ def _in_force() -> ColumnElement[bool]:
 class Store:
     """Access to one database. Use as a context manager or call `close`."""
 
-    def __init__(self, url: str | None = None) -> None:
-        self.url = url or store_url()
+    def __init__(self, url: str | Path | None = None) -> None:
+        """Open a store, by default the one that the environment names; a new one is set up.
+
+        Raises:
+            UsageError: the address is none of a database that a store can be.
+            StoreError: it cannot be opened, or its tables are not this version's.
+        """
+        self._url = parse_address(url or store_address())
+        self._engine = make_engine(self._url)
         try:
-            self._engine: Engine = create_engine(self.url)
-            if self._engine.dialect.name == "sqlite":
-                event.listen(self._engine, "connect", _set_sqlite_options)
             prepare(self._engine)
         except NewerSchemaError as error:
             raise StoreError(
-                f"store {self._shown_url()} was written by a newer modnas-hw (its schema is {error}): "
+                f"store {shown(self._url)} was written by a newer modnas-hw (its schema is {error}): "
                 "install that version, or name another store with MODNAS_STORE or MODNAS_HOME"
             ) from error
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
-            raise UsageError(f"MODNAS_STORE is no usable SQLAlchemy URL: {error}") from error
+        except ChangedSchemaError as error:
+            raise StoreError(
+                f"store {shown(self._url)} was changed from outside ({error}): undo the change, "
+                "or name another store with MODNAS_STORE or MODNAS_HOME"
+            ) from error
         except DBAPIError as error:
-            raise StoreError(f"store {self._shown_url()} cannot be opened: {error.orig}") from error
+            raise self._failure("opened", error) from None
 
     def __enter__(self) -> Store:
         return self
@@ -79,14 +85,28 @@ class Store:
         """Release all connections."""
         self._engine.dispose()
 
-    def add(self, *rows: Measurement | Evaluation | ImportedTable | TableRemoval) -> None:
-        """Append rows, all or none; they are on disk when this returns."""
-        try:
-            with Session(self._engine, expire_on_commit=False) as session:
-                session.add_all(rows)
-                session.commit()
-        except DBAPIError as error:
-            raise StoreError(f"store {self._shown_url()} cannot be written: {error.orig}") from error
+    def add(self, *rows: Row) -> None:
+        """Append rows, all or none; they are on disk when this returns.
+
+        A text's NUL, which PostgreSQL cannot keep, becomes U+FFFD, and so does what is no Unicode.
+        """
+        for row in rows:
+            _make_storable(row)
+        kept = [_values(row) for row in rows]
+        tried = False
+
+        def append(session: Session) -> None:
+            nonlocal tried
+            if tried:
+                for row, values in zip(rows, kept, strict=True):
+                    _renew(row, values)
+                if rows and _is_stored(session, rows[0]):  # what was lost was only the answer
+                    return
+            tried = True
+            session.add_all(rows)
+            session.commit()
+
+        self._run("written", append)
 
     def measurements(self, keys: Iterable[str]) -> dict[str, Measurement]:
         """Newest stored row of each key that has one."""
@@ -106,8 +126,7 @@ class Store:
             .where(Measurement.id.in_(wanted.group_by(Measurement.key)))
             .order_by(Measurement.id)
         )
-        with self._reading() as session:
-            return list(session.scalars(query))
+        return self._run("read", lambda session: list(session.scalars(query)))
 
     def devices(self, space: str, variant: str) -> list[str]:
         """Devices with rows for a space at one network size, sorted."""
@@ -117,8 +136,7 @@ class Store:
             .distinct()
             .order_by(Measurement.device)
         )
-        with self._reading() as session:
-            return list(session.scalars(query))
+        return self._run("read", lambda session: list(session.scalars(query)))
 
     def tables(self, device: str, space: str | None = None, metric: str | None = None) -> list[ImportedTable]:
         """Imported tables of a device in force, of all spaces and metrics or of one, oldest first."""
@@ -128,8 +146,7 @@ class Store:
             query = query.where(ImportedTable.space == space)
         if metric is not None:
             query = query.where(ImportedTable.metric == metric)
-        with self._reading() as session:
-            return list(session.scalars(query))
+        return self._run("read", lambda session: list(session.scalars(query)))
 
     def table_devices(self, space: str | None = None, variant: str | None = None) -> list[str]:
         """Devices with an imported table in force, of any space or of one at one network size, sorted."""
@@ -138,8 +155,7 @@ class Store:
         query = query.distinct().order_by(ImportedTable.device)
         if space is not None:
             query = query.where(ImportedTable.space == space, ImportedTable.variant == variant)
-        with self._reading() as session:
-            return list(session.scalars(query))
+        return self._run("read", lambda session: list(session.scalars(query)))
 
     def remove_tables(self, *tables: ImportedTable) -> None:
         """Put imports out of force, all or none. Their rows stay; importing the same again starts anew."""
@@ -148,11 +164,14 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """Number of rows of each table."""
-        with self._reading() as session:
+
+        def count(session: Session) -> dict[str, int]:
             return {
                 model.__tablename__: session.scalar(select(func.count()).select_from(model)) or 0
                 for model in (Measurement, Evaluation, ImportedTable)
             }
+
+        return self._run("read", count)
 
     def check(self) -> str | None:
         """What is wrong with the database, or None (SQLite: its pages; others: that the tables exist)."""
@@ -164,26 +183,71 @@ class Store:
                 missing = set(Base.metadata.tables) - set(inspect(connection).get_table_names())
                 return f"tables missing: {', '.join(sorted(missing))}" if missing else None
         except DBAPIError as error:
-            return str(error.orig)
+            return told(error, self._url)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        """A session to read with. Raises StoreError."""
-        try:
-            with Session(self._engine, expire_on_commit=False) as session:
-                yield session
-        except DBAPIError as error:
-            raise StoreError(f"store {self._shown_url()} cannot be read: {error.orig}") from error
+    def _run(self, verb: str, work: Callable[[Session], Result]) -> Result:
+        """Work in a session, again while the server restarts. Raises StoreError."""
+        for wait_s in (*_WAITS_S, None):
+            try:
+                with Session(self._engine, expire_on_commit=False) as session:
+                    return work(session)
+            except DBAPIError as error:
+                if wait_s is None or self._engine.dialect.name == "sqlite" or not is_interruption(error):
+                    raise self._failure(verb, error) from None
+                time.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _failure(self, verb: str, error: DBAPIError) -> StoreError:
+        """What a failure is told as. Its cause is left out: --debug would print the URL's secrets with it."""
+        said = f"store {shown(self._url)} cannot be {verb}: {told(error, self._url)}"
+        if sql_state(error) == _INSUFFICIENT_PRIVILEGE:
+            role = f'"{self._url.username}"' if self._url.username else "your role"
+            said += f"; its owner has to let {role} create tables in its schema, read and write them (GRANT)"
+        return StoreError(said)
 
     def _newest(self, model: Any, keys: Iterable[str]) -> list[Any]:
         wanted = list(keys)
-        rows: list[Any] = []
-        with self._reading() as session:
+
+        def read(session: Session) -> list[Any]:
+            rows: list[Any] = []
             for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
                 chunk = wanted[start : start + 500]
                 newest = select(func.max(model.id)).where(model.key.in_(chunk)).group_by(model.key)
                 rows.extend(session.scalars(select(model).where(model.id.in_(newest))))
-        return rows
+            return rows
 
-    def _shown_url(self) -> str:
-        return make_url(self.url).render_as_string(hide_password=True)
+        return self._run("read", read)
+
+
+def _columns(row: Row) -> list[KeyedColumnElement[Any]]:
+    """Those of a row's table that the row itself sets."""
+    return [column for column in type(row).__table__.columns if not column.primary_key]
+
+
+def _make_storable(row: Row) -> None:
+    for column in _columns(row):
+        value = getattr(row, column.key)
+        if isinstance(column.type, String) and isinstance(value, str):
+            kept = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            if kept != value:
+                setattr(row, column.key, kept)
+
+
+def _values(row: Row) -> dict[str, Any]:
+    """What was set of a row."""
+    return {column.key: vars(row)[column.key] for column in _columns(row) if column.key in vars(row)}
+
+
+def _renew(row: Row, values: dict[str, Any]) -> None:
+    """Make a row new again after a session that failed, which may have taken it for stored."""
+    make_transient(row)
+    row.id = None  # type: ignore[assignment]  # the database gives another
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def _is_stored(session: Session, row: Row) -> bool:
+    """Whether a row with these values is there; its time is to the microsecond."""
+    compared = [column for column in _columns(row) if not isinstance(column.type, JSON)]
+    equal = (column.is_not_distinct_from(getattr(row, column.key)) for column in compared)
+    return bool(session.scalar(select(func.count()).select_from(type(row)).where(*equal)))

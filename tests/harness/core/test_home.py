@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.home import home, store_url, subfolder, write_atomically
+from harness.core.home import home, store_address, subfolder, write_atomically
 
 
 def test_home_is_made_and_named_by_the_environment(home_folder: Path) -> None:
@@ -18,9 +18,9 @@ def test_home_is_made_and_named_by_the_environment(home_folder: Path) -> None:
 
 
 def test_store_is_in_the_home_unless_named(home_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store_url() == f"sqlite:///{home_folder / 'store.sqlite'}"
+    assert store_address() == home_folder / "store.sqlite"
     monkeypatch.setenv("MODNAS_STORE", "postgresql://host/db")
-    assert store_url() == "postgresql://host/db"
+    assert store_address() == "postgresql://host/db"
 
 
 @pytest.mark.parametrize("below", ["file/home", "/proc/modnas-home"])

@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from harness_helpers import TINY, FakeAgent, assert_one_line
 from sqlalchemy import create_engine
 
 from harness.cli import main
@@ -83,6 +84,28 @@ def test_a_newer_store_is_refused_in_one_line(old_store: Path, capsys: pytest.Ca
     assert main(["devices", "list"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert old_store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("ALTER TABLE measurements DROP COLUMN memory_mb", r"column measurements\.memory_mb is missing"),
+        ("ALTER TABLE evaluations ADD COLUMN x TEXT NOT NULL DEFAULT ''", r"column evaluations\.x was added"),
+        ("DROP TABLE table_removals", "table table_removals is missing"),
+    ],
+)
+def test_a_changed_store_is_refused_before_anything_is_measured(
+    old_store: Path, fake_agents: list[FakeAgent], capsys: pytest.CaptureFixture[str], change: str, told: str
+) -> None:
+    Store().close()
+    with sqlite3.connect(old_store) as connection:
+        connection.execute(change)
+    connection.close()
+    with pytest.raises(StoreError, match=told):
+        Store()
+    assert main(["profile", "--device", "cpu", "--space", "nasbench201", "--archs", "1", *TINY]) == 1
+    assert_one_line(capsys.readouterr().err)
+    assert not any(agent.requests for agent in fake_agents)
 
 
 def test_what_a_kill_left_is_finished(old_store: Path) -> None:

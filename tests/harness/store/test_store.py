@@ -140,6 +140,10 @@ def test_database_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
         "sqlite://user:secret@host/db",
         "postgresql://user:secret@host:port/db",
         "user:secret@host",
+        "postgresql://user:a@secret@host/db",
+        "postgresql://user:a@b?c=secret@host/db",
+        "mysql+pymysql://user:secret@host/db",
+        "sqlite+pysqlcipher://:secret@/file",
     ],
 )
 def test_bad_url_is_an_input_error_that_hides_the_password(url: str) -> None:
@@ -153,10 +157,38 @@ def test_password_is_hidden_when_the_database_cannot_be_opened(
 ) -> None:
     # No server is at hand: an engine that cannot connect either stands in for the one the URL asks for.
     unreachable = create_engine(f"sqlite:///{tmp_path / 'absent' / 'db'}")
-    monkeypatch.setattr("harness.store.store.create_engine", lambda _url: unreachable)
+    monkeypatch.setattr("harness.store.engine.create_engine", lambda *_, **__: unreachable)
     with pytest.raises(StoreError, match=r"user:\*\*\*@host/db") as caught:
         Store("postgresql://user:secret@host/db")
     assert "secret" not in str(caught.value)
+
+
+def test_absent_driver_is_told_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError, match=r'pip install "modnas-hw\[postgres\]"') as caught:
+        Store("postgresql://user:secret@host/db")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "50%41", "why?x=1", "c#d", "ä ö 名", "a:b@c", "it's", "file:x", 'q"q', "a&b;c"]
+)
+def test_home_may_be_any_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_row: MakeRow, name: str
+) -> None:
+    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / name))
+    with Store() as store:
+        store.add(make_row(key="k"))
+    assert (tmp_path / name / "store.sqlite").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing lies elsewhere"
+    with Store() as store:
+        assert store.measurements(["k"]) and store.check() is None
+
+
+def test_texts_that_no_database_keeps(make_row: MakeRow) -> None:
+    with Store() as store:
+        store.add(make_row(key="k", message="nul \0 and \udcff"))
+        assert store.measurements(["k"])["k"].message == "nul \ufffd and \ufffd"
 
 
 WRITER = """
