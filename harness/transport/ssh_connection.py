@@ -33,6 +33,8 @@ SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 15
+# What a command says begins after this; before it a login shell may have said something.
+_BEGINNING = "modnas-output"
 # paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
 _LOST = (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError, struct.error, UnicodeDecodeError)
 
@@ -133,7 +135,7 @@ class SshConnection:
             DeviceUnavailableError: it wrote more than any answer is long.
         """
         with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
-            channel.exec_command(command)
+            channel.exec_command(f"echo {_BEGINNING}; {command}")
             if data:
                 channel.sendall(data)
             channel.shutdown_write()
@@ -144,7 +146,9 @@ class SshConnection:
             status = channel.recv_exit_status()
         if status < 0:
             raise TransportClosedError(f"the connection to {self.address} was lost while running a command")
-        return Completed(status, *(clean_lines(text.decode("utf-8", "replace")) for text in (output, errors)))
+        before, beginning, said = output.partition(f"{_BEGINNING}\n".encode())
+        texts = (said if beginning else before, errors)
+        return Completed(status, *(clean_lines(text.decode("utf-8", "replace")) for text in texts))
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
