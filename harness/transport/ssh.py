@@ -17,7 +17,7 @@ from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.greeting import GreetingReader
 from harness.transport.ssh_artifacts import BoardArtifacts
-from harness.transport.ssh_connection import SshConnection
+from harness.transport.ssh_connection import AT_HOME, SshConnection
 
 # After this silence the agent is asked for a sign of life; it answers while it measures, too.
 PROBE_AFTER_S = 3.0
@@ -40,7 +40,7 @@ class SshTransport:
         """Start the agent.
 
         Args:
-            command: what starts it, quoted for a shell.
+            command: what starts it, at home, quoted for a shell.
             directory: its folder on the board.
         """
         self._connection = connection
@@ -51,7 +51,7 @@ class SshTransport:
         self._stderr = bytearray()
         self._channel = connection.session()
         with connection.limit(ANSWER_S, "starting the agent"):
-            self._channel.exec_command(command)
+            self._channel.exec_command(f"{AT_HOME} {command}")
         self.heard_at = time.monotonic()
 
     def send(self, frame: Mapping[str, Any]) -> None:

@@ -219,6 +219,33 @@ def test_a_login_shell_that_talks_is_listened_to_until_the_agent_speaks(loopback
         talking.stop()
 
 
+@pytest.mark.parametrize("files_begin", ["at home", "where the shell goes"])
+def test_a_login_shell_that_goes_elsewhere_does_not_take_the_agent_along(
+    loopback: LoopbackBoard, files_begin: str
+) -> None:
+    loopback.stop()
+    home, elsewhere, shell = (loopback.folder / name for name in ("home", "elsewhere", "shell"))
+    home.mkdir()
+    elsewhere.mkdir()
+    sftp = 'case "$SSH_ORIGINAL_COMMAND" in *sftp*) exec /usr/lib/openssh/sftp-server;; esac'
+    lines = [f"export HOME={home}; cd", sftp, f"cd {elsewhere}", sftp, 'exec sh -c "$SSH_ORIGINAL_COMMAND"']
+    shell.write_text(
+        "\n".join(["#!/bin/sh", *(lines if files_begin == "at home" else lines[:1] + lines[2:])])
+    )
+    shell.chmod(0o755)
+    moving = LoopbackBoard(
+        loopback.folder / "moving", "Subsystem sftp-unused internal-sftp\n", f'command="{shell}"'
+    )
+    try:
+        for _ in range(2):
+            with DeviceSession(profile(moving.endpoint, directory="agent")) as session:
+                assert session.client.ping()["event"] == "pong"
+    finally:
+        moving.stop()
+    assert len(list((home / "agent").glob("*.pyz"))) == 1
+    assert not list(elsewhere.iterdir())
+
+
 def test_agent_of_another_protocol_is_refused(loopback: LoopbackBoard) -> None:
     old = loopback.folder / "old"
     greeting = '{"event": "hello", "id": "", "protocol": 99, "agent_version": "9.9"}'
