@@ -23,7 +23,7 @@ FILE, FOLDER, OTHER = "file", "folder", "other"
 MARKER = ".modnas-agent.json"
 #: In a runtime's folder: what was installed there, see `record`.
 LIST = ".modnas-files.json"
-ARTIFACTS, JOURNAL = "artifacts", "journal"
+ARTIFACTS, JOURNAL, WAITING = "artifacts", "journal", "waiting"
 #: How many of the names that were left are told.
 MOST_TOLD = 200
 
@@ -44,7 +44,9 @@ TREE = re.compile(rf"{_RUNTIME}(\.part)?")
 #: Named by their content, by a hash of their request.
 ARTIFACT = re.compile(rf"[0-9a-f]{{64}}(\.[A-Za-z0-9]+){{1,3}}{_PART}")
 ENTRY = re.compile(r"[0-9a-f]{40}\.(json|[0-9]+\.tmp)")
-_CONTENTS = {ARTIFACTS: ARTIFACT, JOURNAL: ENTRY}
+#: Named by when it was made, in nanoseconds, and by chance.
+TICKET = re.compile(r"[0-9]{20}-[0-9a-f]{8}")
+_CONTENTS = {ARTIFACTS: ARTIFACT, JOURNAL: ENTRY, WAITING: TICKET}
 _BYTECODE = re.compile(r"(.+?)\.[A-Za-z]+-[0-9]+(\.opt-[12])?\.pyc")
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from modnas_agent.folder import ARTIFACTS
-from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
+from modnas_agent.wire.protocol import ProtocolError, encode
 
 from harness.core.errors import UsageError
 from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
+from harness.transport.greeting import GreetingReader
 from harness.transport.ssh_artifacts import BoardArtifacts
-from harness.transport.ssh_connection import SshConnection
+from harness.transport.ssh_connection import AT_HOME, SshConnection
 
 # After this silence the agent is asked for a sign of life; it answers while it measures, too.
 PROBE_AFTER_S = 3.0
@@ -24,8 +25,6 @@ PROBE_AFTER_S = 3.0
 ANSWER_S = 7.0
 GREETING_S = 25.0
 PROBE_ID = "host-probe"
-# A login banner or a talkative shell; more than this is not a shell saying hello.
-MAX_GARBAGE_LINES = 50
 CHUNK_BYTES = 1 << 16
 STDERR_TAIL_BYTES = 2000
 # Taken at a time of what an agent says on stderr, so that one that never stops is not listened to for ever.
@@ -41,20 +40,18 @@ class SshTransport:
         """Start the agent.
 
         Args:
-            command: what starts it, quoted for a shell.
+            command: what starts it, at home, quoted for a shell.
             directory: its folder on the board.
         """
         self._connection = connection
         self._artifacts = BoardArtifacts(connection, f"{directory}/{ARTIFACTS}", ARTIFACTS_LIMIT_BYTES)
-        self._reader = FrameReader()
+        self._reader = GreetingReader()
         self._pending: deque[Frame | ProtocolError] = deque()
-        self._garbage: list[str] = []
-        self._greeted = False
         self._asked_at: float | None = None
         self._stderr = bytearray()
         self._channel = connection.session()
         with connection.limit(ANSWER_S, "starting the agent"):
-            self._channel.exec_command(command)
+            self._channel.exec_command(f"{AT_HOME} {command}")
         self.heard_at = time.monotonic()
 
     def send(self, frame: Mapping[str, Any]) -> None:
@@ -102,7 +99,7 @@ class SshTransport:
         """Seconds until silence means something. Asks for a sign of life, or gives up, when it does now."""
         now = time.monotonic()
         if self._asked_at is not None:
-            left = self._asked_at + (ANSWER_S if self._greeted else GREETING_S) - now
+            left = self._asked_at + (ANSWER_S if self._reader.greeted else GREETING_S) - now
             if left > 0:
                 return left
             raise TransportClosedError(
@@ -131,16 +128,12 @@ class SshTransport:
         self._pending.extend(self._reader.feed(chunk))
 
     def _accept(self, frame: Frame | ProtocolError) -> Frame | None:
-        """The frame, unless it is only a sign of life or what a shell says before the agent speaks."""
+        """The frame, unless it is only a sign of life."""
         if isinstance(frame, ProtocolError):
-            if self._greeted or len(self._garbage) >= MAX_GARBAGE_LINES:
-                raise TransportClosedError(
-                    f"{self._connection.address} sent something that is no frame of the agent: "
-                    f"{clean_text(str(frame))}"
-                )
-            self._garbage.append(str(frame))
-            return None
-        self._greeted = True
+            raise TransportClosedError(
+                f"{self._connection.address} sent something that is no frame of the agent: "
+                f"{clean_text(str(frame))}"
+            )
         return None if frame.get("id") == PROBE_ID else frame
 
     def _drain_stderr(self) -> None:

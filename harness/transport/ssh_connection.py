@@ -33,6 +33,10 @@ SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 15
+# Before a command: the login shell may have gone elsewhere, and folders in profiles are relative to the home.
+AT_HOME = "cd;"
+# What a command says begins after this; before it a login shell may have said something.
+_BEGINNING = "modnas-output"
 # paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
 _LOST = (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError, struct.error, UnicodeDecodeError)
 
@@ -126,14 +130,14 @@ class SshConnection:
             return channel
 
     def run(self, command: str, timeout_s: float = COMMAND_S, data: bytes = b"") -> Completed:
-        """Run a command of the login shell to its end, with `data` on its standard input.
+        """Run a command of the login shell to its end, at home, with `data` on its standard input.
 
         Raises:
             TransportClosedError: it ended without an exit status: the link or the shell was killed.
             DeviceUnavailableError: it wrote more than any answer is long.
         """
         with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
-            channel.exec_command(command)
+            channel.exec_command(f"{AT_HOME} echo {_BEGINNING}; {command}")
             if data:
                 channel.sendall(data)
             channel.shutdown_write()
@@ -144,12 +148,15 @@ class SshConnection:
             status = channel.recv_exit_status()
         if status < 0:
             raise TransportClosedError(f"the connection to {self.address} was lost while running a command")
-        return Completed(status, *(clean_lines(text.decode("utf-8", "replace")) for text in (output, errors)))
+        before, beginning, said = output.partition(f"{_BEGINNING}\n".encode())
+        texts = (said if beginning else before, errors)
+        return Completed(status, *(clean_lines(text.decode("utf-8", "replace")) for text in texts))
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
-        """The board's files; opened when first needed."""
+        """The board's files, relative ones at home as in `run`; opened when first needed."""
         if self._sftp is None:
+            home = self.run("pwd").output.strip()
             channel = self.session()
             try:
                 with self.limit(COMMAND_S, "opening SFTP"):
@@ -161,7 +168,15 @@ class SshConnection:
                     f"{self.address} does not speak SFTP ({said}); its sshd needs the line "
                     "'Subsystem sftp internal-sftp', or its login shell prints something where no terminal is"
                 ) from error
+            self._go_home(self._sftp, home)
         return self._sftp
+
+    def _go_home(self, sftp: paramiko.SFTPClient, home: str) -> None:
+        """Have paths begin at home, where a server that a shell starts need not be."""
+        # One whose root is another folder knows no such path, and begins at home by itself.
+        with self.limit(COMMAND_S, "opening SFTP"), suppress(OSError):
+            if posixpath.isabs(home) and sftp.normalize(".") != home:
+                sftp.chdir(home)
 
     def read(self, path: str) -> bytes | None:
         """A small file's content, or None when it is not there."""

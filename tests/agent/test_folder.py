@@ -45,6 +45,7 @@ OWN = (
     f"artifacts/{'ab' * 32}.so.01234567.part",
     f"journal/{'ab' * 20}.json",
     f"journal/{'ab' * 20}.123.tmp",
+    f"waiting/{'0' * 20}-{'ab' * 4}",
 )
 
 

@@ -12,6 +12,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from modnas_agent.board.turn import Turn
+from modnas_agent.folder import WAITING
+
 
 def utc_now() -> str:
     """The time now in UTC, ISO 8601 with milliseconds."""
@@ -21,21 +24,34 @@ def utc_now() -> str:
 class BoardLock:
     """A lock file whose lock the kernel gives up when its holder dies, with a lease for a holder that hangs.
 
-    The lease is in seconds of the board's own monotonic clock: no host's clock is looked at.
+    Those who do not get it wait in a queue, see `turn`, until they release it. The lease is in seconds of the
+    board's own monotonic clock: no host's clock is looked at.
     """
 
     def __init__(self, path: Path, host: str = "") -> None:
         """`host`: for whom the lock is taken, in words for people."""
         self._path = path
         self._host = host
+        self._turn = Turn(path.with_name(WAITING))
         self._fd: int | None = None
 
     def acquire(self, request_id: str, lease_s: float) -> bool:
-        """Take the lock if it is free, noting who holds it, for which request and how long; raises OSError.
+        """Take the lock if it is free and nobody has waited longer for it; else wait, and be asked again.
+
+        Who holds it, for which request and how long, is noted. Raises OSError.
 
         Args:
             lease_s: after so long the holder hangs: all its own time limits have passed.
         """
+        first = self._turn.ahead()
+        if first is None and self._take(request_id, lease_s):
+            return True
+        if first is not None:
+            self._turn.watch(first, free=self.holder() is None)
+        self._turn.join()
+        return False
+
+    def _take(self, request_id: str, lease_s: float) -> bool:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW  # what a link leads to is not ours
         fd = os.open(str(self._path), flags, 0o600)
         try:
@@ -74,7 +90,8 @@ class BoardLock:
         return False
 
     def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
+        """Give the lock back, or wait for it no longer; harmless otherwise. Its place is kept until then."""
+        self._turn.leave()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

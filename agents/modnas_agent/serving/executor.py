@@ -73,6 +73,7 @@ class Executor:
             self._prepare(job)
         else:
             job.lock_until = time.monotonic() + job.request.lock_wait_s
+            job.lock = BoardLock(self._lock_path, self._host)
             self._try_lock(job)
 
     def cancel(self) -> None:
@@ -160,8 +161,8 @@ class Executor:
         job.call = self.others.start(work, then, failed, limit_s, late)
 
     def _try_lock(self, job: Job) -> None:
-        request, lock = job.request, BoardLock(self._lock_path, self._host)
-        assert request is not None
+        request, lock = job.request, job.lock
+        assert request is not None and lock is not None
 
         def failed(error: Exception) -> None:
             self._refuse(job, "storage", f"cannot lock the board: {_said(error, self._lock_path)}")
@@ -169,14 +170,14 @@ class Executor:
         self._await(
             job,
             lambda: claim(lock, self._journal, request.id, lease_s(request)),
-            partial(self._on_claim, job, lock),
+            partial(self._on_claim, job),
             failed,
             limit_s=DISK_LIMIT_S,
             late=lambda found: lock.release(),
         )
 
-    def _on_claim(self, job: Job, lock: BoardLock, found: Claim) -> None:
-        job.lock, now = lock, time.monotonic()
+    def _on_claim(self, job: Job, found: Claim) -> None:
+        now = time.monotonic()
         if found.known is not None:
             self.abandon()
             self._send(found.known, False)
@@ -184,10 +185,7 @@ class Executor:
             job.started_at, job.started = utc_now(), now
             self._prepare(job)
         elif now >= job.lock_until:
-            holder = found.holder
-            who = f"{holder.get('host') or 'another host'} since {holder.get('since', '?')}"
-            what = f"process {holder.get('pid', '?')}, request {holder.get('id', '?')}"
-            self._refuse(job, "busy", f"the board is in use by {who} ({what})")
+            self._refuse(job, "busy", found.refusal)
         else:
             job.deadline = min(now + LOCK_RETRY_S, job.lock_until)
 

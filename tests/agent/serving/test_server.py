@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -195,6 +197,24 @@ def test_two_agents_share_a_board_one_at_a_time(start_agent: Start, tmp_path: Pa
     second.send(**{**synthetic_request(tmp_path, "second", SPIN), "lock_wait_s": 20})
     first.process.kill()  # a dead holder's lock is free, and its worker dies with it
     assert second.wait_for("result", "error")["status"] == "ok"
+
+
+def test_two_hosts_take_turns_to_the_end(start_agent: Start, tmp_path: Path) -> None:
+    """Each asks for the next measurement as soon as it has the last one, as a profile does."""
+    agents = {"ada": start_agent(), "eve": start_agent()}
+
+    def profile(host: str) -> list[Frame]:
+        requests = [long_request(tmp_path, f"{host}-{index}", 0.4) for index in range(4)]
+        return [agents[host].measure({**request, "lock_wait_s": 20}) for request in requests]
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [frame for frames in pool.map(profile, agents) for frame in frames]
+    assert [frame.get("status") for frame in results] == ["ok"] * 8, "none was sent away"
+    order = [frame["id"][:3] for frame in sorted(results, key=lambda frame: str(frame["started_at"]))]
+    together = order[order.index("ada" if order[0] == "eve" else "eve") - 1 : -1]
+    assert all(host != following for host, following in pairwise(together)), order
+    spans = sorted((str(frame["started_at"]), str(frame["ended_at"])) for frame in results)
+    assert all(ended <= begun for (_, ended), (begun, _) in pairwise(spans))
 
 
 def test_no_worker_survives_a_killed_agent(agent: AgentProcess, tmp_path: Path) -> None:

@@ -142,6 +142,9 @@ BESIDE: dict[str, Put] = {
     f"journal/{HASH * 3}0123.txt": file(),
     f"journal/{HASH * 3}0123.json": link("../../photos/cat.jpg"),
     "journal/mine": file("notes.json"),
+    "waiting/room.jpg": file(),
+    f"waiting/{'0' * 20}-abcdef01": link("../../photos/cat.jpg"),
+    f"waiting/{'1' * 20}-abcdef01": folder("notes.txt"),
 }
 
 
@@ -202,12 +205,12 @@ def test_a_link_in_place_of_a_folder_is_not_followed(person: Person, name: str) 
     assert snapshot(person.photos) == before and place.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["journal", "agent.lock"])
+@pytest.mark.parametrize("name", ["journal", "agent.lock", "waiting"])
 def test_the_agent_follows_no_link_either(person: Person, name: str) -> None:
     person.types("agent install")
     (person.agent / name).symlink_to(person.photos / ("cat.jpg" if name == "agent.lock" else ""))
     before = snapshot(person.photos)
-    person.measures(1, code=3 if name == "agent.lock" else 0)
+    person.measures(1, code=0 if name == "journal" else 3)
     assert person.types("agent uninstall")
     assert snapshot(person.photos) == before and (person.agent / name).is_symlink()
 

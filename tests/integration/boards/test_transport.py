@@ -20,6 +20,7 @@ from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
 from harness.measure.session import DeviceSession
+from harness.transport.ssh_connection import Completed
 from modnas.spaces import get_space
 
 SPACE = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
@@ -192,6 +193,57 @@ def test_banner_and_talkative_shell_do_no_harm(loopback: LoopbackBoard) -> None:
             assert session.client.ping()["event"] == "pong"
     finally:
         noisy.stop()
+
+
+def test_a_login_shell_that_talks_is_listened_to_until_the_agent_speaks(loopback: LoopbackBoard) -> None:
+    """A hundred lines, then the title of a terminal and a word, neither with a newline."""
+    loopback.stop()
+    shell = loopback.folder / "shell"
+    shell.write_text(
+        "#!/bin/sh\n"
+        'case "$SSH_ORIGINAL_COMMAND" in *sftp*) exec /usr/lib/openssh/sftp-server;; esac\n'
+        "for n in $(seq 100); do echo {$n updates; done; printf '\\033]0;pi: ~\\007welcome'\n"
+        'exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    shell.chmod(0o755)
+    talking = LoopbackBoard(
+        loopback.folder / "talking", "Subsystem sftp-unused internal-sftp\n", f'command="{shell}"'
+    )
+    try:
+        with Board(profile(talking.endpoint)) as board:
+            assert board.connection.run("echo a; echo b") == Completed(0, "a\nb\n", "")
+            assert board.hello()["event"] == "hello"
+        with DeviceSession(profile(talking.endpoint)) as session:
+            assert session.client.ping()["event"] == "pong"
+    finally:
+        talking.stop()
+
+
+@pytest.mark.parametrize("files_begin", ["at home", "where the shell goes"])
+def test_a_login_shell_that_goes_elsewhere_does_not_take_the_agent_along(
+    loopback: LoopbackBoard, files_begin: str
+) -> None:
+    loopback.stop()
+    home, elsewhere, shell = (loopback.folder / name for name in ("home", "elsewhere", "shell"))
+    home.mkdir()
+    elsewhere.mkdir()
+    sftp = 'case "$SSH_ORIGINAL_COMMAND" in *sftp*) exec /usr/lib/openssh/sftp-server;; esac'
+    lines = [f"export HOME={home}; cd", sftp, f"cd {elsewhere}", sftp, 'exec sh -c "$SSH_ORIGINAL_COMMAND"']
+    shell.write_text(
+        "\n".join(["#!/bin/sh", *(lines if files_begin == "at home" else lines[:1] + lines[2:])])
+    )
+    shell.chmod(0o755)
+    moving = LoopbackBoard(
+        loopback.folder / "moving", "Subsystem sftp-unused internal-sftp\n", f'command="{shell}"'
+    )
+    try:
+        for _ in range(2):
+            with DeviceSession(profile(moving.endpoint, directory="agent")) as session:
+                assert session.client.ping()["event"] == "pong"
+    finally:
+        moving.stop()
+    assert len(list((home / "agent").glob("*.pyz"))) == 1
+    assert not list(elsewhere.iterdir())
 
 
 def test_agent_of_another_protocol_is_refused(loopback: LoopbackBoard) -> None:
