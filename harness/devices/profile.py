@@ -171,7 +171,7 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
 
 
 def known_fields(name: str, backend: object = None) -> dict[str, Any]:
-    """Every field of a profile with its default, `name` for the name, options those of the backend if it can be loaded."""
+    """Every field of a profile with its default, `name` for the name; options are a known backend's."""
     try:
         options = options_model(str(backend))
     except (UnknownNameError, PluginError):
