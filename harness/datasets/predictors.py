@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.commands import advised
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
@@ -76,7 +77,8 @@ def predict(
     """
     name, path = find_device(device, store).id, predictor_path(space, metric)
     if not path.is_file():
-        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run predictor train")
+        command = advised("predictor train", space, metric=metric)
+        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run {command}")
     predictor = from_state(space, *load_tensors(path))
     found = predictor.predict(architectures, device_features(store, name, space, metric).values)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)

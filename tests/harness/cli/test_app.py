@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -371,6 +372,9 @@ def test_front_of_a_device_without_references(capsys: pytest.CaptureFixture[str]
     code, _, errors = run(capsys, "front", "--run", "mine", "--device", "cpu@3")
     assert code == 1 and "modnas-hw features --device cpu@3" in errors
     assert_one_line(errors)
+    advice = shlex.split(errors[errors.index("modnas-hw features") :])
+    assert run(capsys, *advice[1:])[0] == 0
+    assert document(capsys, "front", "--run", "mine", "--device", "cpu@3")["architectures"]
 
 
 # Once through a real process: exit codes and streams as a shell sees them.
