@@ -67,7 +67,7 @@ def _from_file(path: Path, source: ArchitectureSource) -> list[Architecture]:
     try:
         entries = read_listed(path)
     except UsageError as error:
-        raise UsageError(f"--archs: not a number, `reference` or `all`, and {error}") from error
+        raise UsageError(f"--archs: not a number, `reference`, `all` or a readable file ({error})") from error
     found = [one for entry in entries for one in _named_by(entry, source)]
     if not found:
         raise UsageError(f"--archs {path}: the file names no architecture")
