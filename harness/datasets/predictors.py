@@ -21,6 +21,10 @@ from modnas.spaces import Architecture, Space
 Figures = dict[str, dict[str, float]]
 
 
+# Architectures to measure on a device that has too few.
+_MORE = 50
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One architecture's predicted value, in the metric's unit; 90 % of true ones lie between the bounds."""
@@ -48,7 +52,9 @@ def training_tables(
     return [thinned(table, limit, seed) for table in named_tables(store, space, metric, devices)]
 
 
-def judge_predictor(space: Space, tables: list[DeviceTable], holdout: float, seed: int) -> Figures:
+def judge_predictor(
+    space: Space, metric: str, tables: list[DeviceTable], holdout: float, seed: int
+) -> Figures:
     """How well a predictor does on a share of each device's architectures that it was not fitted to.
 
     Raises UsageError when there is too little to hold out.
@@ -56,7 +62,11 @@ def judge_predictor(space: Space, tables: list[DeviceTable], holdout: float, see
     try:
         return judge_on_holdout(space, tables, holdout, seed)
     except ValueError as error:
-        raise UsageError(f"{error}; measure more with modnas-hw profile") from error
+        least = min(tables, key=lambda table: len(table.architectures))
+        # So many more that are drawn at random, and these begin with those that were drawn before.
+        count = len(least.architectures) + _MORE
+        command = advised(f"profile --archs {count}", space, device=least.name, metrics=metric)
+        raise UsageError(f"{error}; run {command}") from error
 
 
 def train_predictor(space: Space, metric: str, tables: list[DeviceTable], seed: int) -> Path:

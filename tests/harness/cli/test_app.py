@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -325,6 +326,22 @@ def test_predictions_without_a_predictor(capsys: pytest.CaptureFixture[str]) -> 
     code, output, errors = run(capsys, "predictor", "predict", "--device", "cpu", *TINY)
     assert code == 2 and output == "" and "predictor train" in errors
     assert_one_line(errors)
+
+
+@pytest.mark.usefixtures("fake_agents")
+def test_advice_leads_from_nothing_to_predictions(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command that fails says which to run first, and after that one it fails no more for that."""
+    wanted, taken = [["predictor", "predict", "--device", "cpu", *TINY]], []
+    while wanted:
+        code, _, errors = run(capsys, *wanted[-1])
+        if code == 0:
+            wanted.pop()
+            continue
+        advice = re.search(r"run modnas-hw (.*?)( for each device)?$", errors.strip())
+        assert advice and advice[1] not in taken, errors
+        taken.append(advice[1])
+        wanted.append(shlex.split(advice[1].replace("NAME", "cpu")))
+    assert [command.split()[0] for command in taken] == ["predictor", "features", "profile"]
 
 
 @pytest.mark.usefixtures("fake_agents")
