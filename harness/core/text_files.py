@@ -46,6 +46,7 @@ _STARTS = (
 )
 # Fields that may follow the version at the beginning of an ONNX file: producer, domain, graph, opsets, ...
 _AFTER_ONNX_VERSION = b"\x12\x1a\x22\x2a\x32\x3a\x42"
+_BEGINNING = 4096
 _NAME = 30  # where a zip archive's first entry has its name
 
 
@@ -80,6 +81,19 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise TextFileError(f"{path} cannot be read: it is binary; give a text file in UTF-8")
     return io.StringIO(text, newline=None).read()
+
+
+def check_is_text(path: Path) -> None:
+    """Raise TextFileError where a file is of another kind; one that cannot be read is left to its reader."""
+    try:
+        if not path.is_file():  # what comes through a pipe would be gone
+            return
+        with path.open("rb") as file:
+            kind = foreign_kind(file.read(_BEGINNING))
+    except (OSError, ValueError):
+        return
+    if kind:
+        raise TextFileError(f"{path} is {kind}")
 
 
 def foreign_kind(content: bytes) -> str | None:
