@@ -44,7 +44,7 @@ def train(
     sized = make_space(space, settings)
     with Store() as store:
         tables = predictors.training_tables(store, sized, metric, devices, limit=limit, seed=seed)
-    figures = predictors.judge_predictor(sized, tables, holdout, seed)
+    figures = predictors.judge_predictor(sized, metric, tables, holdout, seed)
     path = predictors.train_predictor(sized, metric, tables, seed)
     if json_output:
         print_json({"path": str(path), "metric": metric, "holdout": figures})
@@ -68,7 +68,7 @@ def evaluate_command(
     sized = make_space(space, settings)
     with Store() as store:
         tables = predictors.training_tables(store, sized, metric, devices, limit=limit, seed=seed)
-    figures = predictors.judge_predictor(sized, tables, holdout, seed)
+    figures = predictors.judge_predictor(sized, metric, tables, holdout, seed)
     if json_output:
         print_json({"metric": metric, "holdout": figures})
     else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.commands import advised
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
@@ -18,6 +19,10 @@ from modnas.spaces import Architecture, Space
 
 # By device, the figures of `modnas.prediction.holdout`.
 Figures = dict[str, dict[str, float]]
+
+
+# Architectures to measure on a device that has too few.
+_MORE = 50
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ def training_tables(
     return [thinned(table, limit, seed) for table in named_tables(store, space, metric, devices)]
 
 
-def judge_predictor(space: Space, tables: list[DeviceTable], holdout: float, seed: int) -> Figures:
+def judge_predictor(
+    space: Space, metric: str, tables: list[DeviceTable], holdout: float, seed: int
+) -> Figures:
     """How well a predictor does on a share of each device's architectures that it was not fitted to.
 
     Raises UsageError when there is too little to hold out.
@@ -55,7 +62,11 @@ def judge_predictor(space: Space, tables: list[DeviceTable], holdout: float, see
     try:
         return judge_on_holdout(space, tables, holdout, seed)
     except ValueError as error:
-        raise UsageError(f"{error}; measure more with modnas-hw profile") from error
+        least = min(tables, key=lambda table: len(table.architectures))
+        # So many more that are drawn at random, and these begin with those that were drawn before.
+        count = len(least.architectures) + _MORE
+        command = advised(f"profile --archs {count}", space, device=least.name, metrics=metric)
+        raise UsageError(f"{error}; run {command}") from error
 
 
 def train_predictor(space: Space, metric: str, tables: list[DeviceTable], seed: int) -> Path:
@@ -76,7 +87,8 @@ def predict(
     """
     name, path = find_device(device, store).id, predictor_path(space, metric)
     if not path.is_file():
-        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run predictor train")
+        command = advised("predictor train", space, metric=metric)
+        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run {command}")
     predictor = from_state(space, *load_tensors(path))
     found = predictor.predict(architectures, device_features(store, name, space, metric).values)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from harness.core.commands import advised
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
 from harness.datasets.packed import read_npz
@@ -19,6 +20,7 @@ from harness.devices.profile import POLICY_IN_KEY
 from harness.devices.table import find_device, stored_table
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric, get_metric, read
+from harness.store.transient import is_transient
 from modnas.core.bounded import TooLargeError
 from modnas.prediction import DeviceTable
 from modnas.prediction.device_vectors import device_vector
@@ -106,12 +108,11 @@ def device_features(
     missing = [a for a in space.references if a.string not in values]
     if missing:
         table = stored_table(store, device, space, metric)
-        hint = (
-            f"{_why_missing(_rows_like(store, device, space, like), metric, missing[0])}"
-            f"run modnas-hw features --device {device} --metric {metric}"
-            if table is None
-            else "import them with modnas-hw dataset import"
-        )
+        if table is None:
+            hint = _advice(_rows_like(store, device, space, like), device, space, metric, missing)
+        else:
+            command = advised("dataset import FILE", space, device=device, metric=metric)
+            hint = f"import a FILE with them: {command}"
         raise DatasetError(
             f"device {device}: {len(missing)} of {len(space.references)} reference architectures have no "
             f"{metric} for {space.name} {table.variant if table else space.variant}; {hint}"
@@ -119,11 +120,20 @@ def device_features(
     return Features(device, metric, tuple(values[a.string] for a in space.references))
 
 
-def _why_missing(rows: Sequence[Measurement], metric: str, architecture: Architecture) -> str:
-    """Why an architecture that was measured has no value, as the beginning of what to do about it."""
-    row = next((row for row in reversed(rows) if row.arch == architecture.string), None)
-    reason = None if row is None else read(get_metric(metric), row).reason
-    return f"of {architecture.string}: {reason}; " if reason else ""
+def _advice(
+    rows: Sequence[Measurement], device: str, space: Space, metric: str, missing: Sequence[Architecture]
+) -> str:
+    """Why the first reference has no value, where it was measured, and the command that measures it."""
+    newest = {row.arch: row for row in rows}
+    found = [newest[a.string] for a in missing if a.string in newest]
+    reasons = [(row, reason) for row in found if (reason := read(get_metric(metric), row).reason)]
+    why = f"of {reasons[0][0].arch}: {reasons[0][1]}; " if reasons else ""
+    if any(row.status != "ok" and not is_transient(row) for row in found):
+        return f"{why}measuring again gives the same, take another runtime for the device's profile"
+    if any(map(is_transient, found)):  # remembered, so that `features` would not measure it
+        command = "profile --archs reference --retry-failed"
+        return f"{why}run {advised(command, space, device=device, metrics=metric)}"
+    return f"{why}run {advised('features', space, device=device, metric=metric)}"
 
 
 def device_table(
@@ -158,7 +168,7 @@ def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str]
     if not names:
         raise UsageError(
             f"no device has measurements of {space.name} {space.variant}; "
-            "run modnas-hw profile and modnas-hw features first"
+            f"run {advised('features', space, device='NAME', metric=metric)} for each device"
         )
     return [device_table(store, name, space, metric) for name in names]
 

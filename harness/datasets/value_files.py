@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
+from harness.core.text_files import check_is_text
 from modnas.core.bounded import check_file
 from modnas.spaces import ArchitectureError, Space
 
@@ -25,6 +26,7 @@ def read_values(path: Path, space: Space) -> dict[str, float]:
 
 def read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
     """Line and value by canonical string."""
+    check_is_text(path)
     entries: dict[str, tuple[int, float]] = {}
     try:
         check_file(path, _LARGEST)

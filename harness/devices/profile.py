@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     Discriminator,
     Field,
@@ -19,8 +18,11 @@ from pydantic import (
 
 from harness.core.errors import UsageError
 from harness.core.strict import Strict
+from harness.core.strict_yaml import StrictYamlError, read_yaml
+from harness.core.text_files import TextFileError, read_text
 from harness.devices.backends import BACKENDS, DEFAULT, BackendOptions, options_model
 from harness.devices.power import PowerSensor
+from harness.devices.profile_problems import describe_problem
 from harness.transport.settings import SshSettings
 from modnas.core.registry import PluginError, UnknownNameError
 
@@ -168,22 +170,35 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     return ".".join(str(part) for part in first["loc"]), str(ours or first["msg"])
 
 
-def load_profile(path: Path) -> DeviceProfile:
-    """Read one profile file. Raises ProfileError with the file, the field and what is wrong."""
+def known_fields(name: str, backend: object = None) -> dict[str, Any]:
+    """Every field of a profile with its default, `name` for the name; options are a known backend's."""
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"profile {path} cannot be read: {error}") from error
-    # PyYAML lets the errors of its constructors through: of int(), of a date's fields, of deep nesting.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise ProfileError(f"profile {path} is not YAML: {' '.join(str(error).split())}") from error
+        options = options_model(str(backend))
+    except (UnknownNameError, PluginError):
+        options = options_model(DEFAULT)
+    return {
+        **DeviceProfile(name="any").model_dump(),
+        "name": name,
+        "options": options().model_dump(),
+        "transport": {"ssh": SshSettings().model_dump()},
+    }
+
+
+def load_profile(path: Path) -> DeviceProfile:
+    """Read one profile file. Raises ProfileError with the file, the field, its value, and one that works."""
+    try:
+        content = read_yaml(read_text(path))
+    except TextFileError as error:
+        raise ProfileError(f"profile {error}") from error
+    except StrictYamlError as error:
+        raise ProfileError(f"profile {path} is not YAML of a profile: {error}") from error
     if not isinstance(content, dict):
         raise ProfileError(f"profile {path} must be a mapping of fields such as name and backend")
     try:
         profile = DeviceProfile.model_validate(content)
     except ValidationError as error:
-        where, what = first_problem(error)
-        raise ProfileError(f"profile {path}: field {where or 'profile'}: {what}") from error
+        known = known_fields(path.stem, content.get("backend"))
+        raise ProfileError(f"profile {path}: {describe_problem(error, content, known)}") from error
     if profile.name != path.stem:
         raise ProfileError(f"profile {path} names itself {profile.name!r}; name and file name must agree")
     return profile

@@ -1,15 +1,21 @@
-"""Spaces by name, and what `--archs` may name: a number, the references, all, or a file of strings."""
+"""Spaces by name, and what `--archs` may name: a number, the references, all, or a file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.core.errors import UsageError
+from harness.core.foreign import clean_text
+from harness.measure.arch_files import Listed, read_listed
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture, ArchitectureError, Space, get_space, space_names
+
+# Lists in lists that are looked into.
+MAX_DEPTH = 2
 
 
 def find_space(name: str, **size: Any) -> Space:
@@ -23,9 +29,11 @@ def find_space(name: str, **size: Any) -> Space:
 
 
 def select_architectures(text: str, source: ArchitectureSource, seed: int = 0) -> list[Architecture]:
-    """The architectures for `N`, `reference`, `all` or the path of a file with one string a line.
+    """The architectures for `N`, `reference`, `all` or the path of a file.
 
-    Raises UsageError naming the file and line of the first bad string.
+    A file has a string a line, or architectures in a form that the space's own publications have them in (see
+    `ArchitectureSource.from_published`): one a line, or as a JSON or YAML document. Raises UsageError naming
+    the file and the place of the first that is none.
     """
     if text == "reference":
         if not isinstance(source, Space):
@@ -57,19 +65,32 @@ def _sampled(count: int, source: ArchitectureSource, seed: int) -> list[Architec
 
 def _from_file(path: Path, source: ArchitectureSource) -> list[Architecture]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--archs {path}: not a number, `reference`, `all` or a readable file ({error})"
-        ) from error
-    found: list[Architecture] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(source.parse(line))
-        except ArchitectureError as error:
-            raise UsageError(f"--archs {path}, line {number}: {error}") from error
+        entries = read_listed(path)
+    except UsageError as error:
+        raise UsageError(f"--archs: not a number, `reference`, `all` or a readable file ({error})") from error
+    found = [one for entry in entries for one in _named_by(entry, source)]
     if not found:
         raise UsageError(f"--archs {path}: the file names no architecture")
     return found
+
+
+def _named_by(entry: Listed, source: ArchitectureSource, depth: int = 0) -> Iterator[Architecture]:
+    """The architectures in one line or value of a file: itself, or those in its list."""
+    value = entry.value
+    try:
+        known = source.from_published(value)
+        if known is None and isinstance(value, str):
+            known = source.parse(value)
+    except ArchitectureError as error:
+        raise UsageError(f"--archs {entry.where}: {error}") from error
+    if known is not None:
+        yield known
+    elif isinstance(value, list) and depth < MAX_DEPTH:
+        for number, one in enumerate(value, start=1):
+            yield from _named_by(Listed(f"{entry.where}, entry {number}", one), source, depth + 1)
+    else:
+        told = clean_text(repr(value), 80)
+        raise UsageError(
+            f"--archs {entry.where}: no architecture of {source.name}: {told}; write it as in "
+            f"{source.anchor.string}"
+        )

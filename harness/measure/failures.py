@@ -7,18 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from harness.store import Measurement
+from harness.store.transient import is_transient
 
-# Reasons that would not go away: the device ran the network and its output was wrong. Everything else may
-# have been that time's trouble; rows of old versions do not tell.
-PERMANENT = ("mismatch", "nan")
 RETRY = "profile --retry-failed measures them again"
 TOLD_CHARACTERS = 100
 TOLD_KINDS = 3
-
-
-def is_transient(row: Measurement) -> bool:
-    """Whether a row is a failure that may not occur again."""
-    return row.status != "ok" and row.reason not in PERMANENT
 
 
 def is_retried(row: Measurement, before: datetime | None) -> bool:

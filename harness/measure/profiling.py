@@ -24,10 +24,11 @@ from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control
 from harness.measure.drift import Block, measure_in_blocks
 from harness.measure.energy_source import EnergySource
-from harness.measure.failures import failure_text, is_retried, is_transient
+from harness.measure.failures import failure_text, is_retried
 from harness.measure.session import DAMAGED, DeviceSession
 from harness.store import Measurement, Store, content_key
 from harness.store.metrics import ENERGY, HardwareMetric, energy_failure, read
+from harness.store.transient import is_transient
 from harness.transport.base import Frame
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture

@@ -85,3 +85,11 @@ class ArchitectureSource(ABC):
             if architecture.string == string:
                 return architecture
         raise ArchitectureError(f"{self.name} has no architecture {string!r}")
+
+    def from_published(self, content: object) -> Architecture | None:
+        """The architecture that others' files describe by this value of JSON, YAML or a Python literal.
+
+        None for what is no form that the source knows: its own strings are `parse`'s. Raises
+        ArchitectureError for a known form that says something else than an architecture of this source.
+        """
+        return None

@@ -47,6 +47,7 @@ from modnas.spaces.mobilenetv3.network import (
     make_skeleton,
 )
 from modnas.spaces.mobilenetv3.presets import PRESETS
+from modnas.spaces.mobilenetv3.published import read_lists
 from modnas.spaces.mobilenetv3.supernetwork import ElasticNetwork
 from modnas.spaces.mobilenetv3.work import Decisions, Work
 
@@ -204,6 +205,11 @@ class MobileNetV3(Space):
         pairs = [Block(int(k), int(e)) for k, e in zip(kernels, expansions, strict=True)]
         starts = range(0, TOTAL, BLOCKS)
         return self.describe(int(side), [pairs[s : s + int(d)] for s, d in zip(starts, depths, strict=True)])
+
+    def from_published(self, content: object) -> Architecture | None:
+        """Once-for-all's `{"ks": …, "e": …, "d": …, "r": …}` (see `published`)."""
+        lists = read_lists(content)
+        return None if lists is None else self.from_lists(*lists)
 
     def is_usable(self, architecture: Architecture) -> bool:
         return True

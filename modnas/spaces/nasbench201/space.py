@@ -35,6 +35,7 @@ from modnas.spaces.nasbench201.cells import (
 )
 from modnas.spaces.nasbench201.network import CellNetwork, Skeleton
 from modnas.spaces.nasbench201.presets import PRESETS
+from modnas.spaces.nasbench201.published import inner_string, published_choices
 from modnas.spaces.nasbench201.supernetwork import CellSupernetwork
 
 # Positions, in the official order, of the ten reference cells of HELP (Lee et al., 2021).
@@ -144,6 +145,13 @@ class NasBench201(Space):
                 f"with op one of {', '.join(OPERATORS)})"
             )
         return self.architecture([OPERATORS.index(op) for op in match.groups()])
+
+    def from_published(self, content: object) -> Architecture | None:
+        """See `published`: a position in the index, six operators, a genotype, a printed `Structure`."""
+        if isinstance(content, str) and (string := inner_string(content)):
+            return self.parse(string)
+        choices = published_choices(content)
+        return None if choices is None else self.architecture(choices)
 
     def is_usable(self, architecture: Architecture) -> bool:
         return any(live_edges(architecture.choices))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from modnas.core.errors import InputError
 
@@ -107,6 +107,15 @@ _ARBITRARY = "decoder-arbitrary-ende-attn-all"
 _SUFFIX = "-subtransformer"
 
 
+def is_hat(content: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether something looks like one of HAT's configurations."""
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        return False
+    return not {"encoder-layer-num", "decoder-layer-num"}.isdisjoint(
+        key.removesuffix(_SUFFIX) for key in content
+    )
+
+
 def from_hat(config: Mapping[str, Any]) -> Plan:
     """Read one of HAT's sub-transformer configurations.
 
@@ -128,7 +137,7 @@ def from_hat(config: Mapping[str, Any]) -> Plan:
         if {len(parts["encoder_ffn"]), len(parts["decoder_ffn"])} != {encoder, decoder}:
             raise PlanError("a list is shorter than the number of layers")
         return Plan(int(plain["encoder-embed-dim"]), int(plain["decoder-embed-dim"]), **parts)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise PlanError(f"not a configuration of HAT's: {error!r}") from error
 
 

@@ -39,6 +39,8 @@ from modnas.spaces.transformer.plan import (
     Plan,
     PlanError,
     format_plan,
+    from_hat,
+    is_hat,
     parse_plan,
 )
 from modnas.spaces.transformer.presets import PRESETS
@@ -237,6 +239,17 @@ class Transformer(Space):
     def parse(self, text: str) -> Architecture:
         try:
             return self.from_plan(parse_plan(text.strip().removeprefix(f"{self.name}:")))
+        except PlanError as error:
+            raise ArchitectureError(str(error)) from error
+
+    def from_published(self, content: object) -> Architecture | None:
+        """The content of one of HAT's YAML files, also as `config` beside what is said about it."""
+        inside = content.get("config") if isinstance(content, Mapping) else None
+        found = inside if is_hat(inside) else content
+        if not is_hat(found):
+            return None
+        try:
+            return self.from_plan(from_hat(found))
         except PlanError as error:
             raise ArchitectureError(str(error)) from error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -327,6 +329,22 @@ def test_predictions_without_a_predictor(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("fake_agents")
+def test_advice_leads_from_nothing_to_predictions(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command that fails says which to run first, and after that one it fails no more for that."""
+    wanted, taken = [["predictor", "predict", "--device", "cpu", *TINY]], []
+    while wanted:
+        code, _, errors = run(capsys, *wanted[-1])
+        if code == 0:
+            wanted.pop()
+            continue
+        advice = re.search(r"run modnas-hw (.*?)( for each device)?$", errors.strip())
+        assert advice and advice[1] not in taken, errors
+        taken.append(advice[1])
+        wanted.append(shlex.split(advice[1].replace("NAME", "cpu")))
+    assert [command.split()[0] for command in taken] == ["predictor", "features", "profile"]
+
+
+@pytest.mark.usefixtures("fake_agents")
 def test_search_front_verify_report(
     capsys: pytest.CaptureFixture[str], home_folder: Path, tiny_preset: str
 ) -> None:
@@ -371,6 +389,9 @@ def test_front_of_a_device_without_references(capsys: pytest.CaptureFixture[str]
     code, _, errors = run(capsys, "front", "--run", "mine", "--device", "cpu@3")
     assert code == 1 and "modnas-hw features --device cpu@3" in errors
     assert_one_line(errors)
+    advice = shlex.split(errors[errors.index("modnas-hw features") :])
+    assert run(capsys, *advice[1:])[0] == 0
+    assert document(capsys, "front", "--run", "mine", "--device", "cpu@3")["architectures"]
 
 
 # Once through a real process: exit codes and streams as a shell sees them.

@@ -119,6 +119,24 @@ def test_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
             read_values(tmp_path / name, PUBLISHED)
 
 
+@pytest.mark.parametrize(
+    ("content", "command"),
+    [
+        (b"\x80\x04\x95pickled", "modnas-hw search --weights"),
+        (b"\x08\x08\x12\x04made by somebody", "harness.profile"),
+        (b"\x1f\x8b\x08compressed", "gunzip -k"),
+    ],
+)
+def test_a_table_of_another_kind_is_told_with_what_takes_it(
+    tmp_path: Path, content: bytes, command: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"t\.csv") as caught:
+        read_values(path, PUBLISHED)
+    assert command in str(caught.value)
+
+
 ENTRIES = st.dictionaries(
     st.tuples(*[st.integers(0, 4)] * 6).map(lambda choices: PUBLISHED.architecture(choices).string),
     st.floats(1e-9, 1e9),

@@ -201,8 +201,12 @@ def test_incomplete_device_is_told_what_to_do(make_row: MakeRow) -> None:
         fill(store, make_row, "whole")
         store.add(make_row(device="part"))
         store.add(make_row(device="broken", status="error", value=None))
-        for device in ("part", "broken", "unknown"):
-            with pytest.raises(DatasetError, match=f"features --device {device}"):
+        for device, command in (
+            ("part", "features --device part"),
+            ("broken", "profile --archs reference --retry-failed --device broken"),
+            ("unknown", "features --device unknown"),
+        ):
+            with pytest.raises(DatasetError, match=command):
                 device_features(store, device, SPACE)
         assert measured_devices(store, SPACE) == ["whole"]
         assert device_values(store, "broken", SPACE, "latency") == {}

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import UsageError
-from harness.devices.profile import DeviceProfile, ProfileError, load_profile
+from harness.devices.profile import DeviceProfile, ProfileError, known_fields, load_profile
+from harness.devices.profile_problems import example
 from harness.devices.registry import device_names, get_profile, is_user_profile
 
 
@@ -68,6 +69,97 @@ def test_broken_profile_is_told_with_file_and_field(tmp_path: Path, text: str, s
         load_profile(path)
     assert str(path) in str(caught.value) and says in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("{}", []),
+        ("name: 5", ["name"]),
+        ("batchsize: 3", ["batchsize"]),
+        ("batch: 0", ["batch"]),
+        ("batch: '4'", ["batch"]),
+        ("batch: 1.0", ["batch"]),
+        ("description:", ["description"]),
+        ("transport: pigeon", ["transport"]),
+        ("transport: {ssh: {prot: 3}}", ["transport"]),
+        ("transport: {ssh: {port: '22'}}", ["transport"]),
+        ("transport: {ssh: {systemd: 'yes'}}", ["transport"]),
+        ("transport: {ssh: 3}", ["transport"]),
+        ("tdp_w: 15 W", ["tdp_w"]),
+        ("options: 3", ["options"]),
+        ("options: {thread: 3}", ["options"]),
+        ("options: {affinity: some}", ["options"]),
+        ("options: {affinity: [0, -1]}", ["options"]),
+        ("options: {quantize: int4}", ["options"]),
+        ("backend: tvm\noptions: {threads: many}", ["options"]),
+        ("policy: {precision: 1e-2}", ["policy"]),
+        ("policy: {memory_limit_mb: 0}", ["policy"]),
+        ("power_sensor: {current_unit: A}", ["power_sensor"]),
+        ("power_sensor: {window_s: 0}", ["power_sensor"]),
+    ],
+)
+def test_the_example_that_an_error_gives_works(tmp_path: Path, text: str, bad: list[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    content = {"name": "mine", **yaml.safe_load(text)} if bad else {}
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(path)
+    said = str(caught.value)
+    assert all(f"field {name}" in said for name in bad)
+    advice = yaml.safe_load(said.split("as in ")[1])
+    path.write_text(yaml.safe_dump({**{k: v for k, v in content.items() if k not in bad}, **advice}))
+    assert load_profile(path).name == "mine"
+
+
+def test_every_field_has_an_example_that_works(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    known = known_fields("mine")
+    fields = [[name] for name in known]
+    fields += [[name, inner] for name, value in known.items() if isinstance(value, dict) for inner in value]
+    fields += [["transport", "ssh", name] for name in known["transport"]["ssh"]]
+    for field in fields:
+        path.write_text(f"name: mine\n{example(field, known)}\n" if field != ["name"] else "name: mine")
+        assert load_profile(path).name == "mine", field
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "batch: 2\nname: mine\nbatch: 3",
+        "name: mine\nbatch: 010",
+        "name: mine\nbatch: 1_0",
+        "name: mine\nbatch: 1:30",
+        "name: mine\ntransport: {ssh: {systemd: yes}}",
+        "name: mine\ntransport: {ssh: {port: 0022}}",
+        "name: mine\ndescription: no",
+        "name: mine\npolicy: &one {warmup_s: 1}",
+        "name: mine\npolicy: {<<: {warmup_s: 1}}",
+        "name: mine\n---\nname: mine",
+        "name: !!str mine",
+        "name: mine\nyes: 1",
+    ],
+)
+def test_yaml_that_surprises_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=r"mine\.yaml.*line \d"):
+        load_profile(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_profile_with_a_mark_and_other_line_ends(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes("name: mine\r\nbatch: 3\r\ndescription: für alle\r\n".encode(encoding))
+    profile = load_profile(path)
+    assert (profile.batch, profile.description) == (3, "für alle")
+
+
+def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\x80\x04\x95pickled")
+    with pytest.raises(ProfileError, match="pickle"):
+        load_profile(path)
 
 
 def test_unreadable_profile(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timezone
 
 import pytest
@@ -64,6 +65,21 @@ def test_a_failure_of_this_very_call_is_not_tried_again(
     open_with(lambda _profile: Failing(bad))
     assert profile(space, cells, began).measured == 3
     assert profile(space, cells, began).measured == 0, "as after a lost link in between"
+
+
+def test_the_advice_for_a_vector_with_a_failed_reference(
+    space: Space, open_with: OpenWith, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = ArtifactCache().get(space, space.references[3], 1).sha256
+    open_with(lambda _profile: Failing(bad))
+    command = ["features", "--device", "cpu", *TINY]
+    assert main(command) == 1
+    open_with(lambda _profile: FakeAgent())
+    capsys.readouterr()
+    assert main(command) == 1, "the failure is remembered"
+    said = capsys.readouterr().err
+    assert main(shlex.split(said[said.index("modnas-hw profile") :])[1:]) == 0
+    assert main(command) == 0
 
 
 def test_command_line(space: Space, open_with: OpenWith, capsys: pytest.CaptureFixture[str]) -> None:

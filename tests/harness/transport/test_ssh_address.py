@@ -163,13 +163,13 @@ def test_shipped_board_is_found_by_its_name(config: Path) -> None:
 @pytest.mark.parametrize(
     ("transport", "field"),
     [
-        ("{ssh: {port: 0}}", "transport.remote.ssh.port"),
-        ("{ssh: {hots: x}}", "transport.remote.ssh.hots"),
-        ("{ssh: {host: '-x'}}", "transport.remote.ssh.host"),
-        ("{ssh: {directory: 'a; rm -rf b'}}", "transport.remote.ssh.directory"),
-        ("{ssh: {directory: ''}}", "transport.remote.ssh.directory"),
+        ("{ssh: {port: 0}}", "transport.ssh.port"),
+        ("{ssh: {hots: x}}", "transport.ssh.hots"),
+        ("{ssh: {host: '-x'}}", "transport.ssh.host"),
+        ("{ssh: {directory: 'a; rm -rf b'}}", "transport.ssh.directory"),
+        ("{ssh: {directory: ''}}", "transport.ssh.directory"),
         ("ssh", "transport: expected local, or ssh"),
-        ("{}", "transport.remote.ssh"),
+        ("{}", "transport.ssh"),
     ],
 )
 def test_wrong_transport_names_its_field(tmp_path: Path, transport: str, field: str) -> None:

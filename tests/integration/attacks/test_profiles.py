@@ -115,7 +115,7 @@ def test_profile_with_a_name_of_no_form_is_refused(
 ) -> None:
     path = profile_file(home, **{field: value})
     shown = refused(capsys, "devices", "show", "guest")
-    assert f"profile {path}: field transport.remote.ssh.{field}: " in shown and hint in shown
+    assert f"profile {path}: field transport.ssh.{field}: " in shown and hint in shown
     if field != "jump" or hint != "at most 8":
         assert repr(value)[1:-1] in shown
 
