@@ -110,10 +110,10 @@ def foreign_kind(content: bytes) -> str | None:
 
 
 def _archive_kind(content: bytes) -> str:
-    """A zip archive's kind, by the name of its first entry."""
-    length = int.from_bytes(content[26:28], "little")
-    name = content[_NAME : _NAME + length]
-    if name.endswith((b"/data.pkl", b"/archive_format", b"/version", b"/byteorder", b"/.format_version")):
+    """A zip archive's kind, by its first entry: PyTorch pads every entry in a field of its own, `FB`."""
+    end = _NAME + int.from_bytes(content[26:28], "little")
+    name = content[_NAME:end]
+    if name.endswith(b"/data.pkl") or content[end : end + 2] == b"FB":
         return _PICKLE
     return _ARRAYS if name.endswith(b".npy") else "a zip archive; unpack it first: unzip FILE"
 

@@ -265,6 +265,13 @@ def test_other_files_are_told_with_what_takes_them(tmp_path: Path, content: byte
     assert command in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_programs_of_pytorch_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(1),)), path)
+    with pytest.raises(UsageError, match="PyTorch"):
+        select_architectures(str(path), OFA)
+
+
 def test_safetensors_are_told(tmp_path: Path) -> None:
     path = tmp_path / "weights.txt"
     save_file({"a": torch.zeros(2)}, path)
