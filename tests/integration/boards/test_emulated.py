@@ -99,6 +99,7 @@ def test_bare_aarch64_board_becomes_a_device_vector(home: Path, arm: NamespaceBo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # an emulated board takes turns with the tests beside it
 def test_library_compiled_here_computes_the_same_there(home: Path, arm: NamespaceBoard, run: Run) -> None:
     if shutil.which("aarch64-linux-gnu-gcc") is None:
         pytest.skip("compiling for the board needs gcc-aarch64-linux-gnu")

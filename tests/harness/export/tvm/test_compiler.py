@@ -111,6 +111,7 @@ def test_a_failed_build_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # its tuning takes turns with the tests beside it
 def test_a_cell_is_measured_untuned_then_tuned(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "BARREN", 0)  # the operators of one network are enough here
     monkeypatch.setattr(tuning, "MOST_ARCHITECTURES", 1)
