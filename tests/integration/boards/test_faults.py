@@ -116,6 +116,7 @@ def rows_in(store: Store, device: str) -> list[Measurement]:
 
 
 @pytest.mark.slow
+@pytest.mark.exclusive  # it waits for its boards one after the other
 def test_cut_links_and_a_frozen_board(
     make_board: Callable[[], NamespaceBoard],
     capsys: pytest.CaptureFixture[str],
