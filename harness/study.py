@@ -25,7 +25,7 @@ from harness.measure.session import DeviceSession
 from harness.report import write_report
 from harness.runs.accuracy import AccuracyFunction, require_published
 from harness.runs.data_check import check_data
-from harness.runs.inputs import complete, forerunner, is_recorded, is_there, require_place
+from harness.runs.inputs import complete, is_recorded, is_there, require_place, why_another
 from harness.runs.lookup import check_searchable
 from harness.runs.options import SearchOptions, resolve_config
 from harness.runs.predictors import profile_sample
@@ -375,7 +375,7 @@ class Study:
         with Run.claim(config, self._name, data) as run:
             self._say("\n".join([f"run {run.name}", *notes]))
             run.write_json("notes.json", {"notes": notes})
-            if self._name is None and not run.has_learned and (why := forerunner(run, data)):
+            if self._name is None and not run.has_learned and (why := why_another(run, data)):
                 self._say(why)
             self._claim = run
             try:

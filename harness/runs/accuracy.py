@@ -75,8 +75,9 @@ class Published(AccuracySource):
         """Raises UsageError for an architecture that was not published."""
         missing = [a for a in architectures if a.string not in self._table.values]
         if missing:
+            more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             raise UsageError(
-                f"{missing[0].string} and {len(missing) - 1} others have no published accuracy in "
+                f"no published accuracy of {missing[0].string}{more} in "
                 f"{accuracies_name(self._state.run.config.task)}"
             )
         errors = [self._table.values[a.string] for a in architectures]
@@ -90,7 +91,7 @@ def require_published(config: RunConfig, space: Space, store: Store) -> StoredTa
     if table is None:
         raise UsageError(
             f"no published accuracies of {space.name} on {config.task} in the store: import them with "
-            "modnas-hw dataset import"
+            f"modnas-hw dataset import FILE --task {config.task}, or with a benchmark's tables: --from FOLDER"
         )
     if len(table.values) < (config.evaluations or 0):
         raise UsageError(
@@ -100,7 +101,7 @@ def require_published(config: RunConfig, space: Space, store: Store) -> StoredTa
     return table
 
 
-class Told(AccuracySource):
+class UserFunction(AccuracySource):
     """A function of the user's says them; asked once for each architecture while this lives."""
 
     judged_on = "function"
@@ -143,7 +144,7 @@ def accuracy_source(
             f"run {state.run.name} asks a function for accuracies: continue it from Python with the same "
             "Study(accuracy=...)"
         )
-    return Told(state, function)
+    return UserFunction(state, function)
 
 
 def _rows(

@@ -20,7 +20,7 @@ from harness.store import ERROR_METRIC, Store
 from modnas.spaces import Space
 
 _UNKNOWN = "what differs is not recorded"
-_MEND = "put that back, or start another run with another --run NAME"
+_HINT = "put that back, or start another run with another --run NAME"
 
 
 def content_now(config: RunConfig) -> str | None:
@@ -81,7 +81,7 @@ def _begun(config: RunConfig, name: str | None) -> Run | None:
     return Run(run.path, stored) if run is not None and stored is not None and same else None
 
 
-def forerunner(run: Run, data: Fingerprint) -> str | None:
+def why_another(run: Run, data: Fingerprint) -> str | None:
     """Why a run begins though there is one with the same settings: its data or tables were others.
 
     `data`: the new run's.
@@ -163,7 +163,7 @@ def _require_data(run: Run, now: RunConfig, data: Fingerprint) -> None:
     changes = data.changes_since(before) if before is not None else _UNKNOWN
     raise UsageError(
         f"run {run.name}: the data in {place(now.task, now.data_dir)} are not those that it began with "
-        f"({changes}); {_MEND}"
+        f"({changes}); {_HINT}"
     )
 
 
@@ -200,5 +200,5 @@ def require_tables(run: Run, store: Store, space: Space) -> None:
                 changes = now.changes_since(earlier) if now and earlier else _UNKNOWN
                 raise UsageError(
                     f"run {run.name}: the table of {metric} on {device} is not the one that it began with "
-                    f"({changes}); {_MEND}"
+                    f"({changes}); {_HINT}"
                 )

@@ -32,7 +32,7 @@ _FILES = tuple(
 _LARGEST = 2**30  # bytes of a file, unpacked; the published ones have 47 million
 
 _UNSIGNED_BYTE = 8
-_MEND = f"give its folder with --data-dir or install the Debian package {DEBIAN_PACKAGE}"
+_HINT = f"give its folder with --data-dir or install the Debian package {DEBIAN_PACKAGE}"
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -92,9 +92,9 @@ def fashion_mnist(directory: Path | None = None, seed: int = 0, limit: int | Non
     """
     directory = directory or DEFAULT_DIRECTORY
     if not directory.is_dir():
-        raise TaskError(f"fashion-mnist: no folder {shown(directory)}: {_MEND}")
-    paths = read_all("fashion-mnist", _MEND, partial(_find, directory), _FILES)
-    arrays = dict(zip(_FILES, read_all("fashion-mnist", _MEND, _read_file, paths), strict=True))
+        raise TaskError(f"fashion-mnist: no folder {shown(directory)}: {_HINT}")
+    paths = read_all("fashion-mnist", _HINT, partial(_find, directory), _FILES)
+    arrays = dict(zip(_FILES, read_all("fashion-mnist", _HINT, _read_file, paths), strict=True))
 
     def pair(prefix: str) -> Split:
         images, labels = (array for name, array in arrays.items() if name.startswith(prefix))
@@ -102,7 +102,7 @@ def fashion_mnist(directory: Path | None = None, seed: int = 0, limit: int | Non
             raise TaskError(f"the {prefix} files have {len(images):,} images for {len(labels):,} labels")
         return Split(images.unsqueeze(1), labels)
 
-    pool, test = read_all("fashion-mnist", _MEND, pair, ("train", "t10k"))
+    pool, test = read_all("fashion-mnist", _HINT, pair, ("train", "t10k"))
     unused = [path.name for path in sorted(directory.glob("*-ubyte*")) if path not in paths]
     notes = [f"fashion-mnist: not used: {', '.join(map(shown, unused))}"] if unused else []
     return image_task(
