@@ -22,6 +22,13 @@ settings.load_profile("modnas")
 shift_seeds(int(os.environ.get("MODNAS_SEED_SHIFT", "0")))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument, not by what they hold: what is made at import, with the time in it,
+    has another name in every process, and pytest-xdist refuses to run such tests.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 def is_exclusive(item: pytest.Item) -> bool:
     """Whether a test needs the machine to itself."""
     return item.get_closest_marker("exclusive") is not None
