@@ -12,13 +12,16 @@ runs/<name>/  one folder a search
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import naming
 
 _PART = 1 << 20
 
@@ -80,15 +83,32 @@ def is_half_written(found: str, name: str) -> bool:
 def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
     """Replace a file as a whole: after a kill there is the old content or the new, never half of it.
 
-    `durable`: the same after a power cut, which costs a wait for the disk.
+    `durable`: the same after a power cut, which costs a wait for the disk. Raises OSError naming the file.
     """
+    _check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(path):
+        try:
+            with _made_anew(temporary) as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise OSError for a folder, and for a device or a pipe, which a file would be in the place of."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+
+
+def _made_anew(path: Path) -> BinaryIO:
+    """A file of ours to write: in a folder of others, nobody may have put a link in its place."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "wb")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.core.errors import ModnasHwError
 from harness.core.home import file_sha256
+from harness.core.system_errors import told
 
 ATTEMPTS = 4
 # What is added to a file's name while it is not whole, and for the server's tag of it.
@@ -186,7 +187,8 @@ def _continue(url: str, part: Path, attempt: _Attempt, stall_s: float) -> None:
         ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise _InterruptedError(f"the connection failed: {reason or type(error).__name__}") from error
+        said = told(reason) if isinstance(reason, OSError) else str(reason) or type(error).__name__
+        raise _InterruptedError(f"the connection failed: {said}") from error
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, have: int, attempt: _Attempt) -> None:

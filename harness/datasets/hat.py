@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from harness.datasets.packed import read_csv_gz
 from modnas.core.bounded import TooLargeError
 from modnas.spaces.transformer.plan import Plan, from_hat
@@ -76,7 +78,8 @@ def load(data: Path) -> HatTables:
         raise
     except Exception as error:  # csv, gzip and zlib raise a dozen kinds for a damaged file
         raise UsageError(
-            f"{folder}: no usable tables of HAT ({error!r}); modnas-hw dataset fetch hat --to DIR gets them"
+            f"{folder}: no usable tables of HAT ({told(error)}); get them with: "
+            f"{shlex.join(['modnas-hw', 'dataset', 'fetch', 'hat', '--to', str(data)])}"
         ) from error
     return HatTables(tables, published)
 

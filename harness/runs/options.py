@@ -100,7 +100,10 @@ class SearchOptions:
                     raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
                 changed[name] = value
         if self.constraints:
-            bounds = {get_metric(name).name: bound for name, bound in map(_bound, self.constraints)}
+            given = [(get_metric(name).name, bound) for name, bound in map(_bound, self.constraints)]
+            bounds = dict(given)
+            if len(bounds) < len(given):
+                raise UsageError(f"--constraint {self.constraints[-1]}: give each metric one bound")
             metrics = self._objectives()[1:]
             if unknown := [name for name in bounds if name not in metrics]:
                 raise UsageError(
