@@ -22,8 +22,10 @@ from typing import BinaryIO
 
 from harness.core.errors import UsageError
 from harness.core.system_errors import naming
+from modnas.core.bounded import check_file
 
 _PART = 1 << 20
+_LARGEST = 1 << 30  # bytes of what is kept as text
 
 
 def home() -> Path:
@@ -73,6 +75,12 @@ def has_sha256(path: Path, sha256: str) -> bool:
         return file_sha256(path) == sha256
     except OSError:
         return False
+
+
+def read_kept(path: Path) -> str:
+    """The text of a file of ours. Raises OSError, also for what is no file: a pipe has no end."""
+    check_file(path, _LARGEST)
+    return path.read_text(encoding="utf-8")
 
 
 def is_half_written(found: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.errors import ModnasHwError
-from harness.core.home import file_sha256
+from harness.core.home import file_sha256, read_kept
 from harness.core.system_errors import told
 
 ATTEMPTS = 4
@@ -169,7 +169,7 @@ def _continue(url: str, part: Path, attempt: _Attempt, stall_s: float) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
         if _tag(part).exists():  # another version meanwhile: the whole of it, not its end
-            request.add_header("If-Range", _tag(part).read_text())
+            request.add_header("If-Range", read_kept(_tag(part)))
     try:
         with urllib.request.urlopen(request, timeout=stall_s) as response:
             _receive(response, part, have, attempt)
@@ -203,7 +203,7 @@ def _receive(response: http.client.HTTPResponse, part: Path, have: int, attempt:
     tag = response.headers.get("ETag")
     with attempt.writing():
         if tag and not tag.startswith("W/"):
-            _tag(part).write_text(tag)
+            _tag(part).write_text(tag, encoding="utf-8")
         else:
             _tag(part).unlink(missing_ok=True)
         file = part.open("ab" if continued else "wb")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.core.home import read_kept
 from harness.core.system_errors import told
 from harness.datasets.packed import read_csv_gz
 from modnas.core.bounded import TooLargeError
@@ -70,9 +71,9 @@ def load(data: Path) -> HatTables:
     """Read `hat/` of the folder. Raises UsageError when something is missing or damaged, or TooLargeError."""
     folder = data / "hat"
     try:
-        names = json.loads((folder / "reference.json").read_text())["features"]
+        names = json.loads(read_kept(folder / "reference.json"))["features"]
         tables = {d: _table(folder, d, names) for d in (*SEARCH_DEVICES, *UNSEEN_DEVICES)}
-        networks = json.loads((folder / "subtransformers.json").read_text())
+        networks = json.loads(read_kept(folder / "subtransformers.json"))
         published = tuple(_published(source, row) for source in ("hat", "help") for row in networks[source])
     except TooLargeError:
         raise
