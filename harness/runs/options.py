@@ -13,8 +13,8 @@ from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
 from harness.datasets.task_content import absolute
 from harness.presets import get_preset
-from harness.runs.accuracy import AccuracyFunction
-from harness.runs.run import RunConfig
+from harness.runs.accuracy import ACCURACIES, AccuracyFunction, get_accuracy
+from harness.runs.run import BY_FUNCTION, RunConfig
 from harness.runs.starting_weights import weights_sha256
 from harness.runs.surrogate import LEAST_EVALUATIONS
 from harness.store.metrics import get_metric
@@ -24,8 +24,6 @@ from modnas.search.gradients import Scheme
 from modnas.spaces import space_names
 from modnas.tasks import task_names
 
-# Where accuracies come from: weight sharing, or a model of networks that are trained, or published.
-ACCURACIES = ("supernet", "surrogate", "published")
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
@@ -37,8 +35,8 @@ class SearchOptions:
         objectives: names separated by commas: `error`, which is always one, and hardware metrics.
         constraints: bounds such as `latency=0.2`, normalised (see `apply_constraints`).
         scheme, estimator: None: the preset's.
-        accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained, or
-            `published`, whose accuracies were imported; or the user's function that says them.
+        accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained,
+            `published`, whose accuracies were imported, a source of another package, or the user's function.
         choice: of these networks: `active`, near the fronts that are expected, or `random`.
         refine: architectures that a front's refinement scores; 0: none is refined; None: the preset's.
         accelerator: where networks are trained: `auto` takes a CUDA GPU if there is one.
@@ -70,8 +68,8 @@ class SearchOptions:
         }
 
     def _accuracy(self) -> dict[str, Any]:
-        if not callable(self.accuracy) and self.accuracy not in ACCURACIES:
-            raise UsageError(f"--accuracy {self.accuracy}: it is one of {', '.join(ACCURACIES)}")
+        if not callable(self.accuracy):
+            get_accuracy(self.accuracy)
         if self.choice not in get_args(Choice):
             raise UsageError(f"--choice {self.choice}: it is one of {', '.join(get_args(Choice))}")
         if self.accuracy == "supernet":
@@ -84,8 +82,11 @@ class SearchOptions:
         found: dict[str, Any] = {"evaluations": self.evaluations, "choice": self.choice}
         if callable(self.accuracy):
             name = getattr(self.accuracy, "__qualname__", type(self.accuracy).__qualname__)
-            return {**found, "evaluated_by": "function", "accuracy_function": name}
-        return {**found, "evaluated_by": "published"} if self.accuracy == "published" else found
+            return {**found, "evaluated_by": BY_FUNCTION, "accuracy_function": name}
+        if self.accuracy == "surrogate":
+            return found
+        origin = ACCURACIES.origin(self.accuracy)
+        return {**found, "evaluated_by": self.accuracy, "accuracy_function": origin}
 
     def settings(self) -> dict[str, Any]:
         """What replaces settings of the preset's search. Raises UsageError."""
