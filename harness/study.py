@@ -28,7 +28,7 @@ from harness.runs.data_check import check_data
 from harness.runs.evaluation import Subject
 from harness.runs.inputs import complete, is_recorded, is_there, require_place, why_another
 from harness.runs.lookup import check_searchable
-from harness.runs.options import SearchOptions, resolve_config
+from harness.runs.options import resolve_config
 from harness.runs.predictors import profile_sample
 from harness.runs.results import Front, FrontEntry, Networks, SearchResult, Verification
 from harness.runs.run import BY_TRAINING, Run, RunConfig, TaskAndSpace
@@ -123,33 +123,29 @@ class Study:
             DeviceUnavailableError: `cuda` is asked for, and there is none.
         """
         weights = None if weights is None else Path(weights)
-        options = SearchOptions(
-            objectives if isinstance(objectives, str) else ",".join(objectives),
-            _texts(constraints),
-            scheme,
-            estimator,
-            accuracy,
-            evaluations,
-            choice,
-            refine,
-            accelerator,
-            weights,
-            freeze_weights,
-            bfloat16,
-        )
         function = accuracy if callable(accuracy) else None
         self._set_up(None, name, progress, store, weights=weights, function=function)
         try:
-            folder = None if data_dir is None else Path(data_dir)
             self.config = resolve_config(
-                options,
                 lambda spec: self.device(spec).id,
                 space=space,
                 task=task,
-                data_dir=folder,
                 devices=devices,
                 preset=preset,
+                accuracy=accuracy,
                 seed=seed,
+                data_dir=None if data_dir is None else Path(data_dir),
+                objectives=objectives,
+                constraints=_texts(constraints),
+                scheme=scheme,
+                estimator=estimator,
+                evaluations=evaluations,
+                choice=choice,
+                refine=refine,
+                accelerator=accelerator,
+                weights=weights,
+                freeze_weights=freeze_weights,
+                bfloat16=bfloat16,
             )
         except BaseException:
             self.close()
