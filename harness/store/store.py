@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient
 from sqlalchemy.sql.elements import KeyedColumnElement
 
-from harness.core.errors import ModnasHwError
+from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import store_address
 from harness.store.engine import is_interruption, make_engine, parse_address, shown, sql_state, told
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
@@ -29,6 +29,7 @@ ERROR_METRIC = "error"
 # Between the tries while a server restarts: it has about a minute.
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _INSUFFICIENT_PRIVILEGE = "42501"
+_IN_MEMORY = (None, "", ":memory:")
 
 
 class StoreError(ModnasHwError):
@@ -59,6 +60,11 @@ class Store:
             StoreError: it cannot be opened, or its tables are not this version's.
         """
         self._url = parse_address(url or store_address())
+        if url is None and self._url.get_backend_name() == "sqlite" and self._url.database in _IN_MEMORY:
+            raise UsageError(
+                "MODNAS_STORE names a store in memory, which ends with the command: "
+                "write sqlite:////FOLDER/FILE"
+            )
         self._engine = make_engine(self._url)
         try:
             prepare(self._engine)
@@ -203,6 +209,10 @@ class Store:
         if sql_state(error) == _INSUFFICIENT_PRIVILEGE:
             role = f'"{self._url.username}"' if self._url.username else "your role"
             said += f"; its owner has to let {role} create tables in its schema, read and write them (GRANT)"
+        elif verb == "opened":
+            is_file = self._url.get_backend_name() == "sqlite"
+            said += "; move away what is there" if is_file else "; start that server"
+            said += ", or name another store with MODNAS_STORE"
         return StoreError(said)
 
     def _newest(self, model: Any, keys: Iterable[str]) -> list[Any]:
