@@ -115,7 +115,7 @@ def _failure(error: BaseException) -> Failure:
 
 
 def _bounded(text: str) -> str:
-    """A text as one line that can be read: what was given may be long, what is to be done stands at the end."""
+    """A text as a line that can be read: what was given may be long, what is to be done stands at the end."""
     line, half = " ".join(text.split()), _LONGEST // 2
     return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
 
