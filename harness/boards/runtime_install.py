@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from modnas_agent.folder import backend_part
+from modnas_agent.foreign_words import meaning_of
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.agent.frames import FrameError, Name, Names, Text, parse, plain
@@ -193,7 +194,7 @@ class RuntimeInstaller:
         done = self.board.connection.run(self.board.python_command(python, *arguments), timeout_s)
         if done.status == 0:
             return
-        said = last_line(done.errors) or last_line(done.output) or "no message"
+        said = meaning_of(done.errors) or last_line(done.errors) or last_line(done.output) or "no message"
         hint = f"; without a network there, use: {self._offline}" if "pip" in arguments else ""
         raise DeviceUnavailableError(f"installing on {self.board.connection.address} failed: {said}{hint}")
 
