@@ -1,21 +1,21 @@
 """What libraries and programs say by the paragraph, as one clause: what is wrong, and what to do.
 
-The words are those of NumPy, the dynamic loader, pip, TVM and the Raspberry Pi's tools. What is not known stays as
-it was said; reasons of the protocol are another matter (see `foreign_errors`).
+The words are those of NumPy, the dynamic loader, pip, TVM and the Raspberry Pi's tools. What is not known
+stays as it was said; reasons of the protocol are another matter (see `foreign_errors`).
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Callable, Match, Optional, Tuple
+from typing import Callable, Match
 
 from modnas_agent.permissions import permission_hint
 
 _Meaning = Callable[["Match[str]"], str]
 
 
-def meaning_of(text: str) -> Optional[str]:
+def meaning_of(text: str) -> str | None:
     """What a text of another program means, or None where its words are not known."""
     for pattern, meaning in _MEANINGS:
         match = pattern.search(text)
@@ -51,7 +51,7 @@ def _check(match: Match[str]) -> str:
 _ANOTHER_NUMPY = "it was built for another NumPy than is installed; upgrade both: pip install --upgrade"
 _NO_INDEX = r"the package index cannot be reached (\1); check this machine's network"
 #: The first that fits counts: what names a cause stands before what only wraps one.
-_TABLE: Tuple[Tuple[str, _Meaning], ...] = (
+_TABLE: tuple[tuple[str, _Meaning], ...] = (
     # NumPy
     (r"Original error was: ([^\n]+)", _inner),
     (r"_ARRAY_API not found|compiled using NumPy 1\.x|numpy\.core\.multiarray failed", _says(_ANOTHER_NUMPY)),
@@ -83,7 +83,6 @@ _TABLE: Tuple[Tuple[str, _Meaning], ...] = (
     (r"(?:open|access)\w*[^\n]*?(/dev/(?:vchiq|vcio|vcsm\w*))", lambda found: _device(found.group(1))),
     (r"VCHI? ?init\w* failed|vchi?q?_init\w* failed", lambda _: _device("/dev/vchiq")),
     # pip
-    (r"No matching distribution found for (\S+)", _says(r"no version of \1 fits this Python and machine")),
     (
         r"externally-managed-environment",
         _says("the system's Python takes no packages; make an environment with: python3 -m venv"),
@@ -96,6 +95,7 @@ _TABLE: Tuple[Tuple[str, _Meaning], ...] = (
         r"Connection refused|Connection timed out|Read timed out)",
         _says(_NO_INDEX),
     ),
+    (r"No matching distribution found for (\S+)", _says(r"no version of \1 fits this Python and machine")),
     # TVM
     (
         r"operators are not supported for frontend ONNX: ([^\n]+)",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -50,7 +47,7 @@ ERROR: No matching distribution found for onnxruntime>=1.18
 PIP_SYSTEM = """\
 error: externally-managed-environment
 
-× This environment is externally managed
+x This environment is externally managed
 ╰─> To install Python packages system-wide, try apt install
     python3-xyz, where xyz is the package you are trying to
     install.
@@ -63,6 +60,7 @@ WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'New
 '<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f9d>: Failed to establish a new connection: \
 [Errno -3] Temporary failure in name resolution')': /simple/onnxruntime/
 ERROR: Could not find a version that satisfies the requirement onnxruntime (from versions: none)
+ERROR: No matching distribution found for onnxruntime
 """
 TVM_CHECK = """\
 Traceback (most recent call last):
@@ -73,7 +71,7 @@ InternalError: Check failed: (target_->arch == "aarch64") is false: unknown CPU 
 MEANINGS = {
     NUMPY_1: "another NumPy",
     "numpy.core.multiarray failed to import": "another NumPy",
-    "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header": "another NumPy",
+    "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C": "another NumPy",
     NUMPY_BROKEN: "libopenblas.so.0 is missing",
     "/lib/libc.so.6: version `GLIBC_2.34' not found (required by /home/pi/x.so)": "GLIBC 2.34",
     "/usr/lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by y.so)": "GLIBCXX 3.4.30",
@@ -85,7 +83,7 @@ MEANINGS = {
     PIP_SYSTEM: "python3 -m venv",
     PIP_OFFLINE: "Temporary failure in name resolution",
     "/usr/bin/python3: No module named pip": "python3-pip",
-    "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate is not yet valid": "its clock",
+    "SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate is not yet valid": "its clock",
     TVM_CHECK: "unknown CPU cortex-a999",
     "The following operators are not supported for frontend ONNX: Loop, NonMaxSuppression": "Loop, NonMax",
 }
@@ -135,22 +133,3 @@ def test_a_runtime_whose_import_fails_by_the_paragraph(
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     with pytest.raises(UnavailableError, match="onnxruntime cannot be imported: NumPy cannot be imported: "):
         load_backend("onnxruntime")
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
-def test_a_device_that_only_a_group_may_use(tmp_path: Path) -> None:
-    """As somebody else, the message names the group and the command that joins it."""
-    device = tmp_path / "vcio"
-    device.touch(mode=0o660)
-    os.chown(device, 0, 44)
-    device.chmod(0o660)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    code = (
-        "import os, pathlib; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "from modnas_agent.permissions import permission_hint\n"
-        f"print(permission_hint(pathlib.Path({str(device)!r})))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "sudo usermod -aG " in done.stdout and "log in again" in done.stdout
