@@ -20,7 +20,7 @@ from harness.core.progress import Note, Progress, silent
 from harness.datasets.fingerprint import Fingerprint
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.measure.session import DeviceSession
 from harness.report import write_report
 from harness.runs.accuracy import AccuracyFunction, accuracy_source
