@@ -26,6 +26,9 @@ from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
 from modnas.search.hypernetwork import Hypernetwork
 from modnas.search.hypernetworks import make_hypernetwork
+from modnas.search.imitation import Imitation
+from modnas.search.records import FitLosses
+from modnas.search.refinement import Losses
 from modnas.search.state import (
     pack_generator,
     pack_module,
@@ -35,7 +38,7 @@ from modnas.search.state import (
     unpack_optimizer,
 )
 from modnas.search.stats import EpochStats, Tally, Validation
-from modnas.search.upper_level import Gradients, Setting
+from modnas.search.upper_level import Gradients, Setting, UpperLevel
 from modnas.spaces import Architecture, Space, Supernetwork
 
 __all__ = ["EpochStats", "Search", "SearchConfig", "SearchDevice", "TaskLoss", "Validation"]
@@ -56,9 +59,11 @@ class Search:
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
+        losses: for learning by imitation, the first objective of architectures where it is cheap to ask.
+        fit_losses: for learning by imitation where it is not: makes a model of losses that were seen.
 
     Raises:
-        ValueError: no device, a name twice, or shapes that do not fit together.
+        ValueError: no device, a name twice, or shapes that do not fit together; or imitation without either.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Search:
         valid_batches: Batches,
         task_loss: TaskLoss,
         config: SearchConfig,
+        losses: Losses | None = None,
+        fit_losses: FitLosses | None = None,
     ) -> None:
         _check(devices, config)
         self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
@@ -94,7 +101,11 @@ class Search:
         self._setting = Setting(
             space, self.devices, self.features, task_loss, config, self.generator, self.hypernetwork
         )
-        self._upper = Gradients(self._setting)
+        self._upper: UpperLevel = (
+            Imitation(self._setting, losses, fit_losses)
+            if config.learning == "imitation"
+            else Gradients(self._setting)
+        )
 
     @property
     def finished(self) -> bool:
