@@ -58,7 +58,7 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
         return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
 
     def by_search(name: str, others: Sequence[Architecture] = ()) -> list[Architecture]:
-        points = search.front(models.devices[name].features, STARTS)
+        points = search.proposals(models.devices[name], STARTS)
         return models.refined(name, points, FRONT_SIZE, others)
 
     generator = torch.Generator().manual_seed(seed)

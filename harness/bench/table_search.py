@@ -56,6 +56,7 @@ class TableModels:
             valid_batches=lambda epoch: itertools.repeat(None),
             task_loss=self.task_loss,
             config=replace(config, error_bounds=self.error_bounds),
+            losses=self.errors,
         )
         run_to_end(search, self.validate_every, on_epoch=lambda *_: on_epoch(search))
         return search
@@ -82,7 +83,7 @@ class TableModels:
 
 def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
     """The front as the paper reads it: the most likely architecture of each preference."""
-    return [point.architecture for point in distinct(search.front(device.features))]
+    return [point.architecture for point in distinct(search.proposals(device))]
 
 
 def random_points(space: Space, count: int, generator: torch.Generator) -> list[FrontPoint]:

@@ -27,6 +27,12 @@ from modnas.tasks import task_names
 # Where accuracies come from: weight sharing, or a model of networks that are trained, or published.
 ACCURACIES = ("supernet", "surrogate", "published")
 ACCELERATORS = ("auto", "cpu", "cuda")
+# MetaHypernetworks by name, each learning as it learns best.
+HYPERNETWORKS: dict[str, dict[str, Any]] = {
+    "paper": {"hypernetwork": "paper", "learning": "gradients"},
+    "conditioned": {"hypernetwork": "conditioned", "learning": "imitation"},
+}
+DEFAULT_HYPERNETWORK = "conditioned"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class SearchOptions:
         weights: a file that the supernetwork starts from (see `modnas.spaces.Space.load_weights`).
         freeze_weights: search on these weights without training them.
         bfloat16: run the supernetwork in bfloat16 where that is safe.
+        hypernetwork: which MetaHypernetwork is trained (see `HYPERNETWORKS`); None: the preset's.
     """
 
     objectives: str = "error,latency"
@@ -59,6 +66,7 @@ class SearchOptions:
     weights: Path | None = None
     freeze_weights: bool = False
     bfloat16: bool = False
+    hypernetwork: str | None = None
 
     def resolve(self) -> dict[str, Any]:
         """Fields of a `RunConfig`. Raises UsageError, and DeviceUnavailableError when there is no GPU."""
@@ -99,6 +107,12 @@ class SearchOptions:
                 if value not in known:
                     raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
                 changed[name] = value
+        if self.hypernetwork is not None:
+            if self.hypernetwork not in HYPERNETWORKS:
+                raise UsageError(
+                    f"--hypernetwork {self.hypernetwork}: it is one of {', '.join(HYPERNETWORKS)}"
+                )
+            changed |= HYPERNETWORKS[self.hypernetwork]
         if self.constraints:
             bounds = {get_metric(name).name: bound for name, bound in map(_bound, self.constraints)}
             metrics = self._objectives()[1:]
@@ -185,7 +199,11 @@ def resolve_config(
         preset=preset,
         settings=settings.model_copy(
             update={
-                "search": {**settings.search, **options.settings()},
+                "search": {
+                    **HYPERNETWORKS[DEFAULT_HYPERNETWORK],
+                    **settings.search,
+                    **options.settings(),
+                },
                 "refine": settings.refine if options.refine is None else options.refine,
             }
         ),

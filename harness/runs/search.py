@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from harness.runs.starting_weights import start_from
 from harness.runs.surrogate import load_run_surrogate
 from harness.store import Store
 from modnas.accuracy.evaluated import EvaluatedAccuracy
-from modnas.accuracy.shared_weights import SharedWeights
+from modnas.accuracy.shared_weights import SharedWeights, fit_losses
 from modnas.search import Search, SearchConfig
 from modnas.search.devices import SearchDevice
 from modnas.search.front import distinct
@@ -67,7 +67,7 @@ class SearchRun:
         `front_size`).
         """
         settings, target = self.run.config.settings, self._device(store, device)
-        points = self.search.front(target.features, preferences)
+        points = self.search.proposals(target, preferences)
         if settings.refine:
             points = refine(
                 self.space,
@@ -154,6 +154,8 @@ def open_search(
             front_size=settings.front_size,
             seed=config.seed,
         ),
+        losses=accuracy.losses if isinstance(accuracy, EvaluatedAccuracy) else None,
+        fit_losses=partial(fit_losses, space),
     )
     if run.has("checkpoint.safetensors"):
         with run.blamed():

@@ -10,6 +10,7 @@ from modnas.search.gradients import Scheme
 
 # By name: the paper's bank of tables, and a small network on a standardised device vector.
 HypernetworkName = Literal["paper", "conditioned"]
+Learning = Literal["gradients", "imitation"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class SearchConfig:
     bfloat16: bool = False
     uniform_share: float = 0.0
     hypernetwork: HypernetworkName = "paper"
-    learning: Literal["gradients", "imitation"] = "gradients"
+    learning: Learning = "gradients"
     imitation_steps: int = 1000
     imitation_rate: float = 3e-3
     imitation_batch: int = 32

@@ -22,6 +22,8 @@ from modnas.search import estimators, preferences
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint, read_front
 from modnas.search.lessons import Lesson, draw_up
+from modnas.search.normalization import RunningRange, min_max
+from modnas.search.objectives import scalarise
 from modnas.search.records import FitLosses, Records
 from modnas.search.refinement import Losses, Score, Values, score_on
 from modnas.search.state import pack_optimizer, unpack_optimizer
@@ -51,34 +53,34 @@ class Imitation(UpperLevel):
         self._losses, self._fit = losses, fit
         self._records = Records(setting.space)
         self._lessons: list[Lesson] = []
+        self._range = RunningRange()
         self._adam = torch.optim.Adam(setting.hypernetwork.parameters(), lr=self.config.imitation_rate)
 
+    def begin_epoch(self) -> None:
+        self._range.reset()
+
     def checkpoint(self) -> dict[str, Tensor]:
-        lessons = {
-            f"lessons.{t}.{name}": part.clone()
-            for t, lesson in enumerate(self._lessons)
-            for name, part in lesson._asdict().items()
-        }
-        return {**pack_optimizer("adam", self._adam), **self._records.checkpoint("records"), **lessons}
+        return {**pack_optimizer("adam", self._adam), **self._records.checkpoint("records")}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         unpack_optimizer("adam", self._adam, tensors)
         self._records.restore("records", tensors)
-        there = range(len(self.setting.devices) if "lessons.0.values" in tensors else 0)
-        self._lessons = [
-            Lesson(*(tensors[f"lessons.{t}.{name}"].clone() for name in Lesson._fields)) for t in there
-        ]
 
     @torch.no_grad()
     def step(self, batch: Any, tally: Tally) -> None:
         """Where losses are dear, record those of a few architectures of every device on this batch."""
         if self._losses is not None:
             return
-        setting = self.setting
-        _, logits = setting.logits(range(len(setting.devices)), self.config.preferences_per_step)
+        setting, group = self.setting, range(len(self.setting.devices))
+        drawn, logits = setting.logits(group, self.config.preferences_per_step)
         samples = setting.sample(setting.mixed(logits))
-        losses = torch.stack([setting.loss(sample, batch) for sample in samples])
-        self._records.add([setting.space.read(sample) for sample in samples], losses)
+        task = torch.stack([setting.loss(sample, batch) for sample in samples])
+        self._records.add([setting.space.read(sample) for sample in samples], task)
+        self._range.update(task)
+        parts = zip(setting.devices, samples.chunk(len(group)), strict=True)
+        metrics = torch.cat([min_max(d.predict(rows), d.low, d.high) for d, rows in parts])
+        values = torch.cat([self._range.normalise(task).unsqueeze(1), metrics], 1)
+        self._tell(tally, group, task=task, values=values, drawn=drawn, logits=logits)
 
     def end_epoch(self, epoch: int, tally: Tally) -> None:
         """Train on the lessons, new ones where it is time for them."""
@@ -87,11 +89,12 @@ class Imitation(UpperLevel):
             if not self._lessons:
                 self._lessons = self._drawn_up(self._losses, self.config.error_bounds)
             self._train(range(steps * epoch // epochs, steps * (epoch + 1) // epochs), steps)
-        elif epoch == 0 or (epoch + 1) * _ROUNDS // epochs > epoch * _ROUNDS // epochs:
-            assert self._fit is not None
+            self._tell_lessons(tally)
+            return
+        due = epoch == 0 or (epoch + 1) * _ROUNDS // epochs > epoch * _ROUNDS // epochs
+        if self._fit is not None and due and self._records.enough:
             self._lessons = self._drawn_up(*self._records.model(self._fit))
             self._train(range(steps // _ROUNDS), steps // _ROUNDS)
-        self._tell(tally)
 
     def _drawn_up(self, losses: Losses, bounds: tuple[float, float]) -> list[Lesson]:
         """The lessons of all devices by a model of the first objective; `bounds`: what counts as 0 and 1."""
@@ -106,7 +109,8 @@ class Imitation(UpperLevel):
         rows = preferences.spread(size, setting.objectives)
         drawn = setting.space.sample(size, torch.Generator().manual_seed(self.config.seed))
         starts = [FrontPoint(tuple(row), one) for row, one in zip(rows.tolist(), drawn, strict=True)]
-        starts += read_front(setting.hypernetwork, setting.space, setting.features[0], rows)
+        if self._losses is None:  # it has been taught before
+            starts += read_front(setting.hypernetwork, setting.space, setting.features[0], rows)
         scores = [self._score(device, remembered, bounds) for device in setting.devices]
         return draw_up(setting.space, scores, size, starts, self.config.imitation_budget)
 
@@ -148,18 +152,39 @@ class Imitation(UpperLevel):
         ).sum(0)
 
     @torch.no_grad()
-    def _tell(self, tally: Tally) -> None:
-        """Statistics: of each device's front as it is taught, and of how far it is learnt."""
-        setting, equal = self.setting, torch.full((len(self._lessons),), tally.steps / len(self._lessons))
-        for t, (device, lesson) in enumerate(zip(setting.devices, self._lessons, strict=True)):
-            rows = lesson.preferences.to(setting.features)
-            features = device.features.expand(len(rows), -1)
-            metrics = lesson.values[:, 1:].to(device.low) * (device.high - device.low) + device.low
-            tally.add(
-                [t],
-                task=lesson.values[:, 0],
-                losses=self._cross_entropy(rows, features, lesson.choices),
-                metrics=metrics,
-                coefficients=equal[t : t + 1],
-                entropy=estimators.entropy(setting.hypernetwork(rows, features), setting.space.options),
+    def _tell_lessons(self, tally: Tally) -> None:
+        """Statistics of the fronts as they are taught."""
+        setting, bounds = self.setting, self.config.error_bounds
+        for t, (features, lesson) in enumerate(zip(setting.features, self._lessons, strict=True)):
+            rows = lesson.preferences.to(features)
+            logits = setting.hypernetwork(rows, features.expand(len(rows), -1))
+            task = lesson.values[:, 0] * (bounds[1] - bounds[0]) + bounds[0]
+            self._tell(
+                tally, [t], task=task, values=lesson.values, drawn=rows, logits=logits, steps=tally.steps
             )
+
+    def _tell(
+        self,
+        tally: Tally,
+        group: Sequence[int],
+        *,
+        task: Tensor,
+        values: Tensor,
+        drawn: Tensor,
+        logits: Tensor,
+        steps: int = 1,
+    ) -> None:
+        """Take in architectures of the devices of a group: task losses (n,), scaled objectives (n, M),
+        preferences (n, M) and the logits that answer them, for so many steps.
+        """
+        devices = [self.setting.devices[t] for t in group]
+        scaled = values[:, 1:].chunk(len(devices))
+        metrics = [part.to(d.low) * (d.high - d.low) + d.low for d, part in zip(devices, scaled, strict=True)]
+        tally.add(
+            group,
+            task=task,
+            losses=scalarise(values, drawn.to(values), self.config.cosine_penalty),
+            metrics=torch.cat(metrics),
+            coefficients=torch.full((len(devices),), steps / len(self.setting.devices)),
+            entropy=estimators.entropy(logits, self.setting.space.options),
+        )

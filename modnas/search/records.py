@@ -20,6 +20,7 @@ from modnas.spaces import Architecture, Space
 FitLosses = Callable[[Sequence[Architecture], NDArray[np.float64]], Losses]
 # So many of the newest are kept: weights change, and the cost of the model grows with the third power.
 _KEPT = 1500
+_LEAST = 10  # records without which there is no model
 # Turns of fitting what steps add and what architectures add.
 _TURNS = 2
 
@@ -41,6 +42,11 @@ class Records:
         self.choices = torch.cat([self.choices, choices.view(len(usable), -1)])[-_KEPT:]
         self.losses = torch.cat([self.losses, losses.detach().cpu().double()[usable]])[-_KEPT:]
         self.steps = torch.cat([self.steps, torch.full((len(usable),), step)])[-_KEPT:]
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is enough for a model."""
+        return len(self.losses) >= _LEAST and bool((self.choices != self.choices[:1]).any())
 
     def model(self, fit: FitLosses) -> tuple[Losses, tuple[float, float]]:
         """A model of the loss, and the smallest and largest that it gives architectures that were seen."""

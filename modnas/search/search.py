@@ -14,14 +14,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from modnas.core.task import TaskLoss
 from modnas.search import front, indicators, preferences
-from modnas.search.config import SearchConfig
+from modnas.search.config import Learning, SearchConfig
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
 from modnas.search.hypernetwork import Hypernetwork
@@ -102,9 +102,9 @@ class Search:
             space, self.devices, self.features, task_loss, config, self.generator, self.hypernetwork
         )
         self._upper: UpperLevel = (
-            Imitation(self._setting, losses, fit_losses)
-            if config.learning == "imitation"
-            else Gradients(self._setting)
+            Gradients(self._setting)
+            if config.learning == "gradients"
+            else Imitation(self._setting, losses, fit_losses)
         )
 
     @property
@@ -192,13 +192,18 @@ class Search:
         source = self.hypernetwork if self.best_epoch is None else self.best
         return front.read_front(source, self.space, features, rows)
 
+    def proposals(self, device: SearchDevice, count: int | None = None) -> list[FrontPoint]:
+        """`front` of a device, each network in the form that is best there (see `front.fastest_forms`)."""
+        return front.fastest_forms(self.space, device, self.front(device.features, count))
+
     @torch.no_grad()
     def _score(self, hypernetwork: Hypernetwork, errors: dict[Architecture, float]) -> Validation:
         """Validation of one state; errors already known are taken from `errors`, new ones added to it."""
         rows = preferences.spread(self.config.front_size, self.objectives)
         fronts, objectives, volumes = {}, {}, {}
         for device in self.devices:
-            points = front.distinct(front.read_front(hypernetwork, self.space, device.features, rows))
+            read = front.read_front(hypernetwork, self.space, device.features, rows)
+            points = front.distinct(front.fastest_forms(self.space, device, read))
             samples = self.space.encode([point.architecture for point in points]).to(self.features)
             for point, sample in zip(points, samples, strict=True):
                 if point.architecture not in errors:
@@ -301,6 +306,8 @@ def _check(devices: Sequence[SearchDevice], config: SearchConfig) -> None:
         shapes = {tuple(getattr(device, what).shape) for device in devices}
         if len(shapes) > 1:
             raise ValueError(f"the devices' {what} have different shapes: {sorted(shapes)}")
+    if config.learning not in get_args(Learning):
+        raise ValueError(f"learning {config.learning!r} is none of {', '.join(get_args(Learning))}")
     metrics = len(devices[0].low)
     if config.constraints and len(config.constraints) != metrics:
         raise ValueError(f"{len(config.constraints)} constraints for {metrics} hardware metrics")

@@ -63,7 +63,7 @@ def test_a_search_on_imported_tables_is_the_benchmark(
     models = fit_models(problem, 0)
     search = models.search(SEARCHED, replace(CONFIG, epochs=2, steps_per_epoch=10))
     for name, device in models.devices.items():
-        points = search.front(device.features)
+        points = search.proposals(device)
         expected = models.refined(name, points, FRONT_SIZE, models.evaluated)
         assert [entry["arch"].partition(":")[2] for entry in fronts[name]] == [a.string for a in expected]
     for name in SEARCHED:  # verification looks everything up
