@@ -25,11 +25,10 @@ from modnas.search.lessons import Lesson, draw_up
 from modnas.search.normalization import RunningRange, min_max
 from modnas.search.objectives import scalarise
 from modnas.search.records import FitLosses, Records
-from modnas.search.refinement import Losses, Score, Values, score_on
+from modnas.search.refinement import Losses, Score, remembered, score_on
 from modnas.search.state import pack_optimizer, unpack_optimizer
 from modnas.search.stats import Tally
 from modnas.search.upper_level import Setting, UpperLevel
-from modnas.spaces import Architecture
 
 # Where losses are dear, lessons are drawn up anew so many times in the course of a search.
 _ROUNDS = 4
@@ -99,19 +98,13 @@ class Imitation(UpperLevel):
     def _drawn_up(self, losses: Losses, bounds: tuple[float, float]) -> list[Lesson]:
         """The lessons of all devices by a model of the first objective; `bounds`: what counts as 0 and 1."""
         setting, size = self.setting, self.config.front_size
-        known: dict[Architecture, float] = {}
-
-        def remembered(architectures: Sequence[Architecture]) -> Values:
-            if new := [a for a in dict.fromkeys(architectures) if a not in known]:
-                known.update(zip(new, losses(new).tolist(), strict=True))
-            return np.array([known[a] for a in architectures])
-
         rows = preferences.spread(size, setting.objectives)
         drawn = setting.space.sample(size, torch.Generator().manual_seed(self.config.seed))
         starts = [FrontPoint(tuple(row), one) for row, one in zip(rows.tolist(), drawn, strict=True)]
         if self._losses is None:  # it has been taught before
             starts += read_front(setting.hypernetwork, setting.space, setting.features[0], rows)
-        scores = [self._score(device, remembered, bounds) for device in setting.devices]
+        known = remembered(losses)
+        scores = [self._score(device, known, bounds) for device in setting.devices]
         return draw_up(setting.space, scores, size, starts, self.config.imitation_budget)
 
     def _score(self, device: SearchDevice, losses: Losses, bounds: tuple[float, float]) -> Score:
