@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.measure.profile_devices import Profiled
     from harness.measure.profiling import ProfileReport
     from harness.public import device, profile, space
+    from harness.runs.accuracy import AccuracySource, ComputedAccuracy
     from harness.runs.results import Front, Networks, SearchResult, Verification
     from harness.store import Store
     from harness.study import Study
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccuracySource",
+    "ComputedAccuracy",
     "DeviceUnavailableError",
     "Event",
     "Front",
@@ -58,6 +61,7 @@ _PLACES = {
     "harness.measure.profiling": ("ProfileReport",),
     "harness.core.progress": ("Event", "Note", "Progress", "Stage"),
     "harness.public": ("device", "profile", "space"),
+    "harness.runs.accuracy": ("AccuracySource", "ComputedAccuracy"),
     "harness.runs.results": ("Front", "Networks", "SearchResult", "Verification"),
     "harness.store": ("Store",),
     "harness.study": ("Study",),

@@ -94,7 +94,7 @@ class Board:
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
         self.folder = AgentFolder(self.connection, self.directory)
         self._python: Interpreter | None = None
-        self._archive = archive_bytes(agent_modules(profile.backend))
+        self._archive = archive_bytes(agent_modules(profile))
         self._digest = hashlib.sha256(self._archive).hexdigest()
 
     def __enter__(self) -> Board:

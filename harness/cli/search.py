@@ -43,7 +43,8 @@ def search(
         str,
         typer.Option(
             "--accuracy",
-            help="supernet, or a model fitted on networks: surrogate, which are trained, or published ones.",
+            help="supernet, or a model fitted on networks: surrogate, which are trained, published ones, or "
+            "what another package offers.",
         ),
     ] = "supernet",
     evaluations: Annotated[
