@@ -249,6 +249,8 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
 def _write_events(writer: Any, stats: EpochStats, validation: Validation | None) -> None:
     writer.add_scalar("search/task_loss", stats.task_loss, stats.epoch)
     writer.add_scalar("search/entropy", stats.entropy, stats.epoch)
+    if stats.device_spread is not None:
+        writer.add_scalar("search/device_spread", stats.device_spread, stats.epoch)
     for device, loss in stats.device_loss.items():
         writer.add_scalar(f"loss/{device}", loss, stats.epoch)
     for device, value in (validation.hypervolume if validation else {}).items():

@@ -22,6 +22,7 @@ from paramiko.sftp import CMD_NAME
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import clean_lines, clean_text
 from harness.transport.base import TransportClosedError
+from harness.transport.login_shell import for_login_shell
 from harness.transport.ssh_address import Address
 from harness.transport.ssh_client import close, connect, time_limit
 
@@ -33,8 +34,6 @@ SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 15
-# Before a command: the login shell may have gone elsewhere, and folders in profiles are relative to the home.
-AT_HOME = "cd;"
 # What a command says begins after this; before it a login shell may have said something.
 _BEGINNING = "modnas-output"
 # paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
@@ -130,14 +129,14 @@ class SshConnection:
             return channel
 
     def run(self, command: str, timeout_s: float = COMMAND_S, data: bytes = b"") -> Completed:
-        """Run a command of the login shell to its end, at home, with `data` on its standard input.
+        """Run a command of `sh` to its end, at home, with `data` on its standard input.
 
         Raises:
             TransportClosedError: it ended without an exit status: the link or the shell was killed.
             DeviceUnavailableError: it wrote more than any answer is long.
         """
         with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
-            channel.exec_command(f"{AT_HOME} echo {_BEGINNING}; {command}")
+            channel.exec_command(for_login_shell(f"echo {_BEGINNING}; {command}"))
             if data:
                 channel.sendall(data)
             channel.shutdown_write()

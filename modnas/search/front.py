@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modnas.search.hypernetwork import MetaHypernetwork
+from modnas.search.hypernetwork import Hypernetwork
 from modnas.spaces import Architecture, Space
 
 
@@ -21,7 +21,7 @@ class FrontPoint(NamedTuple):
 
 @torch.no_grad()
 def read_front(
-    hypernetwork: MetaHypernetwork, space: Space, device_features: Tensor, preferences: Tensor
+    hypernetwork: Hypernetwork, space: Space, device_features: Tensor, preferences: Tensor
 ) -> list[FrontPoint]:
     """The most likely architecture for each preference; the device need not have been in the search.
 
@@ -32,7 +32,7 @@ def read_front(
     Returns:
         n points in the order of the preferences. Architectures may repeat.
     """
-    place = hypernetwork.keys
+    place = hypernetwork.place
     preferences = preferences.to(place)
     logits = hypernetwork(preferences, device_features.to(place).expand(len(preferences), -1))
     return [
