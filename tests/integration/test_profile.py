@@ -50,6 +50,27 @@ def test_cells_are_measured_once(home: Home) -> None:
     assert rows_in(home) == 3
 
 
+@pytest.mark.slow
+def test_a_home_may_have_any_path(tmp_path: Path) -> None:
+    home = Home(tmp_path / """it's "50%41" #1? &ä 名;$(touch x) -r [a] file:x""")
+    found = home.run("profile", "--device", "quick", "--archs", "2", *TINY)
+    assert (found["measured"], found["failed"]) == (2, 0) and rows_in(home) == 2
+    search = [
+        "search",
+        "--devices",
+        "quick",
+        "--preset",
+        "tiny",
+        "--run",
+        "mine",
+        "--data-dir",
+        str(home.folder),
+    ]
+    assert home.run(*search[:-2])["run"] == "mine"
+    assert (home.folder / "runs" / "mine" / "report.html").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [home.folder.name], "nothing lies elsewhere"
+
+
 def spoil(cells: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Make exports of some cells broken files: `nan` weights, or no network but `garbage`."""
     get, to_onnx = ArtifactCache.get, artifact.to_onnx
