@@ -89,6 +89,7 @@ class Study:
         weights: str | Path | None = None,
         freeze_weights: bool = False,
         bfloat16: bool = False,
+        hypernetwork: str | None = None,
         progress: Progress | None = None,
         store: Store | None = None,
     ) -> None:
@@ -115,6 +116,8 @@ class Study:
             accelerator: where networks are trained: `auto`, `cpu` or `cuda`.
             weights: file that the supernetwork's weights start from; `freeze_weights`: they stay as they are.
             bfloat16: run the supernetwork in bfloat16 where that is safe.
+            hypernetwork: `conditioned` on the device, taught by imitation, or the `paper`'s; None: the
+                preset's, which is `conditioned` unless it says otherwise.
             progress: told how far the work has come (see `harness.core.progress`).
             store: instead of the home's own; it stays open.
 
@@ -146,6 +149,7 @@ class Study:
                 weights=weights,
                 freeze_weights=freeze_weights,
                 bfloat16=bfloat16,
+                hypernetwork=hypernetwork,
             )
         except BaseException:
             self.close()
