@@ -201,7 +201,7 @@ def test_agent_that_dies_each_time_is_given_up(board: NamespaceBoard, tmp_path: 
 
 
 def test_full_disk_is_named(board: NamespaceBoard) -> None:
-    board.mount_small_disk("/home/board/small", kilobytes=400)
+    board.mount_disk("/home/board/small", kilobytes=400)
     board.shell("head -c 390000 /dev/zero > /home/board/small/x")
     profile = board.endpoint().profile("board", directory="small/agent")
     with pytest.raises(DeviceUnavailableError, match=r"the disk of board@.* is full") as caught:
