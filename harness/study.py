@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.core.errors import UsageError
-from harness.core.home import subfolder
+from harness.core.home import subfolder, typed_path
 from harness.core.progress import Note, Progress, silent
 from harness.datasets.fingerprint import Fingerprint
 from harness.devices.profile import DeviceProfile
@@ -120,7 +120,7 @@ class Study:
             UsageError: something is wrong with the arguments.
             DeviceUnavailableError: `cuda` is asked for, and there is none.
         """
-        weights = None if weights is None else Path(weights)
+        weights = None if weights is None else typed_path(weights)
         options = SearchOptions(
             objectives if isinstance(objectives, str) else ",".join(objectives),
             _texts(constraints),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.home import typed_path
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_config import look_up
 from harness.transport.ssh_known_hosts import known_name
@@ -112,7 +113,7 @@ def _jumps(hops: list[str], target: SshSettings, config_file: Path | None, depth
 def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...]:
     if settings.identity_file is None:
         return found.identity_files
-    path = Path(settings.identity_file).expanduser()
+    path = typed_path(settings.identity_file)
     if not path.is_file():
         raise UsageError(f"identity file {path} does not exist")
     return (path,)
@@ -121,7 +122,7 @@ def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...
 def _known_hosts(settings: SshSettings, found: HostConfig) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Files of host keys: the user's, the first of which is where a new key belongs, and the system's."""
     if settings.known_hosts is not None:
-        return (Path(settings.known_hosts).expanduser(),), ()
+        return (typed_path(settings.known_hosts),), ()
     usual = (Path.home() / ".ssh" / "known_hosts", Path.home() / ".ssh" / "known_hosts2")
     return (
         usual if found.known_hosts is None else found.known_hosts,
