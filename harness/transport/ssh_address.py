@@ -7,16 +7,19 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.home import typed_path
+from harness.core.system_errors import told
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_config import look_up
 from harness.transport.ssh_known_hosts import known_name
 from harness.transport.ssh_names import MAX_JUMPS, jump_hops, split_destination
 from harness.transport.ssh_options import DEFAULT_PORT, HostConfig, Options
 from harness.transport.ssh_tokens import replace_in_command, replace_tokens
+from modnas.core.bounded import check_file
 
 SYSTEM_KNOWN_HOSTS = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
 # Of OpenSSH's tokens, those that it replaces in a ProxyCommand and in jump hosts.
 _WAY_TOKENS = "hknpr"
+_LARGEST_KEY = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,12 @@ def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...
     if settings.identity_file is None:
         return found.identity_files
     path = typed_path(settings.identity_file)
-    if not path.is_file():
-        raise UsageError(f"identity file {path} does not exist")
+    try:
+        check_file(path, _LARGEST_KEY)
+    except FileNotFoundError as error:
+        raise UsageError(f"identity file {path} does not exist") from error
+    except OSError as error:
+        raise UsageError(f"identity file {path} cannot be used: {told(error, path)}") from error
     return (path,)
 
 

@@ -255,8 +255,6 @@ def test_paths_of_a_profile_begin_where_it_lies(tmp_path: Path, monkeypatch: pyt
     )
     old = "name: old\ntransport: {ssh: {identity_file: old key, known_hosts: /k}}\n"
     (folder / "old.yaml").write_text(old)
-        "name: old\ntransport: {ssh: {identity_file: old key, known_hosts: /k}}\n"
-    )
     new, earlier = load_profile(folder / "pi.yaml").ssh, load_profile(folder / "old.yaml").ssh
     assert new is not None and earlier is not None
     assert (new.identity_file, new.known_hosts) == (str(folder / "keys/pi"), "~/boards")
