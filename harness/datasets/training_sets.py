@@ -277,7 +277,8 @@ def load_dataset(path: Path, space: Space, metric: str = "latency") -> list[Devi
     except (UsageError, TooLargeError):
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
-        command = advised("dataset build", space, metric=metric)
+        reason = told(error, path) if isinstance(error, OSError) else "it is damaged, or no data set"
         raise UsageError(
-            f"data set {path} cannot be read: {told(error, path)}; build one with: {command}"
+            f"data set {path} cannot be read: {reason}; build one with: "
+            f"{advised('dataset build', space, metric=metric)}"
         ) from error

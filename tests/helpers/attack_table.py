@@ -10,6 +10,8 @@ import shlex
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -125,6 +127,21 @@ class Person:
         for command in advised(ended.message):
             check_complete(command)
         return ended
+
+    def start_writer(self, name: str, content: bytes) -> subprocess.Popen[bytes]:
+        """A process that writes to a pipe in the folder of work, when somebody reads it."""
+        code = f"open({str(self.work / name)!r}, 'wb').write({content!r})"
+        return subprocess.Popen([sys.executable, "-c", code])
+
+    def replace(self, file: Path, kind: str) -> None:
+        """Put something else in a file's place."""
+        file.unlink()
+        if kind == "a pipe":
+            os.mkfifo(file)
+        elif kind == "a folder":
+            file.mkdir()
+        else:
+            file.write_bytes(bytes(range(256)) * 4)
 
     def state(self) -> dict[str, str]:
         """Content of every file, and how many rows there are of each kind."""

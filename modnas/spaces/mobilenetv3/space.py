@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
@@ -167,9 +167,9 @@ class MobileNetV3(Space):
             return architecture
         except ValueError as error:
             raise ArchitectureError(
-                f"not a network of {self.name} {self.variant}: {stripped!r} (expected r, an input side of "
-                f"{self.sides[0]} to {self.sides[-1]}, and after - each five stages of 2 to 4 blocks, as in "
-                "r176-k5e3.k3e3-k3e6.k3e4.k3e3-k3e4.k3e4-k3e6.k3e4-k3e3.k5e6)"
+                f"not a network of {self.name} {self.variant}: {shown(stripped)} (expected r, an input side "
+                f"of {self.sides[0]} to {self.sides[-1]}, and after - each five stages of 2 to 4 blocks, as "
+                "in r176-k5e3.k3e3-k3e6.k3e4.k3e3-k3e4.k3e4-k3e6.k3e4-k3e3.k5e6)"
             ) from error
 
     def describe(self, side: int, stages: Sequence[Sequence[Block]]) -> Architecture:
