@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from modnas.prediction import metrics
-from modnas.prediction.meta import DeviceTable, fit_predictor
+from modnas.prediction.measured import DeviceTable
+from modnas.prediction.meta import fit_predictor
 from modnas.spaces import Space
 
 
