@@ -46,7 +46,7 @@ class Features(NamedTuple):
         onehot = onehot.double()
         options = set(space.options)
         shared = len(options) == 1
-        counts = onehot.unflatten(1, (len(space.options), -1)).sum(dim=1) if shared else onehot[:, :0]
+        counts = onehot.view(-1, len(space.options), options.pop()).sum(dim=1) if shared else onehot[:, :0]
         return cls(space.predictor_features(onehot), space.chosen_features(onehot), counts)
 
     def rows(self, chosen: Tensor) -> Features:
