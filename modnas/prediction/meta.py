@@ -262,11 +262,27 @@ def fit_predictor(space: Space, tables: Sequence[DeviceTable], *, seed: int = 0)
     Raises:
         ValueError: no table, or one that is malformed or not positive.
     """
-    measured = [measurements(space, table) for table in tables]
     width = len(space.references)
-    predictor = MetaPredictor(space, width, [len(values) for _, values, _ in measured])
-    predictor.devices = nn.ModuleList(fit_gaussian_process(space, *one, seed=seed) for one in measured)
-    predictor.features.copy_(torch.stack([checked_references(t.name, t.features, width) for t in tables]))
+    features = [checked_references(table.name, table.features, width) for table in tables]
+    measured = [measurements(space, table) for table in tables]
+    processes = [fit_gaussian_process(space, *one, seed=seed) for one in measured]
+    return _assemble(space, processes, features, seed)
+
+
+def combine(predictors: Sequence[MetaPredictor], *, seed: int = 0) -> MetaPredictor:
+    """One predictor of all devices of several, of one space: as if it had been fitted on all their tables."""
+    processes = [process for predictor in predictors for process in predictor._processes()]
+    features = [row for predictor in predictors for row in predictor.features]
+    return _assemble(predictors[0].space, processes, features, seed)
+
+
+def _assemble(
+    space: Space, processes: Sequence[GaussianProcess], features: Sequence[Tensor], seed: int
+) -> MetaPredictor:
+    rows = [len(process.alpha) for process in processes]
+    predictor = MetaPredictor(space, len(space.references), rows)
+    predictor.devices = nn.ModuleList(processes)
+    predictor.features.copy_(torch.stack(list(features)))
     predictor.calibrate(seed)
     return predictor
 
