@@ -66,7 +66,7 @@ class Networks:
 
 
 def predictor(tables: FBNetTables, seed: int) -> Iterator[Row]:
-    """Rows by split (`group`) and test device: `spearman`, `hit_rate` (within 10 %) and, for Gaussian processes,
+    """Rows by split (`group`) and test device: `spearman`, `hit_rate` (within 10 %) and, for the processes,
     `coverage` (share inside the 90 % interval), on all networks that were not measured on the device.
 
     Methods: `references` is the MetaPredictor with the ten references, `chosen` with ten more that it chooses
