@@ -9,7 +9,13 @@ from pathlib import Path
 from harness.core.commands import advised
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
-from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
+from harness.datasets.training_sets import (
+    device_features,
+    further_measurements,
+    named_tables,
+    predictor_path,
+    thinned,
+)
 from harness.devices.table import find_device
 from harness.store import Store
 from harness.store.metrics import get_metric
@@ -90,7 +96,8 @@ def predict(
         command = advised("predictor train", space, metric=metric)
         raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run {command}")
     predictor = from_state(space, *load_tensors(path))
-    found = predictor.predict(architectures, device_features(store, name, space, metric).values)
+    further = further_measurements(store, name, space, metric)
+    found = predictor.predict(architectures, device_features(store, name, space, metric).values, further)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)
     predictions = [Prediction(a.id, float(v), float(low), float(high)) for a, v, low, high in values]
     return Predictions(name, metric, get_metric(metric).suffix, predictions)

@@ -27,6 +27,13 @@ class Seen(NamedTuple):
         """Some of them."""
         return Seen(self.features.rows(chosen), self.values[chosen], self.deviations[chosen])
 
+    def besides(self, others: Seen) -> Seen:
+        """Without measurements that are among the others: the same value of the same architecture."""
+        own, known = torch.cat(self.features, dim=1), torch.cat(others.features, dim=1)
+        same = (own.unsqueeze(1) == known).all(2)
+        same = same & torch.isclose(self.values.unsqueeze(1), others.values, rtol=1e-6)
+        return self.rows(~same.any(1))
+
     @classmethod
     def join(cls, parts: Sequence[Seen]) -> Seen:
         """One after the other."""

@@ -34,6 +34,13 @@ class DeviceTable:
     values: ArrayLike
     deviations: ArrayLike | None = None
 
+    def rows(self, chosen: Sequence[int]) -> DeviceTable:
+        """The table with some of its architectures; the features stay."""
+        some = [self.architectures[i] for i in chosen]
+        values, known = np.asarray(self.values)[list(chosen)], self.deviations
+        deviations = None if known is None else np.asarray(known)[list(chosen)]
+        return DeviceTable(self.name, self.features, some, values, deviations)
+
 
 class Measured(NamedTuple):
     """Measurements of a device besides its references; the fields are those of `DeviceTable`."""

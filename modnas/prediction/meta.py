@@ -126,7 +126,8 @@ class MetaPredictor(nn.Module):
         Args:
             device_features: (D,), see `DeviceTable.features`.
             further: more measurements of this device, in the same unit. They sharpen what the references say;
-                they are no part of the device's description.
+                they are no part of the device's description. Those that a learned device was fitted on
+                already do not count twice.
         """
         model = self._model(self._checked(device_features), further)
         parts = []
@@ -177,7 +178,9 @@ class MetaPredictor(nn.Module):
         own = self._processes()[same[0]]
         if len(own.alpha) < _ENOUGH and others:
             return self._described(references, further, others, own)
-        return own if further is None or not len(further[0]) else own.with_further(*self._measured(further))
+        if further is None or not len(further[0]):
+            return own
+        return own.with_further(*self._measured(further).besides(_rows_of(own)))
 
     def _described(
         self,
@@ -190,7 +193,7 @@ class MetaPredictor(nn.Module):
         it to the learned devices `members`."""
         seen = self._at_references(references) if own is None else _rows_of(own)
         if further is not None and len(further[0]):
-            seen = Seen.join([seen, self._measured(further)])
+            seen = Seen.join([seen, self._measured(further).besides(seen)])
         return DescribedDevice(self._regressions(), members, seen, self.quantile)
 
     def _at_references(self, references: Tensor) -> Seen:

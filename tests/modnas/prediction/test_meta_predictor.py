@@ -355,3 +355,13 @@ def test_a_predictor_of_the_older_format_is_read(several):
             getattr(several.predict(TEST, features), field),
             rtol=1e-6,
         )
+
+
+@pytest.mark.parametrize("rows", [60, 160], ids=["beside-others", "alone"])
+def test_what_a_device_was_fitted_on_does_not_count_twice(rows):
+    table = FAST.table("fast", CELLS[:rows])
+    predictor = fit_predictor(SPACE, [table, SLOW.table("slow", TRAIN)])
+    once = predictor.predict(TEST, table.features)
+    twice = predictor.predict(TEST, table.features, Measured(table.architectures, table.values))
+    np.testing.assert_allclose(twice.upper - twice.lower, once.upper - once.lower, rtol=1e-6)
+    np.testing.assert_allclose(twice.value, once.value, rtol=1e-6)
