@@ -20,17 +20,18 @@ from harness.core.progress import Note, Progress, silent
 from harness.datasets.fingerprint import Fingerprint
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.measure.session import DeviceSession
 from harness.report import write_report
-from harness.runs.accuracy import AccuracyFunction, require_published
+from harness.runs.accuracy import AccuracyFunction, accuracy_source
 from harness.runs.data_check import check_data
+from harness.runs.evaluation import Subject
 from harness.runs.inputs import complete, is_recorded, is_there, require_place, why_another
 from harness.runs.lookup import check_searchable
-from harness.runs.options import SearchOptions, resolve_config
+from harness.runs.options import resolve_config
 from harness.runs.predictors import profile_sample
 from harness.runs.results import Front, FrontEntry, Networks, SearchResult, Verification
-from harness.runs.run import Run, RunConfig, TaskAndSpace
+from harness.runs.run import BY_TRAINING, Run, RunConfig, TaskAndSpace
 from harness.runs.search import SearchRun, open_search, written_front
 from harness.runs.stages import (
     fit_models,
@@ -88,6 +89,7 @@ class Study:
         weights: str | Path | None = None,
         freeze_weights: bool = False,
         bfloat16: bool = False,
+        hypernetwork: str | None = None,
         progress: Progress | None = None,
         store: Store | None = None,
     ) -> None:
@@ -97,8 +99,9 @@ class Study:
             space, task, preset: names; the preset has the space's sizes and the times.
             devices: names, NAME or NAME@BATCH, in a list or separated by commas.
             accuracy: `supernet`, or a model fitted on `evaluations` networks: `surrogate`, which are trained
-                for it, or `published`, whose accuracies were imported; or a function that gives the errors,
-                in percent, of a list of architectures, and what it says is what the model is fitted on.
+                for it, `published`, whose accuracies were imported, or what another package offers; or a
+                function that gives the errors, in percent, of a list of architectures, and what it says is
+                what the model is fitted on.
             choice: of these networks: `active`, near the fronts that are expected, or `random`.
             refine: architectures that the refinement of a front scores; 0: fronts are as the
                 MetaHypernetwork says; None: the preset's.
@@ -113,6 +116,8 @@ class Study:
             accelerator: where networks are trained: `auto`, `cpu` or `cuda`.
             weights: file that the supernetwork's weights start from; `freeze_weights`: they stay as they are.
             bfloat16: run the supernetwork in bfloat16 where that is safe.
+            hypernetwork: `conditioned` on the device, taught by imitation, or the `paper`'s; None: the
+                preset's, which is `conditioned` unless it says otherwise.
             progress: told how far the work has come (see `harness.core.progress`).
             store: instead of the home's own; it stays open.
 
@@ -121,33 +126,30 @@ class Study:
             DeviceUnavailableError: `cuda` is asked for, and there is none.
         """
         weights = None if weights is None else Path(weights)
-        options = SearchOptions(
-            objectives if isinstance(objectives, str) else ",".join(objectives),
-            _texts(constraints),
-            scheme,
-            estimator,
-            accuracy,
-            evaluations,
-            choice,
-            refine,
-            accelerator,
-            weights,
-            freeze_weights,
-            bfloat16,
-        )
         function = accuracy if callable(accuracy) else None
         self._set_up(None, name, progress, store, weights=weights, function=function)
         try:
-            folder = None if data_dir is None else Path(data_dir)
             self.config = resolve_config(
-                options,
                 lambda spec: self.device(spec).id,
                 space=space,
                 task=task,
-                data_dir=folder,
                 devices=devices,
                 preset=preset,
+                accuracy=accuracy,
                 seed=seed,
+                data_dir=None if data_dir is None else Path(data_dir),
+                objectives=objectives,
+                constraints=_texts(constraints),
+                scheme=scheme,
+                estimator=estimator,
+                evaluations=evaluations,
+                choice=choice,
+                refine=refine,
+                accelerator=accelerator,
+                weights=weights,
+                freeze_weights=freeze_weights,
+                bfloat16=bfloat16,
+                hypernetwork=hypernetwork,
             )
         except BaseException:
             self.close()
@@ -352,10 +354,12 @@ class Study:
     def _notes(self) -> tuple[str, ...]:
         """What is to be said of data and weights, once everything has been looked at that can be wrong."""
         config, _ = self._content
-        Run.at(config, self._name).check_free()
+        run = Run.at(config, self._name)
+        run.check_free()
         notes = check_weights(config, self._weights, self._made) if self._weights is not None else ()
-        if config.evaluated_by == "published":
-            require_published(config, self._made.space, self._store)
+        if config.evaluated_by != BY_TRAINING and not is_fitted(run):
+            subject = Subject(run, self._made.space, self._made.task)
+            accuracy_source(subject, self._store, "valid", self._function)
         for name in config.devices:
             device = self.device(name)
             if isinstance(device, TableDevice):

@@ -28,6 +28,8 @@ BUDGET = KNOWN + 10 + FRONT_SIZE
 GENERATIONS = 100
 
 CONFIG = SearchConfig(
+    hypernetwork="conditioned",
+    learning="imitation",
     epochs=10,
     steps_per_epoch=40,
     learning_rate=0.1,
@@ -87,7 +89,7 @@ def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     generator = torch.Generator().manual_seed(seed)
 
     def by_search(name: str) -> list[Architecture]:
-        points = search.front(models.devices[name].features, FRONT_SIZE)
+        points = search.proposals(models.devices[name], FRONT_SIZE)
         return models.refined(name, points, FRONT_SIZE)
 
     def at_random(name: str) -> list[Architecture]:

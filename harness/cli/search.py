@@ -43,7 +43,8 @@ def search(
         str,
         typer.Option(
             "--accuracy",
-            help="supernet, or a model fitted on networks: surrogate, which are trained, or published ones.",
+            help="supernet, or a model fitted on networks: surrogate, which are trained, published ones, or "
+            "what another package offers.",
         ),
     ] = "supernet",
     evaluations: Annotated[
@@ -72,6 +73,10 @@ def search(
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Run the supernetwork in bfloat16, for hardware that has it.")
     ] = False,
+    hypernetwork: Annotated[
+        str | None,
+        typer.Option("--hypernetwork", help="conditioned (on the device) or paper, as the paper has it."),
+    ] = None,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -101,6 +106,7 @@ def search(
         weights=weights,
         freeze_weights=freeze_weights,
         bfloat16=bfloat16,
+        hypernetwork=hypernetwork,
         progress=Shown(),
     ) as study:
         result = study.run(verification, _show_verification)

@@ -43,10 +43,11 @@ from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
 from modnas.tasks.published import PUBLISHED
 
-# By training, by published accuracies, or by a function of the user's.
-EvaluatedBy = Literal["training", "published", "function"]
+# How a run says that networks are trained, or that a function of the user's gives their errors; every other
+# source has the name that `--accuracy` takes.
+BY_TRAINING, BY_FUNCTION = "training", "function"
 # Settings that the first runs did not have, with what they were then.
-_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": "training", "accuracy_function": None}
+_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": BY_TRAINING, "accuracy_function": None}
 
 # Bytes of the data's listing, unpacked: some 8 million files.
 _LARGEST_DATA = 1 << 30
@@ -75,8 +76,9 @@ class RunConfig(BaseModel):
     evaluations: int | None = None
     # Which networks these are, and how their errors are found.
     choice: Choice = "random"
-    evaluated_by: EvaluatedBy = "training"
-    accuracy_function: str | None = None  # its name
+    evaluated_by: str = BY_TRAINING
+    # The function's name, or package and version that have the source.
+    accuracy_function: str | None = None
     # Of the file that the supernetwork's weights are from; None: initial ones. Whether they are frozen is a
     # setting of the search.
     weights_sha256: str | None = None

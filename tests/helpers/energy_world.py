@@ -18,6 +18,7 @@ from modnas_agent.energy import sensors
 from modnas_agent.energy.sensors import base, meter
 from modnas_agent.energy.sensors.meter import Meter
 from modnas_agent.energy.sensors.nvml import Nvml
+from modnas_agent.energy.sensors.pmic import Pmic
 from modnas_agent.errors import one_line
 from modnas_agent.wire.request import EnergyRequest
 
@@ -148,7 +149,7 @@ class Situation:
         }
         if self.command is not None:
             answer = self.command
-            made["pmic"] = lambda _sysfs: sensors.Pmic(lambda _command: answer(world))
+            made["pmic"] = lambda _sysfs: Pmic(lambda _command: answer(world))
         monkeypatch.setattr(sensors, "SENSORS", made)
         options = {"sysfs_root": str(world.root), **self.make(world)}
         opening = energy.Opening(EnergyRequest(self.sensor, options), on_gpu=False)

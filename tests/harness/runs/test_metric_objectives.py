@@ -16,7 +16,6 @@ from harness import Study
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.datasets.training_sets import DatasetError, dataset_path, load_dataset
-from harness.runs.options import SearchOptions
 from harness.runs.run import Run
 from harness.runs.search import open_search
 from harness.store import Measurement, Store
@@ -135,15 +134,16 @@ def test_an_unknown_metric_lists_the_known_ones(capsys: Capture, command: tuple[
 
 def test_error_is_always_an_objective_and_the_rest_is_as_given() -> None:
     def objectives(text: str) -> Any:
-        return SearchOptions(text).resolve()["objectives"]
+        with Study(objectives=text) as study:
+            return study.config.objectives
 
     assert objectives("latency,peak_memory") == ("error", "latency", "peak_memory")
     assert objectives("error,memory") == ("error", "peak_memory"), "latency need not be one"
     for wrong in ("error,error,latency", "memory,peak_memory", ",", "error"):
         with pytest.raises(UsageError, match="such as error,latency"):
             objectives(wrong)
-    bounded = SearchOptions("latency,peak_memory", ("memory=0.25",))
-    assert bounded.settings() == {"constraints": [None, 0.25]}
+    with Study(objectives=["latency", "peak_memory"], constraints=["memory=0.25"]) as study:
+        assert study.config.settings.search["constraints"] == [None, 0.25]
 
 
 @pytest.mark.usefixtures("fake_agents")
