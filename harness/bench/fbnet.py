@@ -94,7 +94,7 @@ def _figures(
         fitted,
         references,
         networks.candidates,
-        lambda some: networks.values(device, some),
+        lambda some: dict(zip(some, networks.values(device, some).tolist(), strict=True)),
         _MEASURED - len(references),
     )
     seen = {*networks.tables.references}

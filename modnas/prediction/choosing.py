@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from modnas.prediction.measured import Measured
 from modnas.prediction.meta import MetaPredictor
@@ -27,7 +26,7 @@ def measure_chosen(
     predictor: MetaPredictor,
     references: ArrayLike,
     among: Sequence[Architecture],
-    measure: Callable[[Sequence[Architecture]], ArrayLike],
+    measure: Callable[[Sequence[Architecture]], Mapping[Architecture, float]],
     count: int,
 ) -> Measured:
     """Measure `count` architectures besides the references, a few at a time, each time the most telling ones.
@@ -35,15 +34,18 @@ def measure_chosen(
     Args:
         references: of the device, see `DeviceTable.features`.
         among: see `MetaPredictor.choose`.
-        measure: architectures -> their values, in the unit of the references.
+        measure: architectures -> the values of those that have one, in the unit of the references. For one
+            that has none another is chosen.
     """
-    found: list[Architecture] = []
-    values: NDArray[np.float64] = np.empty(0)
-    while len(found) < count:
-        known = Measured(found, values)
-        chosen = predictor.choose(among, references, known, count=min(_BATCH, count - len(found)))
+    values: dict[Architecture, float] = {}
+    open_ones = dict.fromkeys(among)
+    while len(values) < count:
+        known = Measured(list(values), list(values.values()))
+        left = min(_BATCH, count - len(values))
+        chosen = predictor.choose(list(open_ones), references, known, count=left)
         if not chosen:
             break
-        values = np.concatenate([values, np.asarray(measure(chosen), np.float64)])
-        found += chosen
-    return Measured(found, values)
+        values.update(measure(chosen))
+        for one in chosen:
+            del open_ones[one]
+    return Measured(list(values), list(values.values()))

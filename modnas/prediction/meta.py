@@ -159,7 +159,7 @@ class MetaPredictor(nn.Module):
         open_ones = [a for a in candidates if a not in known]
         if not open_ones:
             return []
-        model = self._described(self._checked(device_features), further, range(len(self.devices)))
+        model = self._described(self._checked(device_features), further)
         return [open_ones[i] for i in most_telling(*model.uncertainty(self._features(open_ones)), count)]
 
     def _checked(self, device_features: ArrayLike) -> Tensor:
@@ -170,28 +170,24 @@ class MetaPredictor(nn.Module):
 
     def _model(self, references: Tensor, further: Further | None) -> GaussianProcess | DescribedDevice:
         """What predicts the device with these references, (D,)."""
-        equal = (self.features - references).abs().amax(1) == 0
-        same: list[int] = equal.nonzero().flatten().tolist()
-        others = [t for t in range(len(self.devices)) if t not in same[:1]]
-        if not same:
-            return self._described(references, further, others)
-        own = self._processes()[same[0]]
-        if len(own.alpha) < _ENOUGH and others:
-            return self._described(references, further, others, own)
+        own = self._own(references)
+        if own is None or (len(own.alpha) < _ENOUGH and len(self.devices) > 1):
+            return self._described(references, further)
         if further is None or not len(further[0]):
             return own
         return own.with_further(*self._measured(further).besides(_rows_of(own)))
 
-    def _described(
-        self,
-        references: Tensor,
-        further: Further | None,
-        members: Sequence[int],
-        own: GaussianProcess | None = None,
-    ) -> DescribedDevice:
-        """A device as its references (or all rows of its `own` regression) and further measurements describe
-        it to the learned devices `members`."""
-        seen = self._at_references(references) if own is None else _rows_of(own)
+    def _own(self, references: Tensor) -> GaussianProcess | None:
+        """The regression of the learned device with these references, (D,); None if there is none."""
+        equal: list[bool] = ((self.features - references).abs().amax(1) == 0).tolist()
+        return self._processes()[equal.index(True)] if any(equal) else None
+
+    def _described(self, references: Tensor, further: Further | None) -> DescribedDevice:
+        """A device as its measurements describe it to the learned devices: to the others, if it is one."""
+        own = self._own(references)
+        members = [t for t, process in enumerate(self._processes()) if process is not own]
+        few = own is not None and len(own.alpha) < _ENOUGH
+        seen = _rows_of(own) if own is not None and few else self._at_references(references)
         if further is not None and len(further[0]):
             seen = Seen.join([seen, self._measured(further).besides(seen)])
         return DescribedDevice(self._regressions(), members, seen, self.quantile)
