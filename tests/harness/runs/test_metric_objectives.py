@@ -15,7 +15,12 @@ from sqlalchemy import inspect
 from harness import Study
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.datasets.training_sets import DatasetError, dataset_path, load_dataset
+from harness.datasets.training_sets import (
+    DatasetError,
+    dataset_path,
+    further_measurements,
+    load_dataset,
+)
 from harness.runs.run import Run
 from harness.runs.search import open_search
 from harness.store import Measurement, Store
@@ -111,6 +116,23 @@ def test_predictors_are_made_of_each_metric(capsys: Capture, space: Space, name:
     assert (predicted["metric"], predicted["unit"]) == (name, metric.suffix)
     for one, value in zip(predicted["predictions"], found[metric.key], strict=True):
         assert one["lower"] <= one["value"] <= one["upper"] and one["value"] == pytest.approx(value, rel=0.3)
+
+
+@pytest.mark.usefixtures("fake_agents")
+def test_the_predictor_chooses_further_measurements(capsys: Capture, space: Space) -> None:
+    of = ("features", "--device", "cpu", "--references", "14", *TINY)
+    assert "predictor train" in said(capsys, *of, code=2)
+    run(capsys, "features", "--device", "cpu", *TINY)
+    run(capsys, "profile", "--device", "cpu", "--archs", "12", *TINY)
+    run(capsys, "predictor", "train", *TINY)
+    found, _ = run(capsys, *of)
+    chosen = {one["arch"]: one["value"] for one in found["further"]}
+    assert len(chosen) == 4 and min(chosen.values()) > 0
+    assert not set(chosen) & {a.id for a in space.references}
+    with Store() as store:
+        kept = further_measurements(store, "cpu", space, "latency")
+    assert kept is not None and {a.id for a in kept.architectures} >= set(chosen)
+    assert "further architecture" in said(capsys, *of)
 
 
 @pytest.mark.usefixtures("fake_agents")
