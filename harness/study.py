@@ -16,7 +16,7 @@ from harness.core.errors import UsageError
 from harness.core.progress import Note, Progress, silent
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.report import write_report
 from harness.runs.accuracy import AccuracyFunction
 from harness.runs.inputs import is_recorded, is_there
@@ -81,6 +81,7 @@ class Study:
         weights: str | Path | None = None,
         freeze_weights: bool = False,
         bfloat16: bool = False,
+        hypernetwork: str | None = None,
         progress: Progress | None = None,
         store: Store | None = None,
     ) -> None:
@@ -107,6 +108,8 @@ class Study:
             accelerator: where networks are trained: `auto`, `cpu` or `cuda`.
             weights: file that the supernetwork's weights start from; `freeze_weights`: they stay as they are.
             bfloat16: run the supernetwork in bfloat16 where that is safe.
+            hypernetwork: `conditioned` on the device, taught by imitation, or the `paper`'s; None: the
+                preset's, which is `conditioned` unless it says otherwise.
             progress: told how far the work has come (see `harness.core.progress`).
             store: instead of the home's own; it stays open.
 
@@ -137,6 +140,7 @@ class Study:
                 weights=weights,
                 freeze_weights=freeze_weights,
                 bfloat16=bfloat16,
+                hypernetwork=hypernetwork,
             )
         except BaseException:
             self.close()

@@ -24,6 +24,8 @@ from modnas.spaces.transformer import Transformer
 FRONT_SIZE = 24
 DEVICES = (*SEARCH_DEVICES, *UNSEEN_DEVICES)
 CONFIG = SearchConfig(
+    hypernetwork="conditioned",
+    learning="imitation",
     epochs=10,
     steps_per_epoch=40,
     learning_rate=0.1,
@@ -130,7 +132,7 @@ def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Arc
     read = {name: read_off(search, device) for name, device in models.devices.items()}
     searched = time.monotonic() - began
     better = {
-        name: models.refined(name, search.front(device.features), FRONT_SIZE)
+        name: models.refined(name, search.proposals(device), FRONT_SIZE)
         for name, device in models.devices.items()
     }
     randoms = problem.space.sample(FRONT_SIZE, torch.Generator().manual_seed(10_000 + seed))

@@ -68,7 +68,7 @@ def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     generator = torch.Generator().manual_seed(seed)
 
     def by_search(name: str) -> list[Architecture]:
-        points = search.front(models.devices[name].features, count)
+        points = search.proposals(models.devices[name], count)
         return models.refined(name, points, count)
 
     def at_random(name: str) -> list[Architecture]:

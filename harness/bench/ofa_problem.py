@@ -22,6 +22,8 @@ from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.network import Block
 
 CONFIG = SearchConfig(
+    hypernetwork="conditioned",
+    learning="imitation",
     epochs=10,
     steps_per_epoch=40,
     learning_rate=0.1,

@@ -36,6 +36,7 @@ from harness.transport.settings import SshSettings
 from harness.transport.ssh import SshTransport
 from harness.transport.ssh_address import resolve
 from harness.transport.ssh_connection import SshConnection
+from harness.transport.ssh_files import BoardFiles
 
 AGENT_PREFIX = "modnas_agent-"
 MANIFEST_PREFIX = "install-"
@@ -92,7 +93,8 @@ class Board:
         self.settings = profile.ssh or SshSettings()
         self.directory = self.settings.directory
         self.connection = SshConnection(resolve(profile.name, self.settings), timeout_s)
-        self.folder = AgentFolder(self.connection, self.directory)
+        self.files = BoardFiles(self.connection)
+        self.folder = AgentFolder(self.files, self.directory)
         self._python: Interpreter | None = None
         self._archive = archive_bytes(agent_modules(profile))
         self._digest = hashlib.sha256(self._archive).hexdigest()
@@ -150,7 +152,7 @@ class Board:
 
     def manifest(self) -> Manifest | None:
         """What is installed for the profile's backend; one that cannot be understood is as good as none."""
-        content = self.connection.read(self._manifest_path)
+        content = self.files.read(self._manifest_path)
         if content is None:
             return None
         try:
@@ -160,7 +162,7 @@ class Board:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Record an installation."""
-        self.connection.write(self._manifest_path, json.dumps(asdict(manifest)).encode())
+        self.files.write(self._manifest_path, json.dumps(asdict(manifest)).encode())
 
     @property
     def archive_path(self) -> str:
@@ -183,8 +185,8 @@ class Board:
         """
         if not self.has_archive():
             self.folder.check()
-            self.connection.make_folder(self.directory)
-            self.connection.write(self.archive_path, self._archive)
+            self.files.make_folder(self.directory)
+            self.files.write(self.archive_path, self._archive)
             self.check_sha256(self.archive_path, self._digest)
             self.folder.mark()
         return self.archive_path
@@ -208,7 +210,7 @@ class Board:
     def check_sha256(self, path: str, digest: str) -> None:
         """Have the board hash a file. Raises DeviceUnavailableError when it is not what was sent."""
         if digest not in self._sha256(path):
-            self.connection.remove(path)
+            self.files.remove(path)
             raise DeviceUnavailableError(
                 f"{path} on {self.connection.address} is not what was sent; try again, and suspect the disk"
             )
@@ -256,7 +258,7 @@ class Board:
         serve = ("serve", "--root", self.directory, "--idle-s", str(IDLE_S), "--host", host_name())
         command = self.python_command(python, archive, *serve, packages=packages)
         under = f"{_SYSTEMD} " if self.settings.systemd else ""
-        return SshTransport(self.connection, f"exec {under}{command}", self.directory)
+        return SshTransport(self.files, f"exec {under}{command}", self.directory)
 
 
 def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:

@@ -132,7 +132,7 @@ class RuntimeInstaller:
                 f"{address} lacks {' and '.join(missing)}, which {runtime.name} needs; install there: "
                 f"sudo apt-get install {' '.join(runtime.libraries[name] for name in missing)}"
             )
-        free_mb = self.board.connection.free_mb(self.board.directory)
+        free_mb = self.board.files.free_mb(self.board.directory)
         if free_mb is not None and free_mb < runtime.needed_mb:
             raise DeviceUnavailableError(
                 f"{address} has {free_mb} MB free, the runtime needs {runtime.needed_mb}; free some space "
@@ -149,8 +149,8 @@ class RuntimeInstaller:
         archive = runtime_archive(self._platform, self.runtime)
         self.say(f"uploading {archive.stat().st_size / 2**20:.0f} MB")
         target = f"{packages}.tar.gz"
-        self.board.connection.make_folder(self.board.directory)
-        self.board.connection.write(target, archive)
+        self.board.files.make_folder(self.board.directory)
+        self.board.files.write(target, archive)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         self.board.in_folder("unpack", target, digest, path=packages)
         return self.python.path, packages, "offline"
@@ -183,10 +183,10 @@ class RuntimeInstaller:
         """Bring the single files, which no index has by themselves."""
         if folder is None:
             return
-        self.board.connection.make_folder(folder)
+        self.board.files.make_folder(folder)
         for file in self.runtime.files:
             path = runtime_file(self._platform, file)
-            self.board.connection.write(f"{folder}/{path.name}", path)
+            self.board.files.write(f"{folder}/{path.name}", path)
             self.board.check_sha256(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
 
     def _run(self, python: str, timeout_s: float, *arguments: str) -> None:

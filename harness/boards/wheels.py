@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.backends import Runtime, WheelFile
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
-from harness.core.home import file_sha256, has_sha256, subfolder, write_atomically
+from harness.core.home import file_sha256, has_sha256, read_kept, subfolder, write_atomically
 from harness.store import content_key
 
 DOWNLOAD_S = 600.0
@@ -104,7 +104,7 @@ def _keep(made: Path, path: Path) -> None:
 def _is_whole(path: Path) -> bool:
     """Whether a kept file is there and has the content it was kept with."""
     try:
-        return has_sha256(path, _note(path).read_text().strip())
+        return has_sha256(path, read_kept(_note(path)).strip())
     except FileNotFoundError:
         pass
     if not _can_be_read(path):
@@ -134,7 +134,12 @@ def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:
     command += [f"--platform={tag}" for tag in platform.tags()]
     try:
         done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
+            [*command, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DOWNLOAD_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise DeviceUnavailableError(f"fetching wheels for {platform} took too long") from error

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from harness.datasets.packed import read_csv_gz, read_npz
 from modnas.core.bounded import TooLargeError
 
@@ -64,4 +65,4 @@ def load(data: Path) -> NasBench201Tables:
     except TooLargeError:
         raise
     except Exception as error:  # numpy, zipfile, zlib and csv raise a dozen kinds for a damaged file
-        raise UsageError(f"the NAS-Bench-201 tables in {folder} cannot be read: {error}") from error
+        raise UsageError(f"the NAS-Bench-201 tables in {folder} cannot be read: {told(error)}") from error

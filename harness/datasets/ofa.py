@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from harness.datasets.packed import read_npz
 from modnas.core.bounded import TooLargeError
 from modnas.spaces import Architecture
@@ -59,4 +60,4 @@ def load(data: Path) -> OfaTables:
     except TooLargeError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
-        raise UsageError(f"the once-for-all tables in {folder} cannot be read: {error}") from error
+        raise UsageError(f"the once-for-all tables in {folder} cannot be read: {told(error)}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
+from harness.core.system_errors import told
 from harness.core.text_files import check_is_text
 from modnas.core.bounded import check_file
 from modnas.spaces import ArchitectureError, Space
@@ -42,7 +43,7 @@ def read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
                         raise UsageError(f"{path}, line {line}: {arch} occurs twice")
                     entries[arch] = line, value
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"table {path} cannot be read: {error}") from error
+        raise UsageError(f"table {path} cannot be read: {told(error, path)}") from error
     if not entries:
         raise UsageError(
             f"table {path} is empty: give the header arch,value and a line for each architecture"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.core.home import write_atomically
+from harness.core.home import read_kept, write_atomically
 from harness.export.onnx_graph import to_onnx
 from harness.export.probe import probe
 from harness.runs.evaluation import evaluate_architectures, trained_weights, weights_file
@@ -79,7 +79,7 @@ def _check_folder(folder: Path, files: Collection[str], networks: Sequence[str])
     `files`: those of the task.
     """
     try:
-        listed = json.loads((folder / LIST).read_text())["networks"]
+        listed = json.loads(read_kept(folder / LIST))["networks"]
         ours = {LIST, *files, *(network["file"] for network in listed)}
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_config import HostConfig, look_up
 from harness.transport.ssh_names import MAX_JUMPS, is_plain_word, jump_hops, split_destination
+from modnas.core.bounded import check_file
 
 DEFAULT_PORT = 22
+_LARGEST_KEY = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,12 @@ def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...
     if settings.identity_file is None:
         return found.identity_files
     path = Path(settings.identity_file).expanduser()
-    if not path.is_file():
-        raise UsageError(f"identity file {path} does not exist")
+    try:
+        check_file(path, _LARGEST_KEY)
+    except FileNotFoundError as error:
+        raise UsageError(f"identity file {path} does not exist") from error
+    except OSError as error:
+        raise UsageError(f"identity file {path} cannot be used: {told(error, path)}") from error
     return (path,)
 
 

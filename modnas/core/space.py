@@ -193,6 +193,11 @@ class Space(ArchitectureSource):
         """The plainest architecture that is the same network; itself, unless the space knows better."""
         return architecture
 
+    def forms(self, architecture: Architecture) -> list[Architecture]:
+        """The architectures that are the same network, the plainest first; it alone, unless the space knows
+        others."""
+        return [self.simplified(architecture)]
+
     def neighbours(self, architecture: Architecture, distance: int = 1) -> list[Architecture]:
         """`variations` in plainest form."""
         found = dict.fromkeys(self.simplified(other) for other in self.variations(architecture, distance))

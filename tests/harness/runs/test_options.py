@@ -45,6 +45,15 @@ def test_bounds_are_in_the_order_of_the_metrics() -> None:
     assert changed(constraints={"latency": 0.2}) == {"constraints": [0.2]}
 
 
+def test_the_hypernetwork_is_conditioned_unless_preset_or_option_says_otherwise() -> None:
+    def chosen(**given: Any) -> tuple[str, str]:
+        search = resolved(**given).settings.search
+        return search["hypernetwork"], search["learning"]
+
+    assert chosen() == chosen(hypernetwork="conditioned") == ("conditioned", "imitation")
+    assert chosen(preset="paper") == chosen(hypernetwork="paper") == ("paper", "gradients")
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
@@ -56,6 +65,7 @@ def test_bounds_are_in_the_order_of_the_metrics() -> None:
         ({"constraints": ("energy=0.5",)}, "no hardware metric"),
         ({"scheme": "sum"}, "one of mgd"),
         ({"estimator": "darts"}, "one of reinmax"),
+        ({"hypernetwork": "deep"}, "one of conditioned"),
         ({"accuracy": "oracle"}, "one of supernet"),
         ({"accuracy": "surrogate", "evaluations": 9}, "nothing to fit"),
         ({"accelerator": "tpu"}, "one of auto"),
