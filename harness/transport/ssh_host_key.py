@@ -109,7 +109,9 @@ class HostKeyCheck:
     def _check_address(self, key: paramiko.PKey) -> None:
         """The IP address may be known with another key, where that counts (CheckHostIP)."""
         options = self._address.options
-        if not options.check_address or self._peer is None or options.strict == "no" or options.key_alias:
+        if not options.check_address or options.strict == "no" or options.key_alias:
+            return
+        if self._peer in (None, self._address.host) or _is_loopback(self._peer):
             return
         entries = known_keys(self._address.known_hosts, known_name(self._peer, self._address.port))
         known = [entry for entry in entries if not entry.marker]

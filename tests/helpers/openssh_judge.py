@@ -39,6 +39,7 @@ HostCertificate {host_key}-cert.pub
 TrustedUserCAKeys {keys}/user_ca.pub
 MaxAuthTries 20
 MaxStartups 100
+KexAlgorithms curve25519-sha256@libssh.org,curve25519-sha256
 """
 
 
@@ -65,8 +66,8 @@ class JudgedServer:
         self._folder = folder
         keys = folder / "keys"
         keys.mkdir(parents=True)
-        for kind in ("rsa", "ecdsa"):
-            _keygen("-q", "-t", kind, "-N", "", "-C", kind, "-f", keys / f"host_{kind}")
+        for kind, bits in (("rsa", "2048"), ("ecdsa", "256")):
+            _keygen("-q", "-t", kind, "-b", bits, "-N", "", "-C", kind, "-f", keys / f"host_{kind}")
         made = {name: make_key(keys / name) for name in KEYS}
         host_key = make_key(_folder(folder / "board") / "host_key")
         names = "127.0.0.1,localhost,board.example"
