@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.core.lock import InUseError
     from harness.core.progress import Event, Note, Progress, Stage
     from harness.measure.profile_devices import Profiled
-    from harness.measure.profiling import ProfileReport
+    from harness.measure.reports import ProfileReport
     from harness.public import device, profile, space
     from harness.runs.accuracy import AccuracySource, ComputedAccuracy
     from harness.runs.results import Front, Networks, SearchResult, Verification
@@ -58,7 +58,7 @@ _PLACES = {
     "harness.core.errors": ("DeviceUnavailableError", "ModnasHwError", "UsageError"),
     "harness.core.lock": ("InUseError",),
     "harness.measure.profile_devices": ("Profiled",),
-    "harness.measure.profiling": ("ProfileReport",),
+    "harness.measure.reports": ("ProfileReport",),
     "harness.core.progress": ("Event", "Note", "Progress", "Stage"),
     "harness.public": ("device", "profile", "space"),
     "harness.runs.accuracy": ("AccuracySource", "ComputedAccuracy"),

@@ -15,7 +15,8 @@ from importlib.resources import files
 from modnas_agent.folder import FILE, MANIFEST, MARKER, in_the_way, is_agents
 
 from harness.core.errors import DeviceUnavailableError
-from harness.transport.ssh_connection import Entry, SshConnection
+from harness.transport.file_ways import Entry
+from harness.transport.ssh_files import BoardFiles
 
 _FORMAT = 1
 # A runtime is some thousand files, on a slow disk.
@@ -38,12 +39,12 @@ class Left:
 class AgentFolder:
     """One folder on one board; `path` as the profile has it, relative to the user's home there."""
 
-    def __init__(self, connection: SshConnection, path: str) -> None:
-        self._connection, self.path = connection, path
+    def __init__(self, files: BoardFiles, path: str) -> None:
+        self._files, self.path = files, path
 
     def entries(self) -> Mapping[str, Entry] | None:
         """What lies in it, by name; None where there is none. Raises DeviceUnavailableError for a link."""
-        return self._connection.entries(self.path)
+        return self._files.entries(self.path)
 
     def check(self) -> Mapping[str, Entry] | None:
         """Make sure that the folder may be written to; what lies in it, None where it does not exist yet.
@@ -80,7 +81,7 @@ class AgentFolder:
     def _is_manifest(self, name: str) -> bool:
         """Others may have a file of that name: its content decides."""
         try:
-            content = json.loads(self._connection.read(f"{self.path}/{name}") or b"")
+            content = json.loads(self._files.read(f"{self.path}/{name}") or b"")
         except ValueError:
             return False
         return isinstance(content, dict) and {"version", "python", "runtime_version"} <= set(content)
@@ -89,15 +90,15 @@ class AgentFolder:
         """Say in the folder that it is the agent's, for later calls."""
         if MARKER not in (self.entries() or {}):
             content = json.dumps({"format": _FORMAT, "what": "the folder of modnas-hw's agent"})
-            self._connection.write(f"{self.path}/{MARKER}", content.encode())
+            self._files.write(f"{self.path}/{MARKER}", content.encode())
 
     def _is_home(self) -> bool:
-        home, path = self._connection.real_path("."), self._connection.real_path(self.path)
+        home, path = self._files.real_path("."), self._files.real_path(self.path)
         return posixpath.commonpath([home, path]) == path
 
     @property
     def _where(self) -> str:
-        return f"{self.path} on {self._connection.address}"
+        return f"{self.path} on {self._files.connection.address}"
 
 
 def told(names: Sequence[str], count: int | None = None) -> str:

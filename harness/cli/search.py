@@ -74,6 +74,10 @@ def search(
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Run the supernetwork in bfloat16, for hardware that has it.")
     ] = False,
+    hypernetwork: Annotated[
+        str | None,
+        typer.Option("--hypernetwork", help="conditioned (on the device) or paper, as the paper has it."),
+    ] = None,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -105,6 +109,7 @@ def search(
         weights=weights,
         freeze_weights=freeze_weights,
         bfloat16=bfloat16,
+        hypernetwork=hypernetwork,
         progress=Shown(),
     ) as study:
         result = study.run(verification, _show_verification)

@@ -11,7 +11,7 @@ import torch
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.core.numerals import read_number
 from harness.datasets.task_content import absolute
-from harness.presets import get_preset
+from harness.presets import HYPERNETWORKS, get_preset
 from harness.runs.accuracy import ACCURACIES, AccuracyFunction, get_accuracy
 from harness.runs.run import BY_FUNCTION, RunConfig
 from harness.runs.starting_weights import weights_sha256
@@ -48,6 +48,7 @@ def resolve_config(
     weights: Path | None,
     freeze_weights: bool,
     bfloat16: bool,
+    hypernetwork: str | None,
 ) -> RunConfig:
     """The configuration of a search.
 
@@ -72,6 +73,7 @@ def resolve_config(
         **_switched(freeze_weights=freeze_weights, bfloat16=bfloat16),
         **_chosen("scheme", scheme, get_args(Scheme)),
         **_chosen("estimator", estimator, get_args(Estimator)),
+        **_hypernetwork(hypernetwork),
         **_bounds(constraints, wanted[1:]),
     }
     return RunConfig(
@@ -132,6 +134,12 @@ def _chosen(name: str, value: str | None, known: Sequence[str]) -> dict[str, str
     if value not in known:
         raise UsageError(f"--{name} {value}: it is one of {', '.join(known)}")
     return {name: value}
+
+
+def _hypernetwork(name: str | None) -> dict[str, str]:
+    """Which MetaHypernetwork, and how it learns, where that is not left to the preset."""
+    chosen = _chosen("hypernetwork", name, [*HYPERNETWORKS])
+    return HYPERNETWORKS[chosen["hypernetwork"]] if chosen else {}
 
 
 def _bounds(constraints: Sequence[str], metrics: Sequence[str]) -> dict[str, list[float | None]]:

@@ -12,7 +12,7 @@ from harness.core.progress import Note, Progress, stage
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, table_note, table_origin
 from harness.measure.profile_devices import measure_on
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.runs.accuracy import AccuracyFunction, accuracy_source
 from harness.runs.evaluation import Subject
 from harness.runs.lookup import look_up

@@ -18,7 +18,7 @@ from harness.transport.base import Frame, TransportClosedError, TransportTimeout
 from harness.transport.greeting import GreetingReader
 from harness.transport.login_shell import for_login_shell
 from harness.transport.ssh_artifacts import BoardArtifacts
-from harness.transport.ssh_connection import SshConnection
+from harness.transport.ssh_files import BoardFiles
 
 # After this silence the agent is asked for a sign of life; it answers while it measures, too.
 PROBE_AFTER_S = 3.0
@@ -37,15 +37,16 @@ ARTIFACTS_LIMIT_BYTES = 512 << 20
 class SshTransport:
     """One agent over one connection. `heard_at`: when anything last came from the board (monotonic clock)."""
 
-    def __init__(self, connection: SshConnection, command: str, directory: str) -> None:
+    def __init__(self, files: BoardFiles, command: str, directory: str) -> None:
         """Start the agent.
 
         Args:
+            files: the board's, over the connection that the agent gets.
             command: what starts it, at home, quoted for `sh`.
             directory: its folder on the board.
         """
-        self._connection = connection
-        self._artifacts = BoardArtifacts(connection, f"{directory}/{ARTIFACTS}", ARTIFACTS_LIMIT_BYTES)
+        self._connection = connection = files.connection
+        self._artifacts = BoardArtifacts(files, f"{directory}/{ARTIFACTS}", ARTIFACTS_LIMIT_BYTES)
         self._reader = GreetingReader()
         self._pending: deque[Frame | ProtocolError] = deque()
         self._asked_at: float | None = None

@@ -13,7 +13,8 @@ from modnas_agent.folder import ARTIFACT, FILE
 
 from harness.core.errors import DeviceUnavailableError
 from harness.core.home import file_sha256
-from harness.transport.ssh_connection import BoardFullError, Entry, SshConnection
+from harness.transport.file_ways import Entry
+from harness.transport.ssh_files import BoardFiles, BoardFullError
 
 
 class BoardArtifacts:
@@ -22,8 +23,8 @@ class BoardArtifacts:
     It is listed when it is first needed.
     """
 
-    def __init__(self, connection: SshConnection, folder: str, limit_bytes: int) -> None:
-        self._connection, self._folder, self._limit_bytes = connection, folder, limit_bytes
+    def __init__(self, files: BoardFiles, folder: str, limit_bytes: int) -> None:
+        self._files, self._folder, self._limit_bytes = files, folder, limit_bytes
         self._own: dict[str, Entry] | None = None
         self._foreign: set[str] = set()
 
@@ -42,7 +43,8 @@ class BoardArtifacts:
         own = self._listed()
         if name in self._foreign:
             raise DeviceUnavailableError(
-                f"{self._folder}/{name} on {self._connection.address} is no file of the agent's; move it away"
+                f"{self._folder}/{name} on {self._files.connection.address} is no file of the agent's; "
+                "move it away"
             )
         if anew or name not in own or own[name].bytes != size:
             self._upload(name, path, size)
@@ -53,9 +55,9 @@ class BoardArtifacts:
     def _listed(self) -> dict[str, Entry]:
         """The networks there."""
         if self._own is None:
-            found = self._connection.entries(self._folder)
+            found = self._files.entries(self._folder)
             if found is None:
-                self._connection.make_folder(self._folder)
+                self._files.make_folder(self._folder)
             self._own = {}
             for name, entry in (found or {}).items():
                 if entry.kind == FILE and ARTIFACT.fullmatch(name):
@@ -70,7 +72,7 @@ class BoardArtifacts:
         self._delete(size + sum(entry.bytes for entry in own.values()) - self._limit_bytes)
         while True:
             try:
-                self._connection.write(f"{self._folder}/{name}", path)
+                self._files.write(f"{self._folder}/{name}", path)
                 return
             except BoardFullError:
                 if not self._delete(size):
@@ -82,7 +84,7 @@ class BoardArtifacts:
         for name, entry in sorted(own.items(), key=lambda item: item[1].changed_at):
             if freed >= wanted:
                 break
-            self._connection.remove(f"{self._folder}/{name}")
+            self._files.remove(f"{self._folder}/{name}")
             del own[name]
             freed += entry.bytes
         return freed

@@ -14,18 +14,21 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from modnas.core.task import TaskLoss
 from modnas.search import front, indicators, preferences
-from modnas.search.config import SearchConfig
+from modnas.search.config import Learning, SearchConfig
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
 from modnas.search.hypernetwork import Hypernetwork
 from modnas.search.hypernetworks import make_hypernetwork
+from modnas.search.imitation import Imitation
+from modnas.search.records import FitLosses
+from modnas.search.refinement import Losses
 from modnas.search.state import (
     pack_generator,
     pack_module,
@@ -35,7 +38,7 @@ from modnas.search.state import (
     unpack_optimizer,
 )
 from modnas.search.stats import EpochStats, Tally, Validation
-from modnas.search.upper_level import Gradients, Setting
+from modnas.search.upper_level import Gradients, Setting, UpperLevel
 from modnas.spaces import Architecture, Space, Supernetwork
 
 __all__ = ["EpochStats", "Search", "SearchConfig", "SearchDevice", "TaskLoss", "Validation"]
@@ -56,9 +59,11 @@ class Search:
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
+        losses: for learning by imitation, the first objective of architectures where it is cheap to ask.
+        fit_losses: for learning by imitation where it is not: makes a model of losses that were seen.
 
     Raises:
-        ValueError: no device, a name twice, or shapes that do not fit together.
+        ValueError: no device, a name twice, or shapes that do not fit together; or imitation without either.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Search:
         valid_batches: Batches,
         task_loss: TaskLoss,
         config: SearchConfig,
+        losses: Losses | None = None,
+        fit_losses: FitLosses | None = None,
     ) -> None:
         _check(devices, config)
         self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
@@ -94,7 +101,11 @@ class Search:
         self._setting = Setting(
             space, self.devices, self.features, task_loss, config, self.generator, self.hypernetwork
         )
-        self._upper = Gradients(self._setting)
+        self._upper: UpperLevel = (
+            Gradients(self._setting)
+            if config.learning == "gradients"
+            else Imitation(self._setting, losses, fit_losses)
+        )
 
     @property
     def finished(self) -> bool:
@@ -181,13 +192,18 @@ class Search:
         source = self.hypernetwork if self.best_epoch is None else self.best
         return front.read_front(source, self.space, features, rows)
 
+    def proposals(self, device: SearchDevice, count: int | None = None) -> list[FrontPoint]:
+        """`front` of a device, each network in the form that is best there (see `front.fastest_forms`)."""
+        return front.fastest_forms(self.space, device, self.front(device.features, count))
+
     @torch.no_grad()
     def _score(self, hypernetwork: Hypernetwork, errors: dict[Architecture, float]) -> Validation:
         """Validation of one state; errors already known are taken from `errors`, new ones added to it."""
         rows = preferences.spread(self.config.front_size, self.objectives)
         fronts, objectives, volumes = {}, {}, {}
         for device in self.devices:
-            points = front.distinct(front.read_front(hypernetwork, self.space, device.features, rows))
+            read = front.read_front(hypernetwork, self.space, device.features, rows)
+            points = front.distinct(front.fastest_forms(self.space, device, read))
             samples = self.space.encode([point.architecture for point in points]).to(self.features)
             for point, sample in zip(points, samples, strict=True):
                 if point.architecture not in errors:
@@ -290,6 +306,8 @@ def _check(devices: Sequence[SearchDevice], config: SearchConfig) -> None:
         shapes = {tuple(getattr(device, what).shape) for device in devices}
         if len(shapes) > 1:
             raise ValueError(f"the devices' {what} have different shapes: {sorted(shapes)}")
+    if config.learning not in get_args(Learning):
+        raise ValueError(f"learning {config.learning!r} is none of {', '.join(get_args(Learning))}")
     metrics = len(devices[0].low)
     if config.constraints and len(config.constraints) != metrics:
         raise ValueError(f"{len(config.constraints)} constraints for {metrics} hardware metrics")

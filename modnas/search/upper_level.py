@@ -78,9 +78,9 @@ class UpperLevel(ABC):
     def __init__(self, setting: Setting) -> None:
         self.setting, self.config = setting, setting.config
 
-    @abstractmethod
     def begin_epoch(self) -> None:
         """Forget what is only true of an epoch."""
+        return
 
     @abstractmethod
     def step(self, batch: Any, tally: Tally) -> None:

@@ -25,30 +25,32 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AllowTcpForwarding yes
-Subsystem sftp internal-sftp
 LogLevel VERBOSE
 """
+SFTP = "Subsystem sftp internal-sftp\n"
 
 
 class LoopbackBoard:
-    """An sshd of this user. The agent's folder on it is `board/` in `folder`, not the user's home."""
+    """An sshd of this user. The agent's folder on it is `board/` in `folder`, not the user's home.
 
-    def __init__(self, folder: Path, options: str = "", key_options: str = "") -> None:
+    `sftp`: whether it has files over SFTP.
+    """
+
+    def __init__(self, folder: Path, options: str = "", key_options: str = "", sftp: bool = True) -> None:
         self.folder = folder
         self.directory = folder / "board"
         self.directory.mkdir(parents=True)
         host_key, client_key = make_key(folder / "host_key"), make_key(folder / "client_key")
         self.port = free_port()
         (folder / "authorized_keys").write_text(f"{key_options} {public_part(client_key)}\n".lstrip())
-        (folder / "sshd_config").write_text(CONFIGURATION.format(port=self.port, folder=folder) + options)
+        configuration = CONFIGURATION.format(port=self.port, folder=folder) + SFTP * sftp + options
+        (folder / "sshd_config").write_text(configuration)
         known_hosts = folder / "known_hosts"
         known_hosts.write_text(known_hosts_line("127.0.0.1", self.port, host_key))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd of root separates its privileges
         self._log = (folder / "sshd.log").open("wb")
-        self._process = subprocess.Popen(
-            ["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"], stderr=self._log
-        )
+        self._process = subprocess.Popen(self._command(), stderr=self._log)
         self._wait()
         self.endpoint = Endpoint(
             "127.0.0.1",
@@ -58,6 +60,9 @@ class LoopbackBoard:
             known_hosts,
             {"directory": str(self.directory / "agent"), "python": sys.executable},
         )
+
+    def _command(self) -> list[str | Path]:
+        return ["/usr/sbin/sshd", "-D", "-e", "-f", self.folder / "sshd_config"]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S

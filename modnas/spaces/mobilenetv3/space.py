@@ -24,7 +24,7 @@ from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
-from modnas.spaces.mobilenetv3.checkpoint import load_published_file
+from modnas.spaces.mobilenetv3.checkpoint import load_published_file, read_published_file
 from modnas.spaces.mobilenetv3.choices import (
     EXPANSIONS_AT,
     KERNELS_AT,
@@ -246,8 +246,12 @@ class MobileNetV3(Space):
     def supernetwork(self) -> Supernetwork:
         return ElasticNetwork(self.skeleton, self.sides)
 
-    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
+    def read_weights(self, path: Path) -> tuple[dict[str, Tensor], int]:
         """As in every space from a `.safetensors` file; any other is read as once-for-all publishes it."""
+        return super().read_weights(path) if path.suffix == ".safetensors" else read_published_file(path)
+
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
+        """See `read_weights`."""
         if path.suffix == ".safetensors":
             return super().load_weights(supernetwork, path)
         return load_published_file(supernetwork, path)

@@ -28,6 +28,7 @@ from modnas.spaces.nasbench201.cells import (
     OPERATORS,
     POOL,
     SKIP,
+    cells_by_network,
     format_cell,
     live_edges,
     official_order,
@@ -172,6 +173,13 @@ class NasBench201(Space):
     def simplified(self, architecture: Architecture) -> Architecture:
         """The plainest cell that is the same network (see `cells.simplest`)."""
         return self.architecture(simplest(architecture.choices))
+
+    def forms(self, architecture: Architecture) -> list[Architecture]:
+        """See `Space.forms`: with operators on dead edges, nodes that only hand on what they get, the inner
+        nodes exchanged."""
+        plainest = simplest(architecture.choices)
+        others = [cell for cell in cells_by_network()[plainest] if cell != plainest]
+        return [self.architecture(cell) for cell in (plainest, *others)]
 
     def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
         """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""

@@ -41,8 +41,17 @@ def test_bounds_are_in_the_order_of_the_metrics() -> None:
         objectives="error,latency,energy", constraints=["energy=0.4"], scheme="sample", estimator="gdas"
     )
     assert found == {"constraints": [None, 0.4], "scheme": "sample", "estimator": "gdas"}
-    assert changed(constraints=("latency=1", "latency=0.2")) == {"constraints": [0.2]}
+    assert changed(constraints=("latency=0.2",)) == {"constraints": [0.2]}
     assert changed(constraints={"latency": 0.2}) == {"constraints": [0.2]}
+
+
+def test_the_hypernetwork_is_conditioned_unless_preset_or_option_says_otherwise() -> None:
+    def chosen(**given: Any) -> tuple[str, str]:
+        search = resolved(**given).settings.search
+        return search["hypernetwork"], search["learning"]
+
+    assert chosen() == chosen(hypernetwork="conditioned") == ("conditioned", "imitation")
+    assert chosen(preset="paper") == chosen(hypernetwork="paper") == ("paper", "gradients")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +63,10 @@ def test_bounds_are_in_the_order_of_the_metrics() -> None:
         ({"constraints": ("latency",)}, "latency=0.2"),
         ({"constraints": ("latency=2",)}, "latency=0.2"),
         ({"constraints": ("energy=0.5",)}, "no hardware metric"),
+        ({"constraints": ("latency=1", "latency=0.2")}, "latency=0.2: give each metric one bound"),
         ({"scheme": "sum"}, "one of mgd"),
         ({"estimator": "darts"}, "one of reinmax"),
+        ({"hypernetwork": "deep"}, "one of conditioned"),
         ({"accuracy": "oracle"}, "one of supernet"),
         ({"accuracy": "surrogate", "evaluations": 9}, "nothing to fit"),
         ({"accelerator": "tpu"}, "one of auto"),
@@ -86,6 +97,7 @@ def board(folder: Path, metric: str, factor: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 @pytest.mark.usefixtures("fake_agents")
 def test_three_objectives_and_a_surrogate(

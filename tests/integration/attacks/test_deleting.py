@@ -105,7 +105,7 @@ def test_an_empty_home_is_nobodys_folder(person: Person, tmp_path: Path) -> None
     home.mkdir()
     profile = DeviceProfile.model_validate(person.board.endpoint.profile("pi", directory=str(home)))
     with Board(profile) as board:
-        board.connection.real_path = lambda path: str(home / "user") if path == "." else str(home)
+        board.files.real_path = lambda path: str(home / "user") if path == "." else str(home)
         with pytest.raises(DeviceUnavailableError, match="is a home folder"):
             board.folder.check()
 
@@ -148,6 +148,7 @@ BESIDE: dict[str, Put] = {
 }
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_agent_is_there_at_the_end(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,13 +41,13 @@ def test_upload_goes_on_where_the_link_broke(loopback: LoopbackBoard) -> None:
         breaker = threading.Thread(target=break_link)
         breaker.start()
         with pytest.raises(DeviceUnavailableError, match="was lost while uploading large"):
-            board.connection.write(str(target), content)
+            board.files.write(str(target), content)
         breaker.join()
     (part,) = sent()
     assert 0 < part.stat().st_size < SIZE_BYTES and not target.exists()
     number = part.stat().st_ino
     with open_board(loopback) as board:
-        board.connection.write(str(target), content)
+        board.files.write(str(target), content)
     assert target.read_bytes() == content
     assert target.stat().st_ino == number, "it is the file that was begun"
     assert not sent()
