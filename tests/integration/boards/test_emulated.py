@@ -125,7 +125,7 @@ def test_library_compiled_here_computes_the_same_there(home: Path, arm: Namespac
 def test_version_that_the_cpu_cannot_run(
     home: Path, arm: NamespaceBoard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ONNX Runtime 1.21.0 on a Cortex-A72: refused where that is known; where it is not, the crash is told."""
+    """ONNX Runtime 1.21.0 on a Cortex-A72: refused where that is known; elsewhere the crash is told."""
     arm.endpoint().write_profile(home, "old", directory=".old-agent")
     before = arm.shell("find /home/board | sort")
 
