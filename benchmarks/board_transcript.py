@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-BOARDS = Path(__file__).resolve().parents[1] / "tests" / "integration" / "boards"
-sys.path.insert(0, str(BOARDS))
+HELPERS = Path(__file__).resolve().parents[1] / "tests" / "helpers"
+sys.path.insert(0, str(HELPERS))
 
 from boards_namespace import NamespaceBoard  # noqa: E402
 

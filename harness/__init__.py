@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from harness.core.lock import InUseError
     from harness.core.progress import Event, Note, Progress, Stage
     from harness.measure.profile_devices import Profiled
-    from harness.measure.profiling import ProfileReport
+    from harness.measure.reports import ProfileReport
     from harness.public import device, profile, space
+    from harness.runs.accuracy import AccuracySource, ComputedAccuracy
     from harness.runs.results import Front, Networks, SearchResult, Verification
     from harness.store import Store
     from harness.study import Study
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccuracySource",
+    "ComputedAccuracy",
     "DeviceUnavailableError",
     "Event",
     "Front",
@@ -55,9 +58,10 @@ _PLACES = {
     "harness.core.errors": ("DeviceUnavailableError", "ModnasHwError", "UsageError"),
     "harness.core.lock": ("InUseError",),
     "harness.measure.profile_devices": ("Profiled",),
-    "harness.measure.profiling": ("ProfileReport",),
+    "harness.measure.reports": ("ProfileReport",),
     "harness.core.progress": ("Event", "Note", "Progress", "Stage"),
     "harness.public": ("device", "profile", "space"),
+    "harness.runs.accuracy": ("AccuracySource", "ComputedAccuracy"),
     "harness.runs.results": ("Front", "Networks", "SearchResult", "Verification"),
     "harness.store": ("Store",),
     "harness.study": ("Study",),

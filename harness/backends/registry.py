@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.backends.base import NAME_PATTERN, Backend
 from harness.core.errors import UsageError
 from harness.devices.backends import BACKENDS
+from harness.devices.power import sensor_modules
 from modnas.core.registry import PluginError
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def open_exporter(profile: DeviceProfile, cache: ArtifactCache) -> Exporter:
     return backend.exporter(profile, cache)
 
 
-def agent_modules(backend: str) -> dict[str, bytes]:
-    """What the agent needs for a backend beside its own modules: sources by their path in its archive."""
-    source = get_backend(backend).agent_source()
-    return {} if source is None else {f"modnas_agent/backends/{backend}.py": source}
+def agent_modules(profile: DeviceProfile) -> dict[str, bytes]:
+    """What the agent needs beside its own modules for a profile's backend and power sensor.
+
+    Sources by their path in its archive.
+    """
+    modules = sensor_modules(profile.power_sensor.name)
+    source = get_backend(profile.backend).agent_source()
+    return modules if source is None else {**modules, f"modnas_agent/backends/{profile.backend}.py": source}

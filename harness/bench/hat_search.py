@@ -24,6 +24,8 @@ from modnas.spaces.transformer import Transformer
 FRONT_SIZE = 24
 DEVICES = (*SEARCH_DEVICES, *UNSEEN_DEVICES)
 CONFIG = SearchConfig(
+    hypernetwork="conditioned",
+    learning="imitation",
     epochs=10,
     steps_per_epoch=40,
     learning_rate=0.1,
@@ -37,12 +39,16 @@ CONFIG = SearchConfig(
 
 @dataclass(frozen=True)
 class HatProblem:
-    """The models that stand in for devices and trainings: `latency` by device, and `bleu`."""
+    """The models that stand in for devices and trainings: `latency` by device, and `bleu`.
+
+    `search`: settings of MODNAS.
+    """
 
     space: Transformer
     tables: HatTables
     latency: dict[str, AveragesPredictor]
     bleu: BleuSurrogate
+    search: SearchConfig = CONFIG
 
     @classmethod
     def fit(cls, tables: HatTables) -> HatProblem:
@@ -122,11 +128,11 @@ def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Arc
     """Each method's architectures by device, and its seconds."""
     began = time.monotonic()
     models = fit_models(problem)
-    search = models.search(SEARCH_DEVICES, replace(CONFIG, seed=seed))
+    search = models.search(SEARCH_DEVICES, replace(problem.search, seed=seed))
     read = {name: read_off(search, device) for name, device in models.devices.items()}
     searched = time.monotonic() - began
     better = {
-        name: models.refined(name, search.front(device.features), FRONT_SIZE)
+        name: models.refined(name, search.proposals(device), FRONT_SIZE)
         for name, device in models.devices.items()
     }
     randoms = problem.space.sample(FRONT_SIZE, torch.Generator().manual_seed(10_000 + seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -31,8 +31,9 @@ BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
 def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     """MODNAS and its ablations, by name.
 
-    `modnas`: what a user's search gives, fronts refined on predictions and chosen from what was evaluated
-    too; `modnas-descents`: not chosen from that; `modnas-readoff`: as read from the MetaHypernetwork;
+    `modnas`: what a user's search gives, fronts read off or refined on predictions, whichever is enough, and
+    chosen from what was evaluated too; `modnas-descents`: refined, and not chosen from that;
+    `modnas-readoff`: as read from the MetaHypernetwork;
     `refinement-only`: descents from random architectures, without a search; `best-evaluated`: neither, only
     the best of what the surrogate was fitted on; `modnas-sotl-ep12`: the part of `modnas` that its
     accuracies after 12 epochs leave, which stand in for the sum of training losses.
@@ -57,17 +58,18 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
         fronts = {name: read(name) for name in problem.devices}
         return Fronts(fronts, models.evaluated, before + time.monotonic() - start)
 
-    def by_search(name: str, others: Sequence[Architecture] = ()) -> list[Architecture]:
-        points = search.front(models.devices[name].features, STARTS)
-        return models.refined(name, points, FRONT_SIZE, others)
+    def by_search(name: str) -> list[Architecture]:
+        return models.refined(name, search.proposals(models.devices[name], STARTS), FRONT_SIZE)
 
     generator = torch.Generator().manual_seed(seed)
 
     def at_random(name: str) -> list[Architecture]:
         return models.refined(name, random_points(problem.space, STARTS, generator), FRONT_SIZE)
 
+    start = time.monotonic()
+    kept = models.kept(search, models.evaluated)
     found = {
-        "modnas": timed(lambda n: by_search(n, models.evaluated), searched),
+        "modnas": Fronts(kept, models.evaluated, searched + time.monotonic() - start),
         "modnas-readoff": timed(lambda n: read_off(search, models.devices[n]), searched),
         "refinement-only": timed(at_random, fitted),
         "modnas-descents": timed(by_search, searched),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,6 +21,8 @@ from modnas.spaces.nasbench201.presets import PRESETS
 # What `search --preset tables` does, so that a benchmark is a user's run.
 PRESET = PRESETS["tables"]
 CONFIG = SearchConfig(**PRESET.search, front_size=FRONT_SIZE)
+# The same with the paper's MetaHypernetwork and its gradients.
+PAPER = replace(CONFIG, hypernetwork="paper", learning="gradients")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from modnas.core.task import TaskLoss
 from modnas.search import Search, SearchConfig, SearchDevice, preferences
 from modnas.search.front import FrontPoint, distinct
 from modnas.search.loop import run_to_end
-from modnas.search.refinement import Losses, Score, refine, score_on
+from modnas.search.reading import FrontReader, cheapest
+from modnas.search.refinement import Losses, Score, refine, remembered, score_on
 from modnas.spaces import Architecture, Space
 
 
@@ -56,6 +57,7 @@ class TableModels:
             valid_batches=lambda epoch: itertools.repeat(None),
             task_loss=self.task_loss,
             config=replace(config, error_bounds=self.error_bounds),
+            losses=self.errors,
         )
         run_to_end(search, self.validate_every, on_epoch=lambda *_: on_epoch(search))
         return search
@@ -63,6 +65,19 @@ class TableModels:
     def score(self, name: str) -> Score:
         """Objectives of architectures on a device, on the search's scale."""
         return score_on(self.space, self.devices[name], self.errors, self.error_bounds)
+
+    def reader(self, search: Search, certain: Sequence[Architecture] = ()) -> FrontReader:
+        """Fronts from a search, chosen from architectures whose error is known too."""
+        return FrontReader(search, remembered(self.errors), self.error_bounds, self.budget, certain)
+
+    def kept(self, search: Search, certain: Sequence[Architecture] = ()) -> dict[str, list[Architecture]]:
+        """What a user's search gives: fronts of all devices, had as is found best on the search's own."""
+        reader = self.reader(search, certain)
+        way = cheapest(reader.volumes(search.devices, plain=self.plain))
+        return {
+            name: [point.architecture for point in reader.front(device, way, plain=self.plain)]
+            for name, device in self.devices.items()
+        }
 
     def refined(
         self, name: str, points: Sequence[FrontPoint], count: int, others: Sequence[Architecture] = ()
@@ -82,7 +97,7 @@ class TableModels:
 
 def read_off(search: Search, device: SearchDevice) -> list[Architecture]:
     """The front as the paper reads it: the most likely architecture of each preference."""
-    return [point.architecture for point in distinct(search.front(device.features))]
+    return [point.architecture for point in distinct(search.proposals(device))]
 
 
 def random_points(space: Space, count: int, generator: torch.Generator) -> list[FrontPoint]:

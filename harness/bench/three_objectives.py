@@ -47,7 +47,7 @@ def _modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     search = models.search(problem.devices, replace(CONFIG, seed=seed))
 
     def refined(name: str) -> list[Architecture]:
-        return models.refined(name, search.front(models.devices[name].features), FRONT_SIZE, models.evaluated)
+        return models.refined(name, search.proposals(models.devices[name]), FRONT_SIZE, models.evaluated)
 
     ways: dict[str, Callable[[str], list[Architecture]]] = {
         "modnas": refined,

@@ -103,7 +103,7 @@ class Board:
         self.files = BoardFiles(self.connection)
         self.folder = AgentFolder(self.files, self.directory)
         self._python: Interpreter | None = None
-        self._archive = archive_bytes(agent_modules(profile.backend))
+        self._archive = archive_bytes(agent_modules(profile))
         self._digest = hashlib.sha256(self._archive).hexdigest()
 
     def __enter__(self) -> Board:

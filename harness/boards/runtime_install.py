@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from modnas_agent.folder import backend_part
+from modnas_agent.foreign_words import meaning_of
 
 from harness.backends import Runtime
 from harness.boards.board import Board, Interpreter, Manifest, install_command, other_version
@@ -182,7 +183,7 @@ class RuntimeInstaller:
         done = self.board.connection.run(self.board.python_command(python, *arguments), timeout_s)
         if done.status == 0:
             return
-        said = last_line(done.errors) or last_line(done.output) or "no message"
+        said = meaning_of(done.errors) or last_line(done.errors) or last_line(done.output) or "no message"
         if self.found.bits < WHEEL_BITS:
             raise DeviceUnavailableError(self._too_narrow)
         hint = f"; without a network there, use: {self._offline}" if "pip" in arguments else ""

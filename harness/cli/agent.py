@@ -16,7 +16,8 @@ from harness.boards.install import install, uninstall
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
 from harness.core.errors import UsageError
-from harness.devices.registry import get_profile
+from harness.devices.table import measurable
+from harness.store import Store
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,7 +29,8 @@ BackendOption = Annotated[
 
 
 def _board(device: str, backend: str | None = None) -> Board:
-    profile = get_profile(device).changed(backend)
+    with Store() as store:
+        profile = measurable(device, store).changed(backend)
     if profile.ssh is None:
         raise UsageError(f"device {device} is this machine: there is nothing to install or remove")
     return Board(profile)

@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
+from harness.core.errors import UsageError
 from harness.runs.results import FrontEntry, Verification
 from harness.store.metrics import get_metrics
 from harness.study import Study
@@ -43,7 +44,8 @@ def search(
         str,
         typer.Option(
             "--accuracy",
-            help="supernet, or a model fitted on networks: surrogate, which are trained, or published ones.",
+            help="supernet, or a model fitted on networks: surrogate, which are trained, published ones, or "
+            "what another package offers.",
         ),
     ] = "supernet",
     evaluations: Annotated[
@@ -72,6 +74,10 @@ def search(
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Run the supernetwork in bfloat16, for hardware that has it.")
     ] = False,
+    hypernetwork: Annotated[
+        str | None,
+        typer.Option("--hypernetwork", help="conditioned (on the device) or paper, as the paper has it."),
+    ] = None,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -81,6 +87,8 @@ def search(
 
     The same command continues a run that was interrupted, and repeats nothing that is done.
     """
+    if no_refine and refine:
+        raise UsageError(f"--no-refine and --refine {refine} say the opposite; give one of them")
     with Study(
         space,
         task,
@@ -101,6 +109,7 @@ def search(
         weights=weights,
         freeze_weights=freeze_weights,
         bfloat16=bfloat16,
+        hypernetwork=hypernetwork,
         progress=Shown(),
     ) as study:
         result = study.run(verification, _show_verification)
@@ -116,7 +125,10 @@ def front(
     preferences: Annotated[
         int | None,
         typer.Option(
-            "--preferences", min=2, help="Evenly spread preferences to answer; else as many as the search."
+            "--preferences",
+            min=2,
+            max=10_000,
+            help="Evenly spread preferences to answer; else as many as the search.",
         ),
     ] = None,
     networks: Annotated[

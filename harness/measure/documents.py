@@ -29,9 +29,10 @@ def device_document(one: Profiled, space: Space, metrics: Metrics) -> dict[str, 
     report, model = one.report, one.energy_model
     if report is None:
         return {"device": one.device}
+    figures = report.figures()
     energy: dict[str, Any] = {}
     if report.energy is not None:
-        energy["energy"] = {"sensor": report.energy.sensor, "note": report.energy_note}
+        energy["energy"] = {"sensor": report.energy.sensor, "note": figures.energy_note}
     if model is not None:
         energy["energy_model"] = {"name": model.name, "tdp_w": model.tdp_w}
     repeated = {"repeatability": [asdict(r) for r in one.repeatability]} if one.repeatability else {}
@@ -47,7 +48,7 @@ def device_document(one: Profiled, space: Space, metrics: Metrics) -> dict[str, 
         "seconds": report.seconds,
         "window_s": report.window_s,
         "export_s": report.export_s,
-        "max_abs_diff": report.max_abs_diff,
+        "max_abs_diff": figures.max_abs_diff,
         **energy,
         "blocks": [asdict(block) for block in report.blocks],
         "measurements": [measurement_document(row, metrics, model) for row in report.rows],

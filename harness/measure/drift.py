@@ -73,9 +73,17 @@ def measure_in_blocks(
     anchor = read_anchor()
     for number, start in enumerate(range(0, len(architectures), size), 1):
         chunk = architectures[start : start + size]
-        rows = [take(architecture) for architecture in chunk]
+        measured, warned = [], []
+        for architecture in chunk:
+            row = take(architecture)
+            if row.status == "ok":
+                measured.append(architecture)
+                if row.record.get("warnings"):
+                    warned.append(architecture)
         anchor, drift = _drift(anchor, read_anchor())
-        again = _to_repeat(chunk, rows, _exceeds(drift, limit))
+        # Where most have warnings it is not a passing disturbance but the device: again would be no better.
+        is_passing = 2 * len(warned) <= len(chunk)
+        again = measured if _exceeds(drift, limit) else warned if is_passing else []
         last, drift_again = drift, None
         if again:
             for architecture in again:
@@ -99,17 +107,3 @@ def _drift(before: float | None, after: float | None) -> tuple[float | None, flo
 
 def _exceeds(drift: float | None, limit: float) -> bool:
     return drift is not None and abs(drift) > limit
-
-
-def _to_repeat(
-    chunk: Sequence[Architecture], rows: Sequence[Measurement], drifted: bool
-) -> list[Architecture]:
-    """All that succeeded if the anchor drifted, else those with warnings unless that is most of them.
-
-    Where most have warnings it is not a passing disturbance but the device, and again would be no better.
-    """
-    measured = [(a, row) for a, row in zip(chunk, rows, strict=True) if row.status == "ok"]
-    if drifted:
-        return [a for a, _ in measured]
-    warned = [a for a, row in measured if row.record.get("warnings")]
-    return warned if 2 * len(warned) <= len(chunk) else []

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from harness.core.errors import DeviceUnavailableError, ModnasHwError
 from harness.devices.profile import DeviceProfile
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric
 from modnas.core.source import ArchitectureSource

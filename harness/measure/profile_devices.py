@@ -10,10 +10,10 @@ from harness.core.errors import DeviceUnavailableError, UsageError, reworded
 from harness.core.progress import Note, Progress, silent, stage
 from harness.devices.energy import EnergyModel
 from harness.devices.profile import DeviceProfile
-from harness.measure.failures import describe_failures
 from harness.measure.fleet import DeviceStatus, Fleet, State
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
 from harness.measure.repeatability import Repeatability, compare_sessions
+from harness.measure.reports import ProfileReport, RowFigures
 from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric
 from modnas.core.source import ArchitectureSource
@@ -43,9 +43,9 @@ class Profiled:
     repeatability: tuple[Repeatability, ...] = ()
 
     @property
-    def rows(self) -> list[Measurement]:
+    def rows(self) -> Sequence[Measurement]:
         """Newest row of every architecture, in the order asked for, failures among them."""
-        return self.report.rows if self.report else []
+        return self.report.rows if self.report else ()
 
 
 def measure_on(
@@ -63,13 +63,14 @@ def measure_on(
 ) -> ProfileReport:
     """`profile_device`, with progress and a closing line."""
     with stage(progress, f"measuring on {target.id}", "arch") as measuring:
-        measured: list[Measurement] = []
+        measured = 0
 
         def on_start(missing: int, reused: int) -> None:
             measuring.update(total=missing, note=f"({reused} in the store)")
 
         def on_row(row: Measurement, report: ProfileReport) -> None:
-            measured.append(row)
+            nonlocal measured
+            measured += 1
             note = f"{row.latency_ms:.4g} ms" if row.latency_ms is not None else f"{row.reason}"
             measuring.update(report.measured, note=note)
 
@@ -90,13 +91,14 @@ def measure_on(
         except DeviceUnavailableError as error:
             if not measured:
                 raise
-            hint = f"{len(measured)} measured before are kept, the same command goes on from there"
+            hint = f"{measured} measured before are kept, the same command goes on from there"
             raise reworded(error, f"{error}; {hint}") from error
-    progress(Note(summary(report)))
+    figures = report.figures()
+    progress(Note(summary(report, figures)))
     for block in report.blocks:
         if block.again or not block.settled:
             progress(Note(f"{report.device}: {block}"))
-    for note in report.notes:
+    for note in figures.notes:
         progress(Note(f"{report.device}: {note}"))
     return report
 
@@ -149,7 +151,7 @@ def profile_devices(
     return [Profiled(report.device, "done", report, repeatability=tuple(compared))]
 
 
-def summary(report: ProfileReport) -> str:
+def summary(report: ProfileReport, figures: RowFigures) -> str:
     """One line: what was measured, what was reused, what failed, how fast, how exact."""
     parts = [f"{report.device}: measured {report.measured}, reused {report.reused} from the store"]
     if report.measured:
@@ -160,15 +162,15 @@ def summary(report: ProfileReport) -> str:
         )
     if report.repeated:
         parts.append(f"{report.repeated} measured again after drift or a disturbance")
-    if report.max_abs_diff is not None:
-        parts.append(f"largest output difference from PyTorch {report.max_abs_diff:.1e}")
-    tuned = [row.record["build"]["tuned"] for row in report.rows if "tuned" in row.record.get("build", {})]
-    if tuned:
-        parts.append("tuned" if all(tuned) else f"untuned: {tuned.count(False)} (modnas-hw tune tunes them)")
-    failures = describe_failures(report.rows, report.failed_reused)
+    if figures.max_abs_diff is not None:
+        parts.append(f"largest output difference from PyTorch {figures.max_abs_diff:.1e}")
+    if figures.untuned:
+        parts.append(f"untuned: {figures.untuned} (modnas-hw tune tunes them)")
+    elif figures.tuned:
+        parts.append("tuned")
+    failures = figures.failures.told(report.failed_reused)
     if failures:
         parts.append(failures)
-    warned = sum(bool(row.record.get("warnings")) for row in report.rows)
-    if warned:
-        parts.append(f"{warned} with warnings")
+    if figures.warned:
+        parts.append(f"{figures.warned} with warnings")
     return "; ".join(parts)

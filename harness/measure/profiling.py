@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,73 +21,17 @@ from harness.export import Artifact, ArtifactCache, ExportError
 from harness.export.prefetch import Prefetcher
 from harness.export.tvm.errors import CompileError
 from harness.measure.control import Control
-from harness.measure.drift import Block, measure_in_blocks
+from harness.measure.drift import measure_in_blocks
 from harness.measure.energy_source import EnergySource
 from harness.measure.failures import failure_text, is_retried
+from harness.measure.reports import ProfileReport
 from harness.measure.session import DAMAGED, DeviceSession
-from harness.store import Measurement, Store, content_key
-from harness.store.metrics import ENERGY, HardwareMetric, energy_failure, read
+from harness.store import Measurement, Store, StoredRows, content_key
+from harness.store.metrics import HardwareMetric, read
 from harness.store.transient import is_transient
 from harness.transport.base import Frame
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture
-
-
-@dataclass
-class ProfileReport:
-    """What a call of `profile` did.
-
-    `rows`: newest row of every architecture, in the order asked for. `measured`: architectures measured now;
-    `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
-    found in the store. `export_s`: time spent waiting for
-    files; `window_s`: time inside the device's measurement windows. `metrics`: those asked for.
-    """
-
-    device: str
-    metrics: tuple[HardwareMetric, ...] = ()
-    rows: list[Measurement] = field(default_factory=list)
-    measured: int = 0
-    repeated: int = 0
-    reused: int = 0
-    failed: int = 0
-    failed_reused: int = 0
-    seconds: float = 0.0
-    export_s: float = 0.0
-    window_s: float = 0.0
-    blocks: list[Block] = field(default_factory=list)
-    energy: EnergySource | None = None
-
-    @property
-    def energy_note(self) -> str | None:
-        """One line on the energies: their sensor, or why there are none; None when nobody asked."""
-        if self.energy is None:
-            return None
-        told = sum(row.energy_mj is not None for row in self.rows)
-        if told:
-            by = f" with {self.energy.sensor}" if self.energy.sensor else ""
-            note = f"energy of {told} of {len(self.rows)}{by}, net of idle power"
-        else:
-            note = "energy is absent"
-        failures = [reason for reason in map(energy_failure, self.rows) if reason]
-        reason = self.energy.reason or (failures[0] if failures else None)
-        return f"{note}: {reason}" if reason and told < len(self.rows) else note
-
-    @property
-    def notes(self) -> list[str]:
-        """A line on energy where it was asked for, and on every other metric that some networks lack."""
-        notes = [self.energy_note] if self.energy_note else []
-        measured = [row for row in self.rows if row.status == "ok"]
-        for metric in self.metrics:
-            reasons = [found.reason for row in measured if (found := read(metric, row)).value is None]
-            if reasons and metric is not ENERGY:
-                count = f"{len(reasons)} of {len(measured)} networks"
-                notes.append(f"{metric.name} is absent for {count}: {reasons[0]}")
-        return notes
-
-    @property
-    def max_abs_diff(self) -> float | None:
-        """Largest difference between an output on the device and PyTorch's, over all rows that have one."""
-        return max((row.max_abs_diff for row in self.rows if row.max_abs_diff is not None), default=None)
 
 
 def measurement_key(
@@ -149,7 +92,7 @@ def profile_device(
     Raises:
         DeviceUnavailableError: the device is or goes away, or fails in a way that is not the network's fault;
             rows measured before are kept, nothing is stored of what failed.
-        StoreError: a row cannot be written.
+        StoreError: a row cannot be written; where that is so from the start, nothing is measured.
     """
     start = time.perf_counter()
     report = ProfileReport(profile.id, tuple(metrics))
@@ -160,28 +103,28 @@ def profile_device(
             report.energy = EnergySource.of(session)
         made_with = exporter.key(source)
         keys = {a: measurement_key(session, made_with, source, a) for a in dict.fromkeys(architectures)}
-        stored = store.measurements(keys.values())
-        missing = [
-            a
-            for a in keys
-            if fresh
-            or keys[a] not in stored
-            or _outdated(stored[keys[a]], report, profile, per_op)
-            or is_retried(stored[keys[a]], retry_before)
-        ]
+        newest, answered = _Newest(store), set()
+        for row in store.each_measurement(keys.values()):
+            newest.see(row)
+            outdated = _outdated(row, report, profile, per_op) or is_retried(row, retry_before)
+            if not (fresh or outdated):
+                answered.add(row.key)
+        missing = [a for a in keys if keys[a] not in answered]
         random.Random(seed).shuffle(missing)
-        report.reused = len(keys) - len(missing)
-        report.failed_reused = sum(stored[keys[a]].status != "ok" for a in keys.keys() - set(missing))
+        report.reused = len(answered)
+        report.failed_reused = len(answered & newest.failed)
+        if missing:
+            store.check_writable()
         if on_start:
             on_start(len(missing), report.reused)
 
         def keep(row: Measurement) -> Measurement:
-            known = stored.get(row.key)
-            stored[row.key] = row
+            # It works, as was seen: what answers from now on is the success, with the failure told.
+            success = newest.success(row.key) if is_transient(row) else None
             store.add(row)
-            if known is not None and known.status == "ok" and is_transient(row):
-                # It works, as was seen: what answers from now on is the success, with the failure told.
-                mark(known, f"measured again it failed: {failure_text(row)}")
+            newest.see(row)
+            if success is not None:
+                mark(success, f"measured again it failed: {failure_text(row)}")
             if on_row:
                 on_row(row, report)
             return row
@@ -189,7 +132,7 @@ def profile_device(
         def mark(row: Measurement, reason: str) -> None:
             marked = _with_warning(row, reason)
             store.add(marked)
-            stored[marked.key] = marked
+            newest.see(marked)
 
         with Prefetcher(exporter, source, profile.batch, missing, parallel=profile.ssh is not None) as files:
             profiler = _Profiler(session, files, source, report, per_op)
@@ -197,15 +140,15 @@ def profile_device(
                 missing,
                 lambda architecture: keep(profiler.measure(architecture, keys[architecture])),
                 profiler.read_anchor,
-                lambda architecture, reason: mark(stored[keys[architecture]], reason),
+                lambda architecture, reason: mark(newest.row(keys[architecture]), reason),
                 size=profile.policy.anchor_every,
                 limit=profile.policy.drift_limit,
             )
         cache.prune()
-    report.rows = [stored[keys[a]] for a in keys]
+    report.rows = StoredRows(store, [newest.ids[key] for key in keys.values()])
     if report.rows and not report.measured:
         _make_newest(store, report.rows[-1])
-    report.failed = sum(row.status != "ok" for row in report.rows)
+    report.failed = len(newest.failed)
     report.seconds = time.perf_counter() - start
     return report
 
@@ -223,6 +166,28 @@ def operator_rows(rows: Sequence[Measurement]) -> list[tuple[str, float, float, 
         (kind, counts[kind] / len(tables), time_ms / len(tables), time_ms / total if total else 0.0)
         for kind, time_ms in times_ms.most_common()
     ]
+
+
+class _Newest:
+    """Which rows of a store are the newest of their keys; rows themselves take 18 KB and are not kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.ids: dict[str, int] = {}
+        self.failed: set[str] = set()
+
+    def see(self, row: Measurement) -> None:
+        """Take note of a stored row that is newer than what was seen of its key."""
+        self.ids[row.key] = row.id
+        (self.failed.discard if row.status == "ok" else self.failed.add)(row.key)
+
+    def row(self, key: str) -> Measurement:
+        """The newest row of a key that was seen."""
+        return self._store.read_measurements([self.ids[key]])[0]
+
+    def success(self, key: str) -> Measurement | None:
+        """The newest row of a key, where there is one and it is no failure."""
+        return self.row(key) if key in self.ids and key not in self.failed else None
 
 
 def _outdated(row: Measurement, report: ProfileReport, profile: DeviceProfile, per_op: bool) -> bool:
@@ -243,8 +208,8 @@ def _make_newest(store: Store, row: Measurement) -> None:
 
     Predictors take a device's newest state, which must be the one that was asked for last.
     """
-    newest = store.device_measurements(row.device, row.space, row.variant)[-1]
-    if conditions(newest) != conditions(row):
+    newest = store.newest_measurement(row.device, row.space, row.variant)
+    if newest is not None and conditions(newest) != conditions(row):
         store.add(_again(row, row.record))
 
 

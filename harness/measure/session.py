@@ -41,7 +41,7 @@ def open_local(profile: DeviceProfile) -> Transport:
             f"{root} holds files that are not the agent's ({told(sorted(found))}): nothing was written "
             "there; name another folder as MODNAS_HOME"
         )
-    return ChildTransport(write_archive(root, agent_modules(profile.backend)), root)
+    return ChildTransport(write_archive(root, agent_modules(profile)), root)
 
 
 def open_board(profile: DeviceProfile) -> Transport:

@@ -38,6 +38,7 @@ def write_report(run: Run, store: Store) -> Path:
         config=run.config,
         predictor=run.read_json("predictor.json"),
         best_epoch=fronts["best_epoch"],
+        reading=fronts.get("reading"),
         curves=[draw(epochs) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
         devices=[
             _device(

@@ -1,11 +1,11 @@
-"""Where the errors of single networks come from: training, published accuracies, a function of the user's."""
+"""Where the errors of single networks come from: training, published accuracies, what computes them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,8 +14,9 @@ from harness.core.errors import UsageError
 from harness.datasets.accuracies import accuracies_name, published_accuracies
 from harness.devices.table import StoredTable
 from harness.runs.evaluation import JudgedOn, Trainable, evaluate_architectures
-from harness.runs.run import RunConfig
+from harness.runs.run import BY_FUNCTION, BY_TRAINING, RunConfig
 from harness.store import Evaluation, Store
+from modnas.core.registry import PluginError, Registry
 from modnas.spaces import Architecture, Space
 
 # Told of each evaluation, and whether it was made now.
@@ -27,6 +28,9 @@ AccuracyFunction = Callable[[Sequence[Architecture]], ArrayLike]
 class AccuracySource(ABC):
     """Errors of architectures, each evaluated by itself.
 
+    One of another package is a class derived from this or, where errors are computed for the asking, from
+    `ComputedAccuracy`. It is made for a run that begins or is read.
+
     Attributes:
         judged_on: what they are errors on: a split of the task's data, or whose word it is.
         pool: the architectures that there are errors of; None: any of the space.
@@ -36,18 +40,25 @@ class AccuracySource(ABC):
     pool: Callable[[], Sequence[Architecture]] | None = None
 
     @abstractmethod
+    def __init__(self, state: Trainable, store: Store, split: JudgedOn) -> None:
+        """`split`: that trained networks are judged on.
+
+        Raises UsageError where what it needs is not there.
+        """
+
+    @abstractmethod
     def evaluate(
         self, architectures: Sequence[Architecture], on_row: OnRow | None = None
     ) -> dict[Architecture, Evaluation]:
-        """A row for each architecture, none evaluated twice."""
+        """A row for each architecture, none evaluated twice. `on_row` is told of each once."""
 
 
 class Trained(AccuracySource):
     """Networks are trained by the run's recipe, and remembered in the store."""
 
-    def __init__(self, state: Trainable, store: Store, judged_on: JudgedOn) -> None:
-        self._state, self._store, self.judged_on = state, store, judged_on
-        self._split: JudgedOn = judged_on
+    def __init__(self, state: Trainable, store: Store, split: JudgedOn) -> None:
+        self._state, self._store, self._split = state, store, split
+        self.judged_on = split
 
     def evaluate(
         self, architectures: Sequence[Architecture], on_row: OnRow | None = None
@@ -61,7 +72,7 @@ class Published(AccuracySource):
 
     judged_on = "published"
 
-    def __init__(self, state: Trainable, store: Store) -> None:
+    def __init__(self, state: Trainable, store: Store, split: JudgedOn) -> None:
         self._state, self._table = state, require_published(state.run.config, state.space, store)
         self.pool = self._usable
 
@@ -80,9 +91,12 @@ class Published(AccuracySource):
                 f"no published accuracy of {missing[0].string}{more} in "
                 f"{accuracies_name(self._state.run.config.task)}"
             )
-        errors = [self._table.values[a.string] for a in architectures]
         recipe = {"source": "published", "files": list(self._table.sources)}
-        return _rows(self._state, architectures, errors, recipe, now=False, on_row=on_row)
+        found = {a: _row(self._state, a, self._table.values[a.string], recipe) for a in architectures}
+        for row in found.values():
+            if on_row:
+                on_row(row, False)
+        return found
 
 
 def require_published(config: RunConfig, space: Space, store: Store) -> StoredTable:
@@ -101,76 +115,123 @@ def require_published(config: RunConfig, space: Space, store: Store) -> StoredTa
     return table
 
 
-class UserFunction(AccuracySource):
-    """A function of the user's says them; asked once for each architecture while this lives."""
+class ComputedAccuracy(AccuracySource):
+    """Errors that a program computes from an architecture; asked once for each while this lives.
 
-    judged_on = "function"
+    Attributes:
+        space, task: the run's.
+    """
 
-    def __init__(self, state: Trainable, function: AccuracyFunction) -> None:
-        self._state, self._function = state, function
+    def __init__(self, state: Trainable, store: Store, split: JudgedOn) -> None:
+        self._state, self.space, self.task = state, state.space, state.task
+        self.judged_on = state.run.config.evaluated_by
         self._known: dict[Architecture, Evaluation] = {}
+
+    @abstractmethod
+    def errors(self, architectures: Sequence[Architecture]) -> ArrayLike:
+        """Errors in percent, (n,); the smaller the better."""
 
     def evaluate(
         self, architectures: Sequence[Architecture], on_row: OnRow | None = None
     ) -> dict[Architecture, Evaluation]:
-        """Raises UsageError for what is no error in percent, and what the function raises."""
+        """Raises UsageError for what is no error in percent, and what `errors` raises."""
         new = [a for a in dict.fromkeys(architectures) if a not in self._known]
-        errors = np.asarray(self._function(new) if new else (), dtype=np.float64)
+        errors = np.asarray(self.errors(new) if new else (), dtype=np.float64)
         if errors.shape != (len(new),) or not ((errors >= 0) & (errors <= 100)).all():
-            raise UsageError(f"the accuracy function must give {len(new)} errors in percent, 0 to 100")
-        recipe = {"source": "function"}
-        self._known |= _rows(self._state, new, errors.tolist(), recipe, now=True, on_row=on_row)
-        return {a: self._known[a] for a in architectures}
+            raise UsageError(
+                f"the accuracy {self.judged_on} must give {len(new)} errors in percent, 0 to 100"
+            )
+        recipe = {"source": self.judged_on}
+        for architecture, error in zip(new, errors.tolist(), strict=True):
+            self._known[architecture] = _row(self._state, architecture, error, recipe)
+        found = {a: self._known[a] for a in architectures}
+        for architecture, row in found.items():
+            if on_row:
+                on_row(row, architecture in new)
+        return found
+
+
+class UserFunction(ComputedAccuracy):
+    """A function of the user's says them."""
+
+    def __init__(
+        self, state: Trainable, store: Store, split: JudgedOn, function: AccuracyFunction | None
+    ) -> None:
+        super().__init__(state, store, split)
+        if function is None:
+            raise UsageError(
+                f"run {state.run.name} asks a function for accuracies: continue it from Python with the same "
+                "Study(accuracy=...)"
+            )
+        self._function = function
+
+    def errors(self, architectures: Sequence[Architecture]) -> ArrayLike:
+        """What the function says of them."""
+        return self._function(architectures)
+
+
+# What `--accuracy` takes. With `supernet` the search itself asks the weights that all networks share; what it
+# found is trained.
+ACCURACIES: Registry[type[AccuracySource]] = Registry(
+    "accuracy source",
+    "modnas_hw.accuracies",
+    {
+        "supernet": "harness.runs.accuracy:Trained",
+        "surrogate": "harness.runs.accuracy:Trained",
+        "published": "harness.runs.accuracy:Published",
+    },
+    accepts=lambda found: isinstance(found, type) and issubclass(found, AccuracySource),
+    expected="a class derived from harness.AccuracySource",
+)
+
+
+def get_accuracy(name: str) -> type[AccuracySource]:
+    """The source called `name`. Raises UnknownNameError, PluginError."""
+    kind = ACCURACIES.load(name)
+    if name in (BY_TRAINING, BY_FUNCTION):
+        raise PluginError(
+            f"accuracy source {name!r} of package {ACCURACIES.origin(name)} has the name of another kind of "
+            "source; ask its authors"
+        )
+    return kind
 
 
 def accuracy_source(
-    state: Trainable, store: Store, judged_on: JudgedOn, function: AccuracyFunction | None = None
+    state: Trainable, store: Store, split: JudgedOn, function: AccuracyFunction | None = None
 ) -> AccuracySource:
     """Where a run's evaluations come from, by its configuration.
 
     Args:
-        judged_on: the split that trained networks are judged on.
+        split: that trained networks are judged on.
         function: the user's, for a run that has one.
 
-    Raises UsageError where what the run needs is not there.
+    Raises UsageError where what the run needs is not there, UnknownNameError and PluginError.
     """
-    by: Literal["training", "published", "function"] = state.run.config.evaluated_by
-    if by == "training":
-        return Trained(state, store, judged_on)
-    if by == "published":
-        return Published(state, store)
-    if function is None:
+    by = state.run.config.evaluated_by
+    if by == BY_TRAINING:
+        return Trained(state, store, split)
+    if by == BY_FUNCTION:
+        return UserFunction(state, store, split, function)
+    kind, began = get_accuracy(by), state.run.config.accuracy_function
+    if ACCURACIES.origin(by) != began:
         raise UsageError(
-            f"run {state.run.name} asks a function for accuracies: continue it from Python with the same "
-            "Study(accuracy=...)"
+            f"run {state.run.name} began with accuracies by {by} of {began}, and {ACCURACIES.origin(by)} is "
+            "installed: install that again, or start another run with another --run NAME"
         )
-    return UserFunction(state, function)
+    return kind(state, store, split)
 
 
-def _rows(
-    state: Trainable,
-    architectures: Sequence[Architecture],
-    errors: Sequence[float],
-    recipe: dict[str, Any],
-    *,
-    now: bool,
-    on_row: OnRow | None,
-) -> dict[Architecture, Evaluation]:
-    """Rows that are made for an answer and not stored."""
-    found = {}
-    for architecture, error in zip(architectures, errors, strict=True):
-        found[architecture] = Evaluation(
-            key="",
-            space=state.space.name,
-            variant=state.space.variant,
-            arch=architecture.string,
-            task=state.run.config.task,
-            error=error,
-            seconds=0.0,
-            created_at=datetime.now(timezone.utc),
-            recipe=recipe,
-            losses=[],
-        )
-        if on_row:
-            on_row(found[architecture], now)
-    return found
+def _row(state: Trainable, architecture: Architecture, error: float, recipe: dict[str, Any]) -> Evaluation:
+    """A row that is made for an answer and not stored."""
+    return Evaluation(
+        key="",
+        space=state.space.name,
+        variant=state.space.variant,
+        arch=architecture.string,
+        task=state.run.config.task,
+        error=error,
+        seconds=0.0,
+        created_at=datetime.now(timezone.utc),
+        recipe=recipe,
+        losses=[],
+    )

@@ -76,8 +76,15 @@ def evaluate_architectures(
     identity = {"content": content, "weights": _weights_id(state)}
     keys = {a: _key(config, state.space, a, judged_on, identity) for a in dict.fromkeys(architectures)}
     stored = store.evaluations(keys.values())
+    missing = {
+        key
+        for key in keys.values()
+        if key not in stored or (weights_wanted and not weights_file(key).is_file())
+    }
+    if missing:
+        store.check_writable()
     for architecture, key in keys.items():
-        trained = key not in stored or (weights_wanted and not weights_file(key).is_file())
+        trained = key in missing
         if trained:
             stored[key], network = _evaluate(state, architecture, judged_on, key)
             require_content(config, content)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from harness.core.errors import UsageError
 from harness.datasets.training_sets import device_features, device_values
 from harness.devices.table import StoredTable, stored_table
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.runs.run import RunConfig
 from harness.store import Measurement, Store
 from harness.store.metrics import LOOKED_UP, HardwareMetric
@@ -51,12 +51,9 @@ def look_up(
         if table is None:
             raise UsageError(f"device {device} is no imported table")
         tables[metric.name] = table
-    report = ProfileReport(device)
-    for architecture in dict.fromkeys(architectures):
-        report.rows.append(_row(device, space, tables, architecture))
-    report.failed = sum(row.status != "ok" for row in report.rows)
-    report.reused = len(report.rows) - report.failed
-    return report
+    rows = [_row(device, space, tables, architecture) for architecture in dict.fromkeys(architectures)]
+    failed = sum(row.status != "ok" for row in rows)
+    return ProfileReport(device, rows=rows, failed=failed, reused=len(rows) - failed)
 
 
 def _row(

@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.core.home import is_half_written, subfolder, write_atomically
+from harness.core.home import is_half_written, read_kept, subfolder, write_atomically
 from harness.core.lock import LOCK, check_free, locked
 from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.fingerprint import Fingerprint
@@ -43,10 +43,11 @@ from modnas.spaces import Space, get_space
 from modnas.tasks import AnyTask, get_task
 from modnas.tasks.published import PUBLISHED
 
-# By training, by published accuracies, or by a function of the user's.
-EvaluatedBy = Literal["training", "published", "function"]
+# How a run says that networks are trained, or that a function of the user's gives their errors; every other
+# source has the name that `--accuracy` takes.
+BY_TRAINING, BY_FUNCTION = "training", "function"
 # Settings that the first runs did not have, with what they were then.
-_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": "training", "accuracy_function": None}
+_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": BY_TRAINING, "accuracy_function": None}
 
 # Bytes of the data's listing, unpacked: some 8 million files.
 _LARGEST_DATA = 1 << 30
@@ -75,8 +76,9 @@ class RunConfig(BaseModel):
     evaluations: int | None = None
     # Which networks these are, and how their errors are found.
     choice: Choice = "random"
-    evaluated_by: EvaluatedBy = "training"
-    accuracy_function: str | None = None  # its name
+    evaluated_by: str = BY_TRAINING
+    # The function's name, or package and version that have the source.
+    accuracy_function: str | None = None
     # Of the file that the supernetwork's weights are from; None: initial ones. Whether they are frozen is a
     # setting of the search.
     weights_sha256: str | None = None
@@ -160,7 +162,7 @@ def _read_config(folder: Path) -> RunConfig:
     """The configuration of a run. Raises OSError, and UsageError when it is damaged."""
     path = folder / "config.json"
     try:
-        return RunConfig.model_validate_json(path.read_text())
+        return RunConfig.model_validate_json(read_kept(path))
     except ValueError as error:
         raise UsageError(
             f"run {folder.name}: {path} is damaged or of another version; delete the folder to start again"
@@ -318,7 +320,7 @@ class Run:
     def read_json(self, file: str) -> Any:
         """Read a JSON file of the run. Raises UsageError when it is missing or damaged."""
         try:
-            return json.loads((self.path / file).read_text())
+            return json.loads(read_kept(self.path / file))
         except FileNotFoundError as error:
             raise UsageError(f"run {self.name} has no {file} yet; run modnas-hw search first") from error
         except ValueError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from harness.core.errors import ModnasHwError
 from harness.devices.table import is_table, table_origin
+from harness.runs.continuing import continuing
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.predictors import Predictors, hardware_metrics, load_predictors, search_device, signs
 from harness.runs.run import Run, TaskAndSpace
@@ -21,12 +22,13 @@ from harness.runs.starting_weights import start_from
 from harness.runs.surrogate import load_run_surrogate
 from harness.store import Store
 from modnas.accuracy.evaluated import EvaluatedAccuracy
-from modnas.accuracy.shared_weights import SharedWeights
+from modnas.accuracy.shared_weights import SharedWeights, fit_losses
 from modnas.search import Search, SearchConfig
 from modnas.search.devices import SearchDevice
-from modnas.search.front import distinct
+from modnas.search.front import FrontPoint
 from modnas.search.loop import run_to_end
-from modnas.search.refinement import refine, score_on
+from modnas.search.reading import WAYS, FrontReader, Way, cheapest, pays
+from modnas.search.refinement import remembered
 from modnas.search.stats import EpochStats, Validation
 from modnas.spaces import Space, Supernetwork
 from modnas.tasks import AnyTask
@@ -66,19 +68,42 @@ class SearchRun:
         architecture occurs once, so there may be fewer than the `preferences` asked for (else the preset's
         `front_size`).
         """
-        settings, target = self.run.config.settings, self._device(store, device)
-        points = self.search.front(target.features, preferences)
-        if settings.refine:
-            points = refine(
-                self.space,
-                points,
-                score_on(self.space, target, self.accuracy.losses, self._loss_range),
-                preferences or settings.front_size,
-                budget=settings.refine,
-                plain=not is_table(device, store),
-                others=self.accuracy.certain if isinstance(self.accuracy, EvaluatedAccuracy) else (),
-            )
-        points = distinct(points)
+        target = self._device(store, device)
+        points = self._points(store, target, self._way, preferences)
+        return self._entries(target, points)
+
+    def read_fronts(self, store: Store) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any] | None]:
+        """The fronts of the devices of the search, and what each way to them reaches (see `FrontReader`), of
+        which the cheapest that is enough is taken; None where fronts are only to be read off.
+        """
+        devices = self.search.devices
+        if not self.run.config.settings.refine:
+            return {device.name: self.read_front(store, device.name) for device in devices}, None
+        fronts = {d.name: {way: self._points(store, d, way) for way in WAYS} for d in devices}
+        volumes: dict[str, dict[Way, float]] = {
+            d.name: {way: self._reader.volume(d, points) for way, points in fronts[d.name].items()}
+            for d in devices
+        }
+        kept = cheapest(volumes)
+        reading = {"way": kept, "search_pays": pays(volumes), "hypervolume": volumes}
+        return {d.name: self._entries(d, fronts[d.name][kept]) for d in devices}, reading
+
+    @property
+    def _way(self) -> Way:
+        """How fronts are had: as was found best when the search ended; in older runs that was not asked."""
+        if not self.run.config.settings.refine:
+            return "read-off"
+        found = self.run.read_json("front.json") if self.run.has("front.json") else {}
+        way: Way = (found.get("reading") or {}).get("way", "refined")
+        return way
+
+    def _points(
+        self, store: Store, target: SearchDevice, way: Way, preferences: int | None = None
+    ) -> list[FrontPoint]:
+        plain = not is_table(target.name, store)
+        return self._reader.front(target, way, preferences, plain=plain)
+
+    def _entries(self, target: SearchDevice, points: Sequence[FrontPoint]) -> list[dict[str, Any]]:
         found = [point.architecture for point in points]
         names = ["error", *(metric.key for metric in hardware_metrics(self.run))]
         with torch.no_grad():
@@ -98,6 +123,14 @@ class SearchRun:
     def _device(self, store: Store, name: str) -> SearchDevice:
         searched = {device.name: device for device in self.search.devices}
         return searched.get(name) or search_device(self.run, self.space, self.predictors, store, name)
+
+    @cached_property
+    def _reader(self) -> FrontReader:
+        accuracy = self.accuracy
+        budget = self.run.config.settings.refine
+        # Fronts that are only read off are what the MetaHypernetwork says.
+        certain = accuracy.certain if budget and isinstance(accuracy, EvaluatedAccuracy) else ()
+        return FrontReader(self.search, remembered(accuracy.losses), self._loss_range, budget, certain)
 
     @cached_property
     def _loss_range(self) -> tuple[float, float]:
@@ -129,7 +162,7 @@ def open_search(
     data or a table are no longer those that it began with.
     """
     if not run.has("predictor.json"):
-        raise ModnasHwError(f"run {run.name} has no predictor yet; run modnas-hw search to continue it")
+        raise ModnasHwError(f"run {run.name} has no predictor yet; {continuing(run)}")
     run = opened(run)
     config, settings = run.config, run.config.settings
     if settings.threads is not None:
@@ -154,6 +187,8 @@ def open_search(
             front_size=settings.front_size,
             seed=config.seed,
         ),
+        losses=accuracy.losses if isinstance(accuracy, EvaluatedAccuracy) else None,
+        fit_losses=partial(fit_losses, space),
     )
     if run.has("checkpoint.safetensors"):
         with run.blamed():
@@ -231,16 +266,18 @@ def run_search(
 
 def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
     """Read the front of every device of the search and write `front.json`."""
+    fronts, reading = state.read_fronts(store)
     document = {
         "space": state.space.name,
         "variant": state.space.variant,
         "best_epoch": state.search.best_epoch,
-        "devices": {device: state.read_front(store, device) for device in state.run.config.devices},
+        "devices": fronts,
         "tables": {
             device: origin
             for device in state.run.config.devices
             if (origin := table_origin(store, device, state.space, *state.predictors))
         },
+        "reading": reading,
     }
     state.run.write_json("front.json", document)
     return document
@@ -249,6 +286,8 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
 def _write_events(writer: Any, stats: EpochStats, validation: Validation | None) -> None:
     writer.add_scalar("search/task_loss", stats.task_loss, stats.epoch)
     writer.add_scalar("search/entropy", stats.entropy, stats.epoch)
+    if stats.device_spread is not None:
+        writer.add_scalar("search/device_spread", stats.device_spread, stats.epoch)
     for device, loss in stats.device_loss.items():
         writer.add_scalar(f"loss/{device}", loss, stats.epoch)
     for device, value in (validation.hypervolume if validation else {}).items():

@@ -12,13 +12,13 @@ from harness.core.progress import Note, Progress, stage
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, table_note, table_origin
 from harness.measure.profile_devices import measure_on
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.runs.accuracy import AccuracyFunction, accuracy_source
 from harness.runs.evaluation import Subject
 from harness.runs.lookup import look_up
 from harness.runs.predictors import fit_predictors, hardware_metrics
 from harness.runs.results import FrontEntry, Table, Verification
-from harness.runs.run import Run, TaskAndSpace
+from harness.runs.run import BY_FUNCTION, BY_TRAINING, Run, TaskAndSpace
 from harness.runs.search import SearchRun, run_search, write_fronts
 from harness.runs.surrogate import fit_run_surrogate
 from harness.runs.verify import OnEvaluation, verify_device
@@ -83,15 +83,15 @@ def fit_models(
     if not is_fitted(run):
         total, by = run.config.evaluations, run.config.evaluated_by
         source = accuracy_source(Subject(run, made.space, made.task), store, "valid", function)
-        doing = "training" if by == "training" else "evaluating"
+        doing = "training" if by == BY_TRAINING else "evaluating"
         with training(progress, f"{doing} for the surrogate", total) as on_evaluation:
             fit_run_surrogate(run, made, store, source, on_evaluation)
         what = {
-            "training": "the validation errors of {} trained networks",
-            "published": "{} published accuracies",
-            "function": "{} accuracies by a function",
-        }[by]
-        progress(Note(f"accuracy surrogate: fitted on {what.format(total)}"))
+            BY_TRAINING: f"the validation errors of {total} trained networks",
+            BY_FUNCTION: f"{total} accuracies by a function",
+            "published": f"{total} published accuracies",
+        }.get(by, f"{total} accuracies by {by}")
+        progress(Note(f"accuracy surrogate: fitted on {what}"))
 
 
 def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[str, list[FrontEntry]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.core.errors import UsageError
 from harness.runs.accuracy import AccuracySource, OnRow
 from harness.runs.predictors import load_predictors, search_device
-from harness.runs.run import Run, TaskAndSpace
+from harness.runs.run import BY_TRAINING, Run, TaskAndSpace
 from harness.store import Store
 from modnas.accuracy.evaluated import EvaluatedAccuracy, evaluate_and_fit
 from modnas.accuracy.surrogate import AccuracySurrogate
@@ -79,5 +79,5 @@ def load_run_surrogate(run: Run, space: Space) -> EvaluatedAccuracy:
         surrogate = AccuracySurrogate(space, meta["rows"])
         set_weights(surrogate, tensors)
     known = {space.parse(text): error for text, error in meta.get("evaluated", {}).items()}
-    exact = run.config.evaluated_by != "training"
+    exact = run.config.evaluated_by != BY_TRAINING
     return EvaluatedAccuracy(surrogate.to(run.config.accelerator), known, exact)

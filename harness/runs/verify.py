@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.runs.accuracy import AccuracySource
 from harness.runs.predictors import hardware_metrics
 from harness.runs.search import SearchRun

@@ -1,6 +1,7 @@
 """The store of measurements and evaluations."""
 
 from harness.store.models import Evaluation, ImportedTable, Measurement, TableRemoval
+from harness.store.rows import StoredRows
 from harness.store.store import ERROR_METRIC, Store, StoreError, content_key
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Measurement",
     "Store",
     "StoreError",
+    "StoredRows",
     "TableRemoval",
     "content_key",
 ]

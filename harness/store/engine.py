@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SAWarning
 
 from harness.core.errors import UsageError
 
@@ -62,7 +63,9 @@ def make_engine(url: URL) -> Engine:
     """An engine that has not connected yet. Raises UsageError: the driver is absent, or an option unknown."""
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_engine(url)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", SAWarning)  # an option that would be ignored
+                engine = create_engine(url)
         else:
             timeout = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_TIMEOUT_S}
             # Whoever waited for another process' migration has to see it, whatever the server's default is.
@@ -74,7 +77,7 @@ def make_engine(url: URL) -> Engine:
             "MODNAS_STORE names a PostgreSQL database, and its driver is not installed: "
             'run pip install "modnas-hw[postgres]"'
         ) from None
-    except (ArgumentError, TypeError, ValueError):
+    except (ArgumentError, SAWarning, TypeError, ValueError):
         raise UsageError(f"MODNAS_STORE has an option that is not understood: {_EXAMPLES}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite_options)
@@ -105,7 +108,7 @@ def told(error: DBAPIError, url: URL) -> str:
 
 def _spellings(url: URL) -> Iterator[str]:
     for name, value in (("password", url.password or ""), *url.query.items()):
-        if re.search("pass|secret|token", name, re.IGNORECASE):
+        if re.search("pass|pwd|secret|token|options", name, re.IGNORECASE):
             for secret in (value,) if isinstance(value, str) else value:
                 forms = (secret, quote(secret, safe=""), quote_plus(secret), quote(secret))
                 yield from (form for form in (*forms, json.dumps(secret)[1:-1], repr(secret)[1:-1]) if form)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient
 from sqlalchemy.sql.elements import KeyedColumnElement
 
-from harness.core.errors import ModnasHwError
+from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import store_address
 from harness.store.engine import is_interruption, make_engine, parse_address, shown, sql_state, told
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
@@ -28,7 +28,11 @@ Result = TypeVar("Result")
 ERROR_METRIC = "error"
 # Between the tries while a server restarts: it has about a minute.
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# Databases limit the parameters of one statement, and a row takes some 20 KB of memory.
+ROWS_AT_ONCE = 200
 _INSUFFICIENT_PRIVILEGE = "42501"
+_READ_ONLY = "25006"
+_IN_MEMORY = (None, "", ":memory:")
 
 
 class StoreError(ModnasHwError):
@@ -59,7 +63,13 @@ class Store:
             StoreError: it cannot be opened, or its tables are not this version's.
         """
         self._url = parse_address(url or store_address())
+        if url is None and self._url.get_backend_name() == "sqlite" and self._url.database in _IN_MEMORY:
+            raise UsageError(
+                "MODNAS_STORE names a store in memory, which ends with the command: "
+                "write sqlite:////FOLDER/FILE"
+            )
         self._engine = make_engine(self._url)
+        self._is_closed = False
         try:
             prepare(self._engine)
         except NewerSchemaError as error:
@@ -82,7 +92,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Release all connections."""
+        """Release all connections. Rows that were found can be read still: each time a connection is made."""
+        self._is_closed = True
         self._engine.dispose()
 
     def add(self, *rows: Row) -> None:
@@ -100,7 +111,9 @@ class Store:
             if tried:
                 for row, values in zip(rows, kept, strict=True):
                     _renew(row, values)
-                if rows and _is_stored(session, rows[0]):  # what was lost was only the answer
+                if rows and _stored_id(session, rows[0]) is not None:  # what was lost was only the answer
+                    for row in rows:
+                        row.id = _stored_id(session, row)  # type: ignore[assignment]  # all or none are there
                     return
             tried = True
             session.add_all(rows)
@@ -108,13 +121,38 @@ class Store:
 
         self._run("written", append)
 
+    def check_writable(self) -> None:
+        """Add a row of each kind that is measured, and take it back. Raises StoreError where that fails.
+
+        For whoever is about to measure for hours what could not be kept.
+        """
+
+        def try_to_add(session: Session) -> None:
+            session.add_all(_trial_rows())
+            session.flush()
+            session.rollback()
+
+        self._run("written", try_to_add)
+
     def measurements(self, keys: Iterable[str]) -> dict[str, Measurement]:
         """Newest stored row of each key that has one."""
-        return {row.key: row for row in self._newest(Measurement, keys)}
+        return {row.key: row for row in self.each_measurement(keys)}
+
+    def each_measurement(self, keys: Iterable[str]) -> Iterator[Measurement]:
+        """The same one after another, in no order: only a few hundred of them are in memory at a time."""
+        return self._each_newest(Measurement, keys)
+
+    def read_measurements(self, ids: Sequence[int]) -> list[Measurement]:
+        """Rows by their ids, in that order. Raises StoreError where one is gone."""
+        query = select(Measurement).where(Measurement.id.in_(ids))
+        found = {row.id: row for row in self._run("read", lambda session: list(session.scalars(query)))}
+        if lost := [number for number in ids if number not in found]:
+            raise StoreError(f"store {shown(self._url)} has lost row {lost[0]}, which it had a while ago")
+        return [found[number] for number in ids]
 
     def evaluations(self, keys: Iterable[str]) -> dict[str, Evaluation]:
         """Newest stored row of each key that has one."""
-        return {row.key: row for row in self._newest(Evaluation, keys)}
+        return {row.key: row for row in self._each_newest(Evaluation, keys)}
 
     def device_measurements(self, device: str, space: str, variant: str) -> list[Measurement]:
         """Newest successful or failed row of each key of one device, space and network size, oldest first."""
@@ -127,6 +165,16 @@ class Store:
             .order_by(Measurement.id)
         )
         return self._run("read", lambda session: list(session.scalars(query)))
+
+    def newest_measurement(self, device: str, space: str, variant: str) -> Measurement | None:
+        """Newest row of a device, space and network size."""
+        query = (
+            select(Measurement)
+            .where(Measurement.device == device, Measurement.space == space, Measurement.variant == variant)
+            .order_by(Measurement.id.desc())
+            .limit(1)
+        )
+        return self._run("read", lambda session: session.scalars(query).first())
 
     def devices(self, space: str, variant: str) -> list[str]:
         """Devices with rows for a space at one network size, sorted."""
@@ -187,6 +235,13 @@ class Store:
 
     def _run(self, verb: str, work: Callable[[Session], Result]) -> Result:
         """Work in a session, again while the server restarts. Raises StoreError."""
+        try:
+            return self._tried(verb, work)
+        finally:
+            if self._is_closed:
+                self._engine.dispose()
+
+    def _tried(self, verb: str, work: Callable[[Session], Result]) -> Result:
         for wait_s in (*_WAITS_S, None):
             try:
                 with Session(self._engine, expire_on_commit=False) as session:
@@ -203,20 +258,36 @@ class Store:
         if sql_state(error) == _INSUFFICIENT_PRIVILEGE:
             role = f'"{self._url.username}"' if self._url.username else "your role"
             said += f"; its owner has to let {role} create tables in its schema, read and write them (GRANT)"
+        if sql_state(error) == _READ_ONLY:
+            said += "; name another store with MODNAS_STORE, or ask its owner to let it be written"
+        elif verb == "opened":
+            is_file = self._url.get_backend_name() == "sqlite"
+            said += "; move away what is there" if is_file else "; start that server"
+            said += ", or name another store with MODNAS_STORE"
         return StoreError(said)
 
-    def _newest(self, model: Any, keys: Iterable[str]) -> list[Any]:
+    def _each_newest(self, model: type[Result], keys: Iterable[str]) -> Iterator[Result]:
         wanted = list(keys)
+        table: Any = model
 
-        def read(session: Session) -> list[Any]:
-            rows: list[Any] = []
-            for start in range(0, len(wanted), 500):  # databases limit the parameters of one statement
-                chunk = wanted[start : start + 500]
-                newest = select(func.max(model.id)).where(model.key.in_(chunk)).group_by(model.key)
-                rows.extend(session.scalars(select(model).where(model.id.in_(newest))))
-            return rows
+        def read(session: Session) -> list[Result]:
+            newest = select(func.max(table.id)).where(table.key.in_(chunk)).group_by(table.key)
+            return list(session.scalars(select(model).where(table.id.in_(newest))))
 
-        return self._run("read", read)
+        for start in range(0, len(wanted), ROWS_AT_ONCE):
+            chunk = wanted[start : start + ROWS_AT_ONCE]
+            yield from self._run("read", read)
+
+
+def _trial_rows() -> list[Measurement | Evaluation]:
+    """Rows that say nothing."""
+    now = datetime.now(timezone.utc)
+    texts = dict.fromkeys(("key", "space", "variant", "arch"), "")
+    device = dict.fromkeys(("device", "fingerprint", "backend", "status", "artifact_sha256"), "")
+    return [
+        Measurement(**texts, **device, batch=1, created_at=now, request={}, record={}),
+        Evaluation(**texts, task="", error=0.0, seconds=0.0, created_at=now, recipe={}, losses=[]),
+    ]
 
 
 def _columns(row: Row) -> list[KeyedColumnElement[Any]]:
@@ -246,8 +317,8 @@ def _renew(row: Row, values: dict[str, Any]) -> None:
         setattr(row, name, value)
 
 
-def _is_stored(session: Session, row: Row) -> bool:
-    """Whether a row with these values is there; its time is to the microsecond."""
+def _stored_id(session: Session, row: Row) -> int | None:
+    """Of the row with these values, if it is there; its time is to the microsecond."""
     compared = [column for column in _columns(row) if not isinstance(column.type, JSON)]
     equal = (column.is_not_distinct_from(getattr(row, column.key)) for column in compared)
-    return bool(session.scalar(select(func.count()).select_from(type(row)).where(*equal)))
+    return session.scalar(select(func.max(type(row).id)).where(*equal))

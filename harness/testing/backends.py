@@ -20,10 +20,10 @@ from harness.devices.profile import DeviceProfile
 from harness.export import Artifact, ArtifactCache
 from harness.export.exporters import Exporter
 from harness.measure.session import DeviceSession
+from harness.testing.agent_modules import check_agent_module
 from harness.testing.home import own_home
 from modnas.spaces import Space, get_space
 
-AGENT_PYTHON = (3, 8)
 # Short: the figures are not looked at beyond their presence.
 _POLICY = {"precision": 0.2, "warmup_s": 0.0, "min_time_s": 0.01, "max_time_s": 2.0, "min_samples": 5}
 
@@ -56,7 +56,7 @@ def check_import(backend: Backend) -> None:
     """Importing the class is light: whoever lists profiles does it."""
     module = type(backend).__module__
     code = f"import sys, {module}\nsys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, f"importing {module} fails or imports PyTorch: {done.stderr[-500:]}"
 
 
@@ -80,15 +80,7 @@ def check_agent_source(backend: Backend) -> None:
     source = backend.agent_source()
     if source is None:
         source = files("modnas_agent").joinpath("backends", f"{backend.name}.py").read_bytes()
-    tree = ast.parse(source, feature_version=AGENT_PYTHON)
-    known = {*sys.stdlib_module_names, "modnas_agent"}
-    for node in tree.body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: in the agent's archive it lies elsewhere"
-            names = [node.module or ""]
-        foreign = {name.partition(".")[0] for name in names} - known
-        assert not foreign, f"line {node.lineno}: import {', '.join(foreign)} in backend(), not at the top"
+    tree = check_agent_module(source, "backend()")
     made = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     assert "backend" in made, "the agent's side has no function backend()"
 

@@ -29,7 +29,7 @@ def check_metric(name: str) -> None:
         profile = DeviceProfile.model_validate({"name": "check", "policy": _POLICY})
         space = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
         report = profile_device(profile, space, space.references[:2], store, metrics=[metric])
-    check_readings(metric, report.rows)
+        check_readings(metric, report.rows)
 
 
 def check_key(metric: HardwareMetric) -> None:

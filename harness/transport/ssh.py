@@ -16,8 +16,8 @@ from harness.core.errors import UsageError
 from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.greeting import GreetingReader
+from harness.transport.login_shell import for_login_shell
 from harness.transport.ssh_artifacts import BoardArtifacts
-from harness.transport.ssh_connection import AT_HOME
 from harness.transport.ssh_files import BoardFiles
 
 # After this silence the agent is asked for a sign of life; it answers while it measures, too.
@@ -42,7 +42,7 @@ class SshTransport:
 
         Args:
             files: the board's, over the connection that the agent gets.
-            command: what starts it, at home, quoted for a shell.
+            command: what starts it, at home, quoted for `sh`.
             directory: its folder on the board.
         """
         self._connection = connection = files.connection
@@ -53,7 +53,7 @@ class SshTransport:
         self._stderr = bytearray()
         self._channel = connection.session()
         with connection.limit(ANSWER_S, "starting the agent"):
-            self._channel.exec_command(f"{AT_HOME} {command}")
+            self._channel.exec_command(for_login_shell(command))
         self.heard_at = time.monotonic()
 
     def send(self, frame: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import paramiko
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import clean_lines, clean_text
 from harness.transport.base import TransportClosedError
+from harness.transport.login_shell import for_login_shell
 from harness.transport.ssh_address import Address
 from harness.transport.ssh_client import close, connect, time_limit
 
@@ -23,8 +24,6 @@ CLOSE_S = 2.0
 SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
-# Before a command: the login shell may have gone elsewhere, and folders in profiles are relative to the home.
-AT_HOME = "cd;"
 # What a command says begins after this; before it a login shell may have said something.
 _BEGINNING = "modnas-output"
 # paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
@@ -58,20 +57,19 @@ class SshConnection:
 
     def __init__(self, address: Address, timeout_s: float = 15.0) -> None:
         self.address = address
-        self._clients = connect(address, timeout_s)
+        self._servers = connect(address, timeout_s)
 
     def close(self) -> None:
         """Close it; never waits long, never raises."""
         # Closing says goodbye to the other side, which may be frozen.
-        closing = threading.Thread(target=close, args=(self._clients,), daemon=True)
+        closing = threading.Thread(target=close, args=(self._servers,), daemon=True)
         closing.start()
         closing.join(CLOSE_S)
 
     @property
     def active(self) -> bool:
         """Whether the connection is still open as far as this side knows."""
-        transport = self._clients[-1].get_transport()
-        return transport is not None and transport.is_active()
+        return self._servers[-1].is_active()
 
     @contextmanager
     def limit(self, seconds: float, what: str) -> Iterator[None]:
@@ -90,10 +88,7 @@ class SshConnection:
     def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
         """A new channel."""
         with self.limit(timeout_s, "opening a channel"):
-            transport = self._clients[-1].get_transport()
-            if transport is None:
-                raise EOFError
-            channel = transport.open_session(timeout=timeout_s)
+            channel = self._servers[-1].open_session(timeout=timeout_s)
             channel.settimeout(timeout_s)
             return channel
 
@@ -110,14 +105,14 @@ class SshConnection:
         data: bytes = b"",
         limit_bytes: int = MAX_OUTPUT_BYTES,
     ) -> Output:
-        """Run a command of the login shell to its end, at home, with `data` on its standard input.
+        """Run a command of `sh` to its end, at home, with `data` on its standard input.
 
         Raises:
             TransportClosedError: it ended without an exit status: the link or the shell was killed.
             DeviceUnavailableError: it wrote `limit_bytes`, more than any answer is long.
         """
         with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
-            channel.exec_command(f"{AT_HOME} echo {_BEGINNING}; {command}")
+            channel.exec_command(for_login_shell(f"echo {_BEGINNING}; {command}"))
             _feed(channel, data)
             output = channel.makefile("rb").read(limit_bytes)
             if len(output) == limit_bytes:

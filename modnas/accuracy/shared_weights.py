@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -11,10 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from modnas.accuracy.evaluated import expect
+from modnas.accuracy.surrogate import fit_surrogate
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
 from modnas.core.task import TaskLoss
 from modnas.spaces import Architecture
+
+
+def fit_losses(
+    space: Space, architectures: Sequence[Architecture], losses: NDArray[np.float64]
+) -> Callable[[Sequence[Architecture]], NDArray[np.float64]]:
+    """A model of the loss of any architecture, (n,), from those of some that are usable, positive."""
+    surrogate = fit_surrogate(space, architectures, losses, chance=float(losses.max()))
+    return partial(expect, surrogate)
 
 
 @dataclass(frozen=True)

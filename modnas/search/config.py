@@ -8,6 +8,10 @@ from typing import Literal
 from modnas.search.estimators import Estimator
 from modnas.search.gradients import Scheme
 
+# By name: the paper's bank of tables, and a small network on a standardised device vector.
+HypernetworkName = Literal["paper", "conditioned"]
+Learning = Literal["gradients", "imitation"]
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -36,8 +40,15 @@ class SearchConfig:
         uniform_share: probability that the lower level draws an architecture uniformly and not from the
             MetaHypernetwork. Weights that are trained only for what it favours make everything else look bad,
             and it never returns to what it left too early.
-        bank, intervals, smoothing, tables: the MetaHypernetwork's (see there); its tables are the space's
-            unless given.
+        hypernetwork: which MetaHypernetwork is trained (see `modnas.search.hypernetworks`).
+        learning: how it is: along gradients of sampled architectures, as in the paper, or by imitation of
+            what the refinement finds (see `modnas.search.imitation`).
+        imitation_steps, imitation_rate, imitation_batch: Adam steps over the whole search, their learning
+            rate, and preferences drawn for each device in one.
+        imitation_budget: architectures of a large space to score for the front of each device; None: as many
+            as descents come to.
+        bank, intervals, smoothing, tables: the paper's MetaHypernetwork's (see there); its tables are the
+            space's unless given.
         front_size: number of preferences of a front.
         error_bounds: task errors, percent, that count as 0 and 1 in the hypervolume that picks a state.
         seed: of the one generator behind all draws.
@@ -63,6 +74,12 @@ class SearchConfig:
     freeze_weights: bool = False
     bfloat16: bool = False
     uniform_share: float = 0.0
+    hypernetwork: HypernetworkName = "paper"
+    learning: Learning = "gradients"
+    imitation_steps: int = 1000
+    imitation_rate: float = 3e-3
+    imitation_batch: int = 32
+    imitation_budget: int | None = None
     bank: int = 50
     intervals: int = 100
     smoothing: int = 0

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from modnas.prediction.device_vectors import device_vector
+from modnas.prediction.measured import Measured
 
 # One-hot samples (n, width) -> values (n,), or (n, metrics); differentiable in the samples.
 Predict = Callable[[Tensor], Tensor]
@@ -20,8 +21,8 @@ Predict = Callable[[Tensor], Tensor]
 class Predictor(Protocol):
     """What predicts a metric for any device, such as a `MetaPredictor`."""
 
-    def bound(self, device_features: Tensor) -> Predict:
-        """The predictor of the device with these reference measurements (D,), raw."""
+    def bound(self, device_features: Tensor, further: Measured | None = None) -> Predict:
+        """The predictor of the device with these reference measurements (D,), raw, and further ones."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,20 @@ class SearchDevice:
         predictors: Mapping[str, Predictor],
         sample: Tensor,
         signs: Tensor | None = None,
+        *,
+        further: Mapping[str, Measured | None] | None = None,
     ) -> SearchDevice:
         """A device known by its reference measurements, learned or not, and a predictor for each metric.
 
         `references`, `sample`: as in `predicted`; the predictors are where the sample lies. `signs`: -1 for a
-        metric that is to be maximised, else 1, (M - 1,); all are minimised without.
+        metric that is to be maximised, else 1, (M - 1,); all are minimised without. `further`: by metric,
+        what else was measured on the device.
         """
         bound = [
-            predictor.bound(torch.as_tensor(np.array(references[metric], np.float64)).to(sample.device))
+            predictor.bound(
+                torch.as_tensor(np.array(references[metric], np.float64)).to(sample.device),
+                (further or {}).get(metric),
+            )
             for metric, predictor in predictors.items()
         ]
 

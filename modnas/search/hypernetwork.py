@@ -1,14 +1,63 @@
-"""MetaHypernetwork: from a preference and a device to the logits of an architecture distribution."""
+"""MetaHypernetwork: from a preference and a device to the logits of an architecture distribution.
+
+`Hypernetwork` is what a search needs of one; `MetaHypernetwork` is the paper's.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 Tables = Sequence[tuple[int, int]]
+
+
+class Hypernetwork(nn.Module, ABC):
+    """H(r, d): logits of an architecture distribution for a preference r and a device's feature vector d.
+
+    Attributes:
+        options: number of options of each decision; the logits are their concatenation.
+    """
+
+    options: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, preferences: Tensor, device_features: Tensor) -> Tensor:
+        """Logits of shape (B, sum(options)) for `preferences` (B, M) and `device_features` (B, D)."""
+
+    @abstractmethod
+    def pretrain_uniform(self) -> None:
+        """Give every option of a decision the same probability, for all preferences and all devices."""
+
+    def device_gradients(self, preferences: Tensor, device_features: Tensor, cotangents: Tensor) -> Tensor:
+        """Gradients of the parameters, one for each device, from those of the logits.
+
+        Args:
+            preferences: shape (T, n, M), n preferences for each of T devices.
+            device_features: shape (T, D).
+            cotangents: gradients by the logits, shape (T, n, width); those of a device are summed.
+
+        Returns:
+            Shape (T, P), the parameters in the order of `parameters()`.
+        """
+        rows = []
+        for drawn, features, slopes in zip(preferences, device_features, cotangents, strict=True):
+            logits = self(drawn, features.expand(len(drawn), -1))
+            parts = torch.autograd.grad(logits, list(self.parameters()), slopes, materialize_grads=True)
+            rows.append(torch.cat([part.flatten() for part in parts]))
+        return torch.stack(rows)
+
+    def device_weights(self, device_features: Tensor) -> Tensor | None:
+        """What each member of a bank counts on each device, (T, D) -> (T, K); None where there is no bank."""
+        return None
+
+    @property
+    def place(self) -> torch.device:
+        """Where the parameters lie."""
+        return next(self.parameters()).device
 
 
 def default_tables(width: int, objectives: int) -> tuple[tuple[int, int], ...]:
@@ -24,7 +73,7 @@ def default_tables(width: int, objectives: int) -> tuple[tuple[int, int], ...]:
     return tuple((share + (k < rest), k + 1) for k in range(count))
 
 
-class MetaHypernetwork(nn.Module):
+class MetaHypernetwork(Hypernetwork):
     """H(r, d) = sum_k w_k(d) h_k(r), with w(d) = softmax_k(sin(<d, e_k> / sqrt(dim d))).
 
     The bank {h_k} holds embedding tables; a coordinate of the preference picks the row. One tensor holds a
@@ -96,44 +145,39 @@ class MetaHypernetwork(nn.Module):
             parts.append(torch.einsum("bk,bkw->bw", mixture, held))
         return torch.cat(parts, 1)
 
+    def device_weights(self, device_features: Tensor) -> Tensor:
+        return self.mixture(device_features)
+
     @torch.no_grad()
     def pretrain_uniform(self) -> None:
         """Give every option of a decision the same probability, for all preferences and all devices.
 
-        A loss on probabilities has a gradient that sums to zero over the options of a decision, so training
-        for uniform output shrinks the differences of a decision's logits to zero and leaves their mean, which
-        no probability depends on. This writes the limit down, with mean zero, for each member of the bank:
-        then it holds exactly, for every mixture of them.
+        Training random tables for uniform output ends at members that differ and cancel each other. This
+        writes such an end down: members come in pairs, with one key and opposite tables, so that they cancel
+        exactly, for every device. Members that were all zero would stay equal for good, and no device's
+        weights of them would mean anything.
         """
+        members = len(self.keys) // 2
+        self.keys[members : 2 * members] = self.keys[:members]
         for table in self.banks:
-            table.zero_()
+            table[members : 2 * members] = -table[:members]
+            table[2 * members :] = 0
 
+    @torch.no_grad()
+    def device_gradients(self, preferences: Tensor, device_features: Tensor, cotangents: Tensor) -> Tensor:
+        """See `Hypernetwork.device_gradients`; one batched product.
 
-def device_gradients(
-    hypernetwork: MetaHypernetwork, preferences: Tensor, device_features: Tensor, cotangents: Tensor
-) -> Tensor:
-    """Gradients of the parameters, one for each device, from those of the logits: one batched product.
-
-    Args:
-        preferences: shape (T, n, M), n preferences for each of T devices.
-        device_features: shape (T, D).
-        cotangents: gradients by the logits, shape (T, n, width); those of a device are summed.
-
-    Returns:
-        Shape (T, P), the parameters in the order of `hypernetwork.parameters()`.
-    """
-
-    devices, count, _ = preferences.shape
-    with torch.no_grad():
-        # By hand: the tables are large and enter linearly, so that their gradients are outer products, which
-        # are written where they belong; automatic differentiation would hold them several times over.
-        projected = device_features @ hypernetwork.keys.T / math.sqrt(hypernetwork.keys.shape[1])
+        By hand: the tables are large and enter linearly, so that their gradients are outer products, which
+        are written where they belong; automatic differentiation would hold them several times over.
+        """
+        devices, count, _ = preferences.shape
+        projected = device_features @ self.keys.T / math.sqrt(self.keys.shape[1])
         mixture = projected.sin().softmax(1)
-        matrix = cotangents.new_empty(devices, sum(p.numel() for p in hypernetwork.parameters()))
+        matrix = cotangents.new_empty(devices, sum(p.numel() for p in self.parameters()))
         by_mixture = torch.zeros_like(mixture)
-        column, first = hypernetwork.keys.numel(), 0
-        for table, (width, index) in zip(hypernetwork.banks, hypernetwork.tables, strict=True):
-            rows = hypernetwork.row_weights(preferences[..., index].flatten()).view(devices, count, -1)
+        column, first = self.keys.numel(), 0
+        for table, (width, index) in zip(self.banks, self.tables, strict=True):
+            rows = self.row_weights(preferences[..., index].flatten()).view(devices, count, -1)
             # What each row receives, (T, rows, width); the mixture shares it out among the bank.
             received = rows.transpose(1, 2) @ cotangents[..., first : first + width]
             block = matrix[:, column : column + table.numel()].view(devices, -1, received[0].numel())
@@ -142,7 +186,7 @@ def device_gradients(
             column, first = column + table.numel(), first + width
         # Through the softmax and the sine to the keys.
         centred = by_mixture - (mixture * by_mixture).sum(1, keepdim=True)
-        by_projected = projected.cos() * mixture * centred / math.sqrt(hypernetwork.keys.shape[1])
-        keys = matrix[:, : hypernetwork.keys.numel()].view(devices, *hypernetwork.keys.shape)
+        by_projected = projected.cos() * mixture * centred / math.sqrt(self.keys.shape[1])
+        keys = matrix[:, : self.keys.numel()].view(devices, *self.keys.shape)
         torch.mul(by_projected.unsqueeze(2), device_features.unsqueeze(1), out=keys)
-    return matrix
+        return matrix

@@ -27,6 +27,18 @@ Losses = Callable[[Sequence[Architecture]], Values]
 Score = Callable[[Sequence[Architecture]], Values]
 
 
+def remembered(losses: Losses) -> Losses:
+    """The same losses, each architecture asked for once: one device's front needs what another's needs."""
+    known: dict[Architecture, float] = {}
+
+    def look_up(architectures: Sequence[Architecture]) -> Values:
+        if new := [a for a in dict.fromkeys(architectures) if a not in known]:
+            known.update(zip(new, losses(new).tolist(), strict=True))
+        return np.array([known[a] for a in architectures])
+
+    return look_up
+
+
 def score_on(space: Space, device: SearchDevice, losses: Losses, bounds: tuple[float, float]) -> Score:
     """What a search's models say of architectures on a device; `bounds`: losses that count as 0 and 1."""
     low = np.array([bounds[0], *device.low.tolist()])

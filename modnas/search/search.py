@@ -14,19 +14,21 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from modnas.core.task import BatchedTaskLoss, TaskLoss
-from modnas.search import estimators, front, gradients, indicators, preferences
-from modnas.search.config import SearchConfig
+from modnas.core.task import TaskLoss
+from modnas.search import front, indicators, preferences
+from modnas.search.config import Learning, SearchConfig
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
-from modnas.search.hypernetwork import MetaHypernetwork, device_gradients
-from modnas.search.normalization import RunningRange, min_max
-from modnas.search.objectives import apply_constraints, scalarise
+from modnas.search.hypernetwork import Hypernetwork
+from modnas.search.hypernetworks import make_hypernetwork
+from modnas.search.imitation import Imitation
+from modnas.search.records import FitLosses
+from modnas.search.refinement import Losses
 from modnas.search.state import (
     pack_generator,
     pack_module,
@@ -36,6 +38,7 @@ from modnas.search.state import (
     unpack_optimizer,
 )
 from modnas.search.stats import EpochStats, Tally, Validation
+from modnas.search.upper_level import Gradients, Setting, UpperLevel
 from modnas.spaces import Architecture, Space, Supernetwork
 
 __all__ = ["EpochStats", "Search", "SearchConfig", "SearchDevice", "TaskLoss", "Validation"]
@@ -56,9 +59,11 @@ class Search:
         valid_batches: epoch -> batches of the upper level, likewise. An epoch ends with the shorter.
         task_loss: the first objective, from a batch.
         config: settings.
+        losses: for learning by imitation, the first objective of architectures where it is cheap to ask.
+        fit_losses: for learning by imitation where it is not: makes a model of losses that were seen.
 
     Raises:
-        ValueError: no device, a name twice, or shapes that do not fit together.
+        ValueError: no device, a name twice, or shapes that do not fit together; or imitation without either.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Search:
         valid_batches: Batches,
         task_loss: TaskLoss,
         config: SearchConfig,
+        losses: Losses | None = None,
+        fit_losses: FitLosses | None = None,
     ) -> None:
         _check(devices, config)
         self.space, self.supernetwork, self.devices = space, supernetwork, tuple(devices)
@@ -88,25 +95,16 @@ class Search:
         self.best_epoch: int | None = None
         self.generator = torch.Generator().manual_seed(config.seed)
         self.features = torch.stack([device.features for device in devices])
-        self._low, self._high = (
-            torch.stack([device.low for device in devices]),
-            torch.stack([device.high for device in devices]),
-        )
-        self.hypernetwork = MetaHypernetwork(
-            space.options,
-            self.features.shape[1],
-            self.objectives,
-            bank=config.bank,
-            intervals=config.intervals,
-            tables=config.tables or space.tables,
-            smoothing=config.smoothing,
-            generator=self.generator,
-        ).to(self.features.device)
+        self.hypernetwork = make_hypernetwork(space, self.features, self.objectives, config, self.generator)
         self.hypernetwork.pretrain_uniform()
         self.best = copy.deepcopy(self.hypernetwork)
-        self._range = RunningRange()
-        self._adam = torch.optim.Adam(
-            self.hypernetwork.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self._setting = Setting(
+            space, self.devices, self.features, task_loss, config, self.generator, self.hypernetwork
+        )
+        self._upper: UpperLevel = (
+            Gradients(self._setting)
+            if config.learning == "gradients"
+            else Imitation(self._setting, losses, fit_losses)
         )
 
     @property
@@ -137,8 +135,7 @@ class Search:
         began = time.monotonic()
         config = self.config
         tally = Tally([device.name for device in self.devices], self.objectives - 1)
-        # The task loss falls as the weights improve: its range is that of this epoch.
-        self._range.reset()
+        self._upper.begin_epoch()
         valid = itertools.islice(self.valid_batches(self.epoch), config.steps_per_epoch)
         if self.supernetwork is not None:
             self.supernetwork.train(self._weights is not None)
@@ -147,109 +144,31 @@ class Search:
             self._weights.param_groups[0]["lr"] = config.weights_learning_rate * share
         train = itertools.repeat(None) if self._weights is None else self.train_batches(self.epoch)
         for valid_batch, train_batch in zip(valid, train, strict=False):
-            for group in gradients.device_groups(config.scheme, len(self.devices), self.generator):
-                self._upper_step(valid_batch, group, tally)
+            self._upper.step(valid_batch, tally)
             self._lower_step(train_batch)
             tally.steps += 1
         if tally.steps == 0:
             raise ValueError(f"epoch {self.epoch} of the search has no batch")
-        stats = tally.stats(self.epoch, time.monotonic() - began)
+        self._upper.end_epoch(self.epoch, tally)
+        weights = self.hypernetwork.device_weights(self.features)
+        stats = tally.stats(self.epoch, time.monotonic() - began, weights)
         self.history.append(stats)
         self.epoch += 1
         return stats
-
-    def _upper_step(self, batch: Any, group: Sequence[int], tally: Tally) -> None:
-        """One Adam step of the MetaHypernetwork along the combined gradient of the devices in `group`."""
-        count = self.config.preferences_per_step
-        drawn, logits = self._logits(group, count)
-        alpha = logits.requires_grad_()
-        samples = self._sample(alpha)
-        task, slopes = self._task_gradients(samples, batch)
-        losses, metrics, by_sample = self._scalarise(samples, drawn, task, slopes, group)
-        (slope,) = torch.autograd.grad(samples, alpha, by_sample / count)
-        matrix = device_gradients(
-            self.hypernetwork,
-            drawn.view(len(group), count, -1),
-            self.features[list(group)],
-            slope.view(len(group), count, -1),
-        )
-        direction, weights = gradients.combine(matrix, self.config.scheme, self.config.normalize_gradients)
-        parameters = list(self.hypernetwork.parameters())
-        pieces = torch.split(direction, [parameter.numel() for parameter in parameters])
-        for parameter, piece in zip(parameters, pieces, strict=True):
-            parameter.grad = piece.view_as(parameter)
-        self._adam.step()
-        spread = estimators.entropy(alpha.detach(), self.space.options)
-        tally.add(group, task=task, losses=losses, metrics=metrics, coefficients=weights, entropy=spread)
-
-    def _task_gradients(self, samples: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
-        """Task losses (n,) and their gradients (n, width) with respect to the samples, not to any weights."""
-        if isinstance(self.task_loss, BatchedTaskLoss):
-            leaves = samples.detach().requires_grad_()
-            together = self.task_loss.losses(leaves, batch)
-            return together.detach(), torch.autograd.grad(together.sum(), leaves, materialize_grads=True)[0]
-        values, slopes = [], []
-        for row in samples.detach():  # one by one, so that only one architecture's activations are held
-            leaf = row.clone().requires_grad_()
-            value = self._loss(leaf, batch)
-            slopes += torch.autograd.grad(value, leaf, materialize_grads=True)
-            values.append(value.detach())
-        return torch.stack(values), torch.stack(slopes)
-
-    def _loss(self, sample: Tensor, batch: Any) -> Tensor:
-        kind = self.features.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.config.bfloat16):
-            return self.task_loss.loss(sample, batch).float()
-
-    def _scalarise(
-        self, samples: Tensor, drawn: Tensor, task: Tensor, slopes: Tensor, group: Sequence[int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Scalarised losses (n,), hardware metrics (n, M - 1), the losses' gradient by sample (n, width)."""
-        usable = [self.space.is_usable(self.space.read(sample)) for sample in samples.detach()]
-        # Networks that do not see their input lose by far the most: with them in the range, the differences
-        # that matter, between networks that learn, would shrink to nothing beside the hardware metrics.
-        if any(usable):
-            self._range.update(task[torch.tensor(usable, device=task.device)])
-        elif not self._range.known:
-            self._range.update(task)
-        task, leaves = task.clone().requires_grad_(), samples.detach().requires_grad_()
-        owners = torch.tensor(list(group)).repeat_interleave(len(leaves) // len(group))
-        shares = zip(group, leaves.chunk(len(group)), strict=True)
-        metrics = torch.cat([self.devices[t].predict(rows) for t, rows in shares])
-        low, high = self._low[owners], self._high[owners]
-        hardware = apply_constraints(min_max(metrics, low, high), self.config.constraints)
-        normal = torch.cat([self._range.normalise(task).unsqueeze(1), hardware], 1)
-        losses = scalarise(normal, drawn, self.config.cosine_penalty)
-        by_task, by_sample = torch.autograd.grad(losses.sum(), [task, leaves], materialize_grads=True)
-        return losses.detach(), metrics.detach(), by_sample + by_task.unsqueeze(1) * slopes
 
     def _lower_step(self, batch: Any) -> None:
         """One step of the supernetwork along the devices' mean gradient of the task loss."""
         if self.supernetwork is None or self._weights is None:
             return
-        logits = self._logits(range(len(self.devices)), 1)[1]
-        if self.config.uniform_share > 0:
-            uniform = torch.rand(len(logits), 1, generator=self.generator) < self.config.uniform_share
-            logits = logits.masked_fill(uniform.to(logits.device), 0.0)
         with torch.no_grad():
-            samples = self._sample(logits)
+            samples = self._setting.sample(
+                self._setting.mixed(self._setting.logits(range(len(self.devices)), 1)[1])
+            )
         self._weights.zero_grad()
         for sample in samples:
-            torch.autograd.backward(self._loss(sample, batch) / len(samples))
+            torch.autograd.backward(self._setting.loss(sample, batch) / len(samples))
         torch.nn.utils.clip_grad_norm_(self.supernetwork.parameters(), self.config.gradient_clip)
         self._weights.step()
-
-    def _logits(self, group: Sequence[int], count: int) -> tuple[Tensor, Tensor]:
-        """`count` fresh preferences a device of the group, device by device, and their logits, detached."""
-        features = self.features[list(group)].repeat_interleave(count, 0)
-        drawn = preferences.sample(len(features), self.objectives, self.generator).to(features)
-        with torch.no_grad():
-            return drawn, self.hypernetwork(drawn, features)
-
-    def _sample(self, logits: Tensor) -> Tensor:
-        return estimators.sample(
-            logits, self.space.options, self.generator, self.config.estimator, self.config.temperature
-        )
 
     def validate(self) -> Validation:
         """Read each device's front, score it on validation data and predictions, and keep the best state.
@@ -273,13 +192,18 @@ class Search:
         source = self.hypernetwork if self.best_epoch is None else self.best
         return front.read_front(source, self.space, features, rows)
 
+    def proposals(self, device: SearchDevice, count: int | None = None) -> list[FrontPoint]:
+        """`front` of a device, each network in the form that is best there (see `front.fastest_forms`)."""
+        return front.fastest_forms(self.space, device, self.front(device.features, count))
+
     @torch.no_grad()
-    def _score(self, hypernetwork: MetaHypernetwork, errors: dict[Architecture, float]) -> Validation:
+    def _score(self, hypernetwork: Hypernetwork, errors: dict[Architecture, float]) -> Validation:
         """Validation of one state; errors already known are taken from `errors`, new ones added to it."""
         rows = preferences.spread(self.config.front_size, self.objectives)
         fronts, objectives, volumes = {}, {}, {}
         for device in self.devices:
-            points = front.distinct(front.read_front(hypernetwork, self.space, device.features, rows))
+            read = front.read_front(hypernetwork, self.space, device.features, rows)
+            points = front.distinct(front.fastest_forms(self.space, device, read))
             samples = self.space.encode([point.architecture for point in points]).to(self.features)
             for point, sample in zip(points, samples, strict=True):
                 if point.architecture not in errors:
@@ -301,7 +225,7 @@ class Search:
         tensors = {
             **pack_module("hypernetwork", self.hypernetwork),
             **pack_module("best", self.best),
-            **pack_optimizer("adam", self._adam),
+            **self._upper.checkpoint(),
             **pack_generator("generator", self.generator),
         }
         if self.supernetwork is not None:
@@ -334,7 +258,7 @@ class Search:
                 )
         unpack_module("hypernetwork", self.hypernetwork, tensors)
         unpack_module("best", self.best, tensors)
-        unpack_optimizer("adam", self._adam, tensors)
+        self._upper.restore(tensors)
         unpack_generator("generator", self.generator, tensors)
         if self.supernetwork is not None:
             unpack_module("supernetwork", self.supernetwork, tensors)
@@ -382,6 +306,8 @@ def _check(devices: Sequence[SearchDevice], config: SearchConfig) -> None:
         shapes = {tuple(getattr(device, what).shape) for device in devices}
         if len(shapes) > 1:
             raise ValueError(f"the devices' {what} have different shapes: {sorted(shapes)}")
+    if config.learning not in get_args(Learning):
+        raise ValueError(f"learning {config.learning!r} is none of {', '.join(get_args(Learning))}")
     metrics = len(devices[0].low)
     if config.constraints and len(config.constraints) != metrics:
         raise ValueError(f"{len(config.constraints)} constraints for {metrics} hardware metrics")

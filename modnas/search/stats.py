@@ -17,7 +17,9 @@ class EpochStats:
 
     `task_loss` is not normalised, `device_loss` is the scalarised loss, `metrics` are predictions in physical
     units, `coefficients` the devices' weights in the step (0 where a device was left out), `entropy` that of
-    the architecture distribution relative to the uniform one, `seconds` wall-clock time.
+    the architecture distribution relative to the uniform one, `seconds` wall-clock time. `device_spread`:
+    where the MetaHypernetwork is a bank, the largest difference between two devices' weights of a member at
+    the end of the epoch; 0 means that the device's vector does nothing.
     """
 
     epoch: int
@@ -28,6 +30,7 @@ class EpochStats:
     coefficients: dict[str, float]
     entropy: float
     seconds: float
+    device_spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,11 @@ class Tally:
         self.task_loss += float(task.sum())
         self.entropy += float(entropy.sum())
 
-    def stats(self, epoch: int, seconds: float) -> EpochStats:
-        """The means; devices that no step was drawn for are left out of `device_loss` and `metrics`."""
+    def stats(self, epoch: int, seconds: float, weights: Tensor | None) -> EpochStats:
+        """The means; devices that no step was drawn for are left out of `device_loss` and `metrics`.
+
+        `weights`: the devices' of a bank's members, (T, K), if there is one.
+        """
         rows = float(self.rows.sum())
         drawn = [t for t in range(len(self.names)) if self.rows[t] > 0]
         return EpochStats(
@@ -95,4 +101,5 @@ class Tally:
             },
             entropy=self.entropy / rows,
             seconds=seconds,
+            device_spread=None if weights is None else float((weights.amax(0) - weights.amin(0)).max()),
         )

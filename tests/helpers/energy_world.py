@@ -18,6 +18,7 @@ from modnas_agent.energy import sensors
 from modnas_agent.energy.sensors import base, meter
 from modnas_agent.energy.sensors.meter import Meter
 from modnas_agent.energy.sensors.nvml import Nvml
+from modnas_agent.energy.sensors.pmic import Pmic
 from modnas_agent.errors import one_line
 from modnas_agent.wire.request import EnergyRequest
 
@@ -141,15 +142,15 @@ class Situation:
         for module in (energy, base, meter):
             monkeypatch.setattr(module, "time", world)
         monkeypatch.setattr(energy, "Recorder", SteppedRecorder)
-        made = {
-            **sensors.SENSORS,
+        made: dict[str, Callable[..., sensors.Sensor]] = {
             "csv": lambda _sysfs, **named: Meter(wall_clock=world.time, **named),
             "nvml": lambda _sysfs, **named: Nvml(library=self.library(world), **named),
         }
         if self.command is not None:
             answer = self.command
-            made["pmic"] = lambda _sysfs: sensors.Pmic(lambda _command: answer(world))
-        monkeypatch.setattr(sensors, "SENSORS", made)
+            made["pmic"] = lambda _sysfs: Pmic(lambda _command: answer(world))
+        for name, make in made.items():
+            monkeypatch.setitem(sensors.SENSORS, name, make)
         options = {"sysfs_root": str(world.root), **self.make(world)}
         opening = energy.Opening(EnergyRequest(self.sensor, options), on_gpu=False)
         return run_measurement(world, energy.EnergyMeasurement(opening.open()))

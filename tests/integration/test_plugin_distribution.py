@@ -1,4 +1,4 @@
-"""A package of its own, built and installed, whose space, task, backend and metric work in every command."""
+"""A package of its own, built and installed, and what it has works in every command."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ DEVICE = """
 name: slow
 backend: reference
 options: {copy_inputs: true}
+power_sensor: acpi
 policy: {precision: 0.3, warmup_s: 0.01, min_time_s: 0.01, max_time_s: 0.05, min_samples: 5, drift_limit: 20}
 """
 MAIN = "import sys; from harness.cli import main; sys.exit(main())"
@@ -99,10 +100,23 @@ def test_a_space_a_task_and_a_backend_of_another_package(shell: Shell) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.trains
+def test_a_search_on_its_accuracies(shell: Shell) -> None:
+    asked = ("--space", "stacks", "--task", "stripes", "--seed", "0", "--evaluations", "12")
+    found = shell.command(
+        "search", "--devices", "slow", *asked, "--accuracy", "readout", "--run", "untrained", "--no-verify"
+    )
+    assert found["fronts"]["slow"]
+    verified = shell.command("verify", "--run", "untrained", "--device", "slow")
+    assert verified["trained_now"] == len(verified["architectures"]) + len(verified["random"])
+    assert all(0 <= one["measured"]["error"] <= 100 for one in verified["architectures"])
+
+
+@pytest.mark.slow
 def test_its_own_tests_pass(shell: Shell, site: Path) -> None:
     pytest_here = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(site))
     told = shell.run(*pytest_here, str(SOURCE / "conformance.py"))
-    assert "4 passed" in told
+    assert "6 passed" in told
 
 
 @pytest.mark.slow
@@ -110,11 +124,13 @@ def test_doctor_and_profiles_know_it(shell: Shell) -> None:
     findings = {one["name"]: one for one in shell.command("doctor")["checks"]}
     assert findings["reference"]["ok"] and findings["device slow"]["ok"]
     assert shell.command("devices", "show", "slow")["options"]["copy_inputs"] is True
+    energy = shell.command("devices", "check", "slow")["energy"]
+    assert "ACPI" in (energy["sensor"] or energy["reason"]), "the agent asked for it"
 
 
 def test_the_page_says_how_much_each_part_needed() -> None:
     rows = ROW.findall((ROOT / "docs" / "plugins.md").read_text())
-    assert {part for part, *_ in rows} == {"space", "task", "backend", "metric"}
+    assert {part for part, *_ in rows} == {"space", "task", "backend", "metric", "sensor", "accuracy"}
     for part, names, files, lines in rows:
         paths = [SOURCE / "modnas_hw_example" / name for name in re.findall(r"`([^`]+)`", names)]
         count = sum(len(path.read_text().splitlines()) for path in paths)

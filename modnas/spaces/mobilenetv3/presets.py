@@ -57,6 +57,8 @@ PRESETS = {
         task_side=224,
         search={
             "tables": [list(table) for table in TABLES],
+            "hypernetwork": "paper",
+            "learning": "gradients",
             "epochs": 50,
             "learning_rate": 1e-5,
             "weight_decay": 1e-3,

@@ -65,6 +65,8 @@ PRESETS = {
         profile_archs=900,
         batch_size=256,
         search={
+            "hypernetwork": "paper",
+            "learning": "gradients",
             "epochs": 100,
             "learning_rate": 3e-4,
             "weight_decay": 1e-3,
@@ -86,6 +88,8 @@ PRESETS = {
         batch_size=256,
         threads=1,
         search={
+            "hypernetwork": "conditioned",
+            "learning": "imitation",
             "epochs": 10,
             "steps_per_epoch": 40,
             "learning_rate": 0.1,

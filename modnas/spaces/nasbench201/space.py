@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
@@ -28,6 +28,7 @@ from modnas.spaces.nasbench201.cells import (
     OPERATORS,
     POOL,
     SKIP,
+    cells_by_network,
     format_cell,
     live_edges,
     official_order,
@@ -141,8 +142,8 @@ class NasBench201(Space):
         match = _PATTERN.fullmatch(text.strip().removeprefix(f"{self.name}:"))
         if match is None:
             raise ArchitectureError(
-                f"not a NAS-Bench-201 cell: {text.strip()!r} (expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
-                f"with op one of {', '.join(OPERATORS)})"
+                f"not a NAS-Bench-201 cell: {shown(text.strip())} (expected "
+                f"|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of {', '.join(OPERATORS)})"
             )
         return self.architecture([OPERATORS.index(op) for op in match.groups()])
 
@@ -172,6 +173,13 @@ class NasBench201(Space):
     def simplified(self, architecture: Architecture) -> Architecture:
         """The plainest cell that is the same network (see `cells.simplest`)."""
         return self.architecture(simplest(architecture.choices))
+
+    def forms(self, architecture: Architecture) -> list[Architecture]:
+        """See `Space.forms`: with operators on dead edges, nodes that only hand on what they get, the inner
+        nodes exchanged."""
+        plainest = simplest(architecture.choices)
+        others = [cell for cell in cells_by_network()[plainest] if cell != plainest]
+        return [self.architecture(cell) for cell in (plainest, *others)]
 
     def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
         """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""

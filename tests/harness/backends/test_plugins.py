@@ -109,8 +109,9 @@ def run(*arguments: str | Path) -> str:
 
 @pytest.mark.usefixtures("abacus")
 def test_the_agent_is_brought_with_its_module(tmp_path: Path) -> None:
-    archive = write_archive(tmp_path, agent_modules("abacus"))
-    assert archive.read_bytes() != archive_bytes() == archive_bytes(agent_modules("torch"))
+    archive = write_archive(tmp_path, agent_modules(DeviceProfile(name="mine", backend="abacus")))
+    built_in = agent_modules(DeviceProfile(name="mine", backend="torch"))
+    assert archive.read_bytes() != archive_bytes() == archive_bytes(built_in)
     greeting = json.loads(run(archive, "hello"))
     assert greeting["inventory"]["runtimes"]["abacus"] is None, "it is not installed, and was looked for"
     plain = json.loads(run(write_archive(tmp_path), "hello"))

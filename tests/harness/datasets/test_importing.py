@@ -122,7 +122,7 @@ def test_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "command"),
     [
-        (b"\x80\x04\x95pickled", "modnas-hw search --weights"),
+        (b"\x80\x04\x95pickled", "modnas-hw search --devices NAME --weights"),
         (b"\x08\x08\x12\x04made by somebody", "harness.profile"),
         (b"\x1f\x8b\x08compressed", "gunzip -k"),
     ],

@@ -16,7 +16,8 @@ from harness.datasets.training_sets import device_features, device_values
 from harness.devices.energy import EnergyModel
 from harness.devices.power import PowerSensor
 from harness.devices.profile import DeviceProfile, ProfileError, load_profile
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.store import Store
 from harness.store.metrics import ENERGY as ENERGY_METRIC
 from modnas.spaces import Space

@@ -17,7 +17,8 @@ from harness.export.tvm.errors import CompileError, CompilerKilledError
 from harness.measure import tuning
 from harness.measure.control import control_network
 from harness.measure.failures import describe_failures, failure_text
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.store import Store
 from harness.store.metrics import ENERGY
 from modnas.spaces import Architecture, Space

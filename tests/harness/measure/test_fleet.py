@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.devices.profile import DeviceProfile
 from harness.measure.fleet import MAX_FAILURES, DeviceStatus, Fleet
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.store import Store
 from harness.transport.base import TransportClosedError
 from modnas.spaces import Space

@@ -12,7 +12,8 @@ from harness.core.errors import DeviceUnavailableError
 from harness.datasets.training_sets import device_values
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache, ExportError
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.store import Measurement, Store
 from harness.transport.base import TransportClosedError
 from modnas.spaces import Architecture, Space

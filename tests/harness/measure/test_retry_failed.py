@@ -11,7 +11,8 @@ from harness_helpers import TINY, FakeAgent, OpenWith
 from harness.cli import main
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.store import Store
 from modnas.spaces import Architecture, Space
 

@@ -167,3 +167,14 @@ def test_report_without_a_front(run: Run) -> None:
     (run.path / "front.json").unlink()
     with Store() as store, pytest.raises(UsageError, match=r"front\.json"):
         write_report(run, store)
+
+
+def test_report_says_whether_the_search_pays(run: Run) -> None:
+    fronts = run.read_json("front.json")
+    volumes = {"read-off": 0.61234, "refined": 0.7, "refined-from-random": 0.69}
+    for pays, said in ((True, "The search pays"), (False, "does not pay for itself")):
+        reading = {"way": "refined", "search_pays": pays, "hypervolume": {"cpu": volumes, EVIL: volumes}}
+        run.write_json("front.json", {**fronts, "reading": reading})
+        page = render(run)
+        assert said in page.text and "0.6123" in page.text
+        assert EVIL in page.text

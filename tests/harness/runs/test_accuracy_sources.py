@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -35,8 +36,46 @@ def test_a_function_of_the_users_says_accuracies(tiny_preset: str) -> None:
         assert store.counts()["evaluations"] == 0, "nothing was trained"
     with Study.open("mine") as study:
         assert study.front("cpu")["architectures"] == front
+        assert study.search()["cpu"] == front, "all that it says is known"
         with pytest.raises(harness.UsageError, match="function"):
             study.verify("cpu")
+
+
+CODE = """
+from harness import ComputedAccuracy
+
+class Choices(ComputedAccuracy):
+    def errors(self, architectures):
+        return [5.0 + sum(a.choices) for a in architectures]
+
+class training(Choices): ...
+"""
+
+
+def test_a_source_of_another_package(
+    tiny_preset: str, install_package: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_package(
+        "own-errors", "modnas_hw.accuracies", {"choices": "Choices", "training": "training"}, CODE
+    )
+    command = ["search", "--devices", "cpu", "--preset", tiny_preset, "--evaluations", "12", "--run", "mine"]
+    assert main([*command, "--accuracy", "choices", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    space = harness.space("nasbench201")
+    for entry in found["verification"]["cpu"]["architectures"]:
+        assert entry["measured"]["error"] == 5.0 + sum(space.parse(entry["arch"]).choices)
+    run = Run.open("mine")
+    assert run.load_state("surrogate")[1]["judged_on"] == "choices"
+    assert (run.config.evaluated_by, run.config.accuracy_function) == ("choices", "own-errors 1.2")
+    document = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps({**document, "accuracy_function": "own-errors 1.1"}))
+    assert main(["verify", "--run", "mine", "--device", "cpu"]) == 2
+    told = capsys.readouterr().err
+    assert "own-errors 1.1" in told and "own-errors 1.2" in told
+    assert main(["front", "--run", "mine", "--device", "cpu"]) == 0, "what was found can be read"
+    assert main([*command[:-1], "other", "--accuracy", "training"]) == 2, "that is what runs call another"
+    assert main([*command[:-1], "other", "--accuracy", "nope"]) == 2
+    assert "supernet, surrogate, published, choices" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [[1.0], [120.0] * 12, [float("nan")] * 12])

@@ -15,8 +15,12 @@ from sqlalchemy import inspect
 from harness import Study
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.datasets.training_sets import DatasetError, dataset_path, load_dataset
-from harness.runs.options import SearchOptions
+from harness.datasets.training_sets import (
+    DatasetError,
+    dataset_path,
+    further_measurements,
+    load_dataset,
+)
 from harness.runs.run import Run
 from harness.runs.search import open_search
 from harness.store import Measurement, Store
@@ -115,6 +119,23 @@ def test_predictors_are_made_of_each_metric(capsys: Capture, space: Space, name:
 
 
 @pytest.mark.usefixtures("fake_agents")
+def test_the_predictor_chooses_further_measurements(capsys: Capture, space: Space) -> None:
+    of = ("features", "--device", "cpu", "--references", "14", *TINY)
+    assert "predictor train" in said(capsys, *of, code=2)
+    run(capsys, "features", "--device", "cpu", *TINY)
+    run(capsys, "profile", "--device", "cpu", "--archs", "12", *TINY)
+    run(capsys, "predictor", "train", *TINY)
+    found, _ = run(capsys, *of)
+    chosen = {one["arch"]: one["value"] for one in found["further"]}
+    assert len(chosen) == 4 and min(chosen.values()) > 0
+    assert not set(chosen) & {a.id for a in space.references}
+    with Store() as store:
+        kept = further_measurements(store, "cpu", space, "latency")
+    assert kept is not None and {a.id for a in kept.architectures} >= set(chosen)
+    assert "further architecture" in said(capsys, *of)
+
+
+@pytest.mark.usefixtures("fake_agents")
 @pytest.mark.parametrize(
     "command",
     [
@@ -135,15 +156,16 @@ def test_an_unknown_metric_lists_the_known_ones(capsys: Capture, command: tuple[
 
 def test_error_is_always_an_objective_and_the_rest_is_as_given() -> None:
     def objectives(text: str) -> Any:
-        return SearchOptions(text).resolve()["objectives"]
+        with Study(objectives=text) as study:
+            return study.config.objectives
 
     assert objectives("latency,peak_memory") == ("error", "latency", "peak_memory")
     assert objectives("error,memory") == ("error", "peak_memory"), "latency need not be one"
     for wrong in ("error,error,latency", "memory,peak_memory", ",", "error"):
         with pytest.raises(UsageError, match="such as error,latency"):
             objectives(wrong)
-    bounded = SearchOptions("latency,peak_memory", ("memory=0.25",))
-    assert bounded.settings() == {"constraints": [None, 0.25]}
+    with Study(objectives=["latency", "peak_memory"], constraints=["memory=0.25"]) as study:
+        assert study.config.settings.search["constraints"] == [None, 0.25]
 
 
 @pytest.mark.usefixtures("fake_agents")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,25 +12,46 @@ import torch
 from harness.cli import main
 from harness.core.errors import DeviceUnavailableError, ModnasHwError, UsageError
 from harness.presets import get_preset
-from harness.runs.options import SearchOptions
-from harness.runs.run import Run
+from harness.runs.run import Run, RunConfig
 from harness.store import Store
+from harness.study import Study
 from modnas.spaces import get_space
 
 SPACE = get_space("nasbench201")
 
 
+def resolved(**given: Any) -> RunConfig:
+    """The configuration of a study of these arguments."""
+    with Study(**given) as study:
+        return study.config
+
+
 def test_defaults_change_nothing() -> None:
-    options = SearchOptions()
-    assert options.settings() == {}
-    resolved = options.resolve()
-    assert resolved["objectives"] == ("error", "latency") and resolved["evaluations"] is None
+    config = resolved()
+    assert config.settings == get_preset("nasbench201", "quick")
+    assert config.objectives == ("error", "latency") and config.evaluations is None
 
 
 def test_bounds_are_in_the_order_of_the_metrics() -> None:
-    options = SearchOptions("error,latency,energy", ("energy=0.4",), scheme="sample", estimator="gdas")
-    assert options.settings() == {"constraints": [None, 0.4], "scheme": "sample", "estimator": "gdas"}
-    assert SearchOptions(constraints=("latency=1", "latency=0.2")).settings() == {"constraints": [0.2]}
+    def changed(**given: Any) -> dict[str, Any]:
+        search, preset = resolved(**given).settings.search, get_preset("nasbench201", "quick").search
+        return {name: value for name, value in search.items() if preset.get(name) != value}
+
+    found = changed(
+        objectives="error,latency,energy", constraints=["energy=0.4"], scheme="sample", estimator="gdas"
+    )
+    assert found == {"constraints": [None, 0.4], "scheme": "sample", "estimator": "gdas"}
+    assert changed(constraints=("latency=0.2",)) == {"constraints": [0.2]}
+    assert changed(constraints={"latency": 0.2}) == {"constraints": [0.2]}
+
+
+def test_the_hypernetwork_is_conditioned_unless_preset_or_option_says_otherwise() -> None:
+    def chosen(**given: Any) -> tuple[str, str]:
+        search = resolved(**given).settings.search
+        return search["hypernetwork"], search["learning"]
+
+    assert chosen() == chosen(hypernetwork="conditioned") == ("conditioned", "imitation")
+    assert chosen(preset="paper") == chosen(hypernetwork="paper") == ("paper", "gradients")
 
 
 @pytest.mark.parametrize(
@@ -41,28 +63,28 @@ def test_bounds_are_in_the_order_of_the_metrics() -> None:
         ({"constraints": ("latency",)}, "latency=0.2"),
         ({"constraints": ("latency=2",)}, "latency=0.2"),
         ({"constraints": ("energy=0.5",)}, "no hardware metric"),
+        ({"constraints": ("latency=1", "latency=0.2")}, "latency=0.2: give each metric one bound"),
         ({"scheme": "sum"}, "one of mgd"),
         ({"estimator": "darts"}, "one of reinmax"),
+        ({"hypernetwork": "deep"}, "one of conditioned"),
         ({"accuracy": "oracle"}, "one of supernet"),
         ({"accuracy": "surrogate", "evaluations": 9}, "nothing to fit"),
         ({"accelerator": "tpu"}, "one of auto"),
     ],
 )
-def test_wrong_options_are_refused(given: dict[str, object], complaint: str) -> None:
-    options = SearchOptions(**given)  # type: ignore[arg-type]
+def test_wrong_options_are_refused(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        options.resolve()
-        options.settings()
+        resolved(**given)
 
 
 def test_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert SearchOptions(accelerator="auto").resolve()["accelerator"] == "cpu"
+    assert resolved(accelerator="auto").accelerator == "cpu"
     with pytest.raises(DeviceUnavailableError, match="no CUDA"):
-        SearchOptions(accelerator="cuda").resolve()
+        resolved(accelerator="cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert SearchOptions(accelerator="auto").resolve()["accelerator"] == "cuda"
-    assert SearchOptions(accelerator="cpu").resolve()["accelerator"] == "cpu"
+    assert resolved(accelerator="auto").accelerator == "cuda"
+    assert resolved(accelerator="cpu").accelerator == "cpu"
 
 
 def board(folder: Path, metric: str, factor: float) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness.bench.modnas_method import CONFIG, fit_models
-from harness.bench.problem import FRONT_SIZE, Problem
+from harness.bench.problem import Problem
 from harness.cli import main
 from harness.datasets.accuracies import published_accuracies
 from harness.datasets.nasbench201 import load
@@ -62,9 +62,7 @@ def test_a_search_on_imported_tables_is_the_benchmark(
     problem = Problem(load(imported), search_devices=SEARCHED, unseen_devices=[UNSEEN], budget=BUDGET)
     models = fit_models(problem, 0)
     search = models.search(SEARCHED, replace(CONFIG, epochs=2, steps_per_epoch=10))
-    for name, device in models.devices.items():
-        points = search.front(device.features)
-        expected = models.refined(name, points, FRONT_SIZE, models.evaluated)
+    for name, expected in models.kept(search, models.evaluated).items():
         assert [entry["arch"].partition(":")[2] for entry in fronts[name]] == [a.string for a in expected]
     for name in SEARCHED:  # verification looks everything up
         verified = found["verification"][name]

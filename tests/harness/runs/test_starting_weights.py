@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ from ofa_published import published_names
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from harness import Study
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.presets import Preset, Recipe, get_preset
-from harness.runs.options import SearchOptions
 from harness.runs.run import Run, RunConfig
 from harness.runs.starting_weights import check_weights
 from harness.store import content_key
@@ -161,9 +162,9 @@ def test_until_there_is_a_checkpoint_the_file_is_needed_as_it_was(
         ({"weights": Path("absent")}, "absent: No such file"),
     ],
 )
-def test_options_that_cannot_be(given: dict[str, object], complaint: str) -> None:
+def test_options_that_cannot_be(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        SearchOptions(**given).resolve()  # type: ignore[arg-type]
+        Study(**given)
 
 
 def test_runs_from_before_there_were_weights_are_continued(tiny_preset: str) -> None:

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from harness_helpers import FakeAgent, assert_one_line
+from harness_helpers import TINY, FakeAgent, assert_one_line
 from postgres_server import PASSWORD, PostgresServer, programs, running_server
 from sqlalchemy import create_engine, text
 
@@ -133,6 +134,85 @@ def test_a_role_that_may_not_create_tables_is_told_so_in_one_line(
     assert "reader" in errors and "GRANT" in errors
 
 
+PROFILE = ["profile", "--device", "cpu", "--space", "nasbench201", *TINY]
+READ = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+WRITE = "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {role}"
+COUNT = "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+SLEEP = "ALTER ROLE {role} SET default_transaction_read_only = on"
+
+
+def measured(agents: list[FakeAgent]) -> bool:
+    return any(request["op"] == "measure" for agent in agents for request in agent.requests)
+
+
+def use_role(server: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch, *grants: str) -> None:
+    """A role of its own that may not create tables has the store from here on."""
+    role = f"role_{database}"
+    server.run(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    server.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database)
+    for grant in grants:
+        server.run(grant.format(role=role), database)
+    monkeypatch.setenv("MODNAS_STORE", server.url(database, role))
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ([READ], ["permission denied for table", "GRANT"]),
+        ([WRITE], ["permission denied for sequence", "GRANT"]),
+        ([WRITE, COUNT, SLEEP], ["read-only transaction", "name another store with MODNAS_STORE"]),
+        ([], ["permission denied", "GRANT"]),
+    ],
+    ids=["reads", "counts not", "sleeps", "nothing"],
+)
+def test_a_role_that_may_not_write_is_told_before_anything_is_measured(
+    *,
+    server: PostgresServer,
+    url: str,
+    database: str,
+    fake_agents: list[FakeAgent],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    grants: list[str],
+    told: list[str],
+) -> None:
+    assert main([*PROFILE, "--archs", "1"]) == 0
+    fake_agents.clear()
+    capsys.readouterr()
+    use_role(server, database, monkeypatch, *grants)
+    assert main([*PROFILE, "--archs", "2"]) == 1
+    errors = capsys.readouterr().err
+    assert_one_line(errors)
+    assert all(part in errors for part in told) and not measured(fake_agents)
+
+
+def test_a_role_that_only_reads_is_answered_from_the_store(
+    server: PostgresServer,
+    url: str,
+    database: str,
+    fake_agents: list[FakeAgent],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main([*PROFILE, "--archs", "3"]) == 0
+    fake_agents.clear()
+    use_role(server, database, monkeypatch, READ)
+    assert main([*PROFILE, "--archs", "3"]) == 0 and not measured(fake_agents)
+
+
+def test_a_role_that_only_adds_rows_is_enough(
+    server: PostgresServer,
+    url: str,
+    database: str,
+    fake_agents: list[FakeAgent],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Store(url).close()
+    use_role(server, database, monkeypatch, WRITE, COUNT)
+    assert main([*PROFILE, "--archs", "3"]) == 0 and measured(fake_agents)
+    with Store(url) as store:
+        assert store.counts() == {"measurements": 3, "evaluations": 0, "tables": 0}, "trials leave nothing"
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_store_outlives_a_restart_of_its_server(
     server: PostgresServer, url: str, make_row: MakeRow, at_once: bool
@@ -188,8 +268,11 @@ def test_a_row_whose_confirmation_was_lost_is_not_written_again(
 
     with Store(url) as store:
         monkeypatch.setattr(Session, "commit", commit_and_lose)
-        store.add(make_row(key="a"), make_row(key="b"))
+        rows = make_row(key="a"), make_row(key="b")
+        store.add(*rows)
         assert store.counts()["measurements"] == 2 and lost
+        found = store.read_measurements([row.id for row in rows])
+        assert [row.key for row in found] == ["a", "b"], "each knows which it is"
 
 
 def test_a_profile_goes_on_when_the_server_restarts(
@@ -248,6 +331,16 @@ def test_no_spelling_of_a_password_is_told(
                 assert secret not in output + errors, (spelled, output, errors)
             if "--debug" not in options:
                 assert_one_line(errors)
+
+
+def test_no_file_of_a_run_holds_the_password(
+    url: str, tiny_preset: str, fake_agents: list[FakeAgent], home_folder: Path
+) -> None:
+    assert main(["search", "--devices", "cpu", "--preset", tiny_preset, "--run", "mine"]) == 0
+    files = {path: path.read_bytes() for path in home_folder.rglob("*") if path.is_file()}
+    assert {path.name for path in files} >= {"config.json", "front.json", "verification.json", "report.html"}
+    spelled = {PASSWORD.encode(), quote(PASSWORD, safe="").encode(), PASSWORD[:6].encode(), b"p%40ss"}
+    assert not [path for path, content in files.items() if any(one in content for one in spelled)]
 
 
 def test_a_changed_table_is_told(server: PostgresServer, url: str, database: str) -> None:

@@ -10,11 +10,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from harness_helpers import damaged_store
+from harness_helpers import TINY, FakeAgent, assert_one_line, damaged_store
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
+from harness.cli import main
 from harness.core.errors import UsageError
 from harness.store import Evaluation, Measurement, Store, StoreError, content_key
 
@@ -220,3 +221,26 @@ def test_processes_write_to_a_new_store_at_once() -> None:
         assert store.counts()["measurements"] == 180
         assert len(store.measurements(f"{w}-{n}" for w in range(3) for n in range(60))) == 180
         assert store.check() is None
+
+
+def test_a_store_that_takes_no_rows_is_told_before_anything_is_measured(
+    home_folder: Path,
+    fake_agents: list[FakeAgent],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Store().close()
+    path = home_folder / "store.sqlite"
+    monkeypatch.setenv("MODNAS_STORE", f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert main(["profile", "--device", "cpu", "--space", "nasbench201", "--archs", "1", *TINY]) == 1
+    errors = capsys.readouterr().err
+    assert_one_line(errors)
+    assert "readonly" in errors
+    assert not any(request["op"] == "measure" for agent in fake_agents for request in agent.requests)
+
+
+def test_a_trial_leaves_nothing(make_row: MakeRow) -> None:
+    with Store() as store:
+        store.check_writable()
+        store.add(make_row())
+        assert store.counts() == {"measurements": 1, "evaluations": 0, "tables": 0}

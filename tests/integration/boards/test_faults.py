@@ -25,7 +25,8 @@ from harness.cli import main
 from harness.core.errors import DeviceUnavailableError
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
-from harness.measure.profiling import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.measure.session import DeviceSession, open_transport
 from harness.store import Measurement, Store
 from modnas.spaces import get_space

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modnas.search.hypernetwork import MetaHypernetwork, default_tables, device_gradients
+from modnas.search.hypernetwork import MetaHypernetwork, default_tables
 
 OPTIONS = (5,) * 6
 
@@ -87,8 +87,20 @@ def test_device_gradients_are_those_of_one_device_at_a_time(smoothing, objective
         torch.randn(3, 2, 30, generator=draw),
     )
     devices = torch.rand(3, 10, generator=draw)
-    found = device_gradients(hypernetwork, preferences, devices, cotangents)
+    found = hypernetwork.device_gradients(preferences, devices, cotangents)
     for t in range(3):
         logits = hypernetwork(preferences[t], devices[t].expand(2, -1))
         parts = torch.autograd.grad(logits, list(hypernetwork.parameters()), cotangents[t])
         torch.testing.assert_close(found[t], torch.cat([part.flatten() for part in parts]))
+
+
+def test_after_pretraining_the_members_of_a_bank_still_learn_to_tell_devices_apart():
+    hypernetwork = build(bank=6)
+    hypernetwork.pretrain_uniform()
+    devices = torch.rand(2, 10, generator=torch.Generator().manual_seed(2))
+    preferences = torch.tensor([[[0.5, 0.5]]]).expand(2, 1, 2)
+    opposite = torch.zeros(2, 1, 30)
+    opposite[:, 0, 0] = torch.tensor([1.0, -1.0])
+    by_device = hypernetwork.device_gradients(preferences, devices, opposite)
+    keys = by_device[:, : hypernetwork.keys.numel()].sum(0)
+    assert float(keys.abs().max()) > 1e-3

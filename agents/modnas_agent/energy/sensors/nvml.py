@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Mapping
 
+from modnas_agent.board.conditions import PROC
 from modnas_agent.energy.sensors.base import (
     COUNTER,
     POWER,
@@ -117,6 +118,11 @@ class Nvml(PolledSensor):
         """The same of a text; older libraries answer with bytes."""
         told = self._told(function, gpu)
         return told.decode("ascii", "replace") if isinstance(told, bytes) else told
+
+
+def sensor(_sysfs_root: Path, index: int = 0) -> Nvml:
+    """See `find`."""
+    return find(PROC, index)
 
 
 def find(proc_root: Path, index: int = 0) -> Nvml:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from modnas_agent.energy.sensors.base import Bounds, CommandRunner, PolledSensor, SensorError, run_command
 
@@ -32,6 +33,11 @@ class Pmic(PolledSensor):
             odd = ", ".join(sorted(self._rails ^ frozenset(found)))
             raise SensorError(f"{' '.join(COMMAND)} tells other rails than before: {odd}")
         return sum(found.values())
+
+
+def sensor(_sysfs_root: Path) -> Pmic:
+    """The board's own; it is not in sysfs."""
+    return Pmic()
 
 
 def rails_w(output: str) -> dict[str, float]:
