@@ -100,7 +100,7 @@ def _figures(
         _MEASURED - len(references),
     )
     judged = [networks.tables.architectures[i] for i in networks.judged]
-    guesses = {
+    guesses: dict[str, Prediction | Floats] = {
         "references": fitted.predict(judged, references),
         "chosen": fitted.predict(judged, references, chosen),
         "ridge-random": _ridge(networks, split, device)[networks.judged],
