@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modnas_agent.foreign_words import meaning_of
+
 from harness.backends import Runtime, WheelFile
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
-from harness.core.home import file_sha256, has_sha256, subfolder, write_atomically
+from harness.core.home import file_sha256, has_sha256, read_kept, subfolder, write_atomically
 from harness.store import content_key
 
 DOWNLOAD_S = 600.0
@@ -104,7 +106,7 @@ def _keep(made: Path, path: Path) -> None:
 def _is_whole(path: Path) -> bool:
     """Whether a kept file is there and has the content it was kept with."""
     try:
-        return has_sha256(path, _note(path).read_text().strip())
+        return has_sha256(path, read_kept(_note(path)).strip())
     except FileNotFoundError:
         pass
     if not _can_be_read(path):
@@ -134,10 +136,15 @@ def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:
     command += [f"--platform={tag}" for tag in platform.tags()]
     try:
         done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
+            [*command, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DOWNLOAD_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise DeviceUnavailableError(f"fetching wheels for {platform} took too long") from error
     if done.returncode != 0:
-        said = last_line(done.stderr) or "no message"
+        said = meaning_of(done.stderr) or last_line(done.stderr) or "no message"
         raise DeviceUnavailableError(f"no wheels for {platform}: {said}")

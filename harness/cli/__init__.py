@@ -1,5 +1,5 @@
 """The command line. One file a group of commands; none has logic of its own."""
 
-from harness.cli.app import main
+from harness.cli.program import main
 
 __all__ = ["main"]

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+from harness.cli.interruption import INTERRUPTED, INTERRUPTION, is_interruption
 from harness.cli.lazy import Entry, LazyGroup
-from harness.cli.output import error_document, print_json, say
+from harness.cli.output import OutputError, error_document, print_json, say
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from modnas.core.errors import ModnasError
-
-# What Typer makes of Ctrl-C.
-INTERRUPTED = 130
 
 
 class Commands(LazyGroup):
@@ -64,50 +63,68 @@ def _options(
         os.environ["MODNAS_DEBUG"] = "1"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; its exit code: 0 done, 1 failed, 2 wrong usage, 3 a device is unavailable."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; its exit code. What it raises becomes one line, with `--json` a document too."""
     try:
-        result = int(app(args=given, standalone_mode=False) or 0)
-    except Exception as error:
+        result = int(app(args=list(arguments), prog_name="modnas-hw", standalone_mode=False) or 0)
+    except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("MODNAS_DEBUG"):
             traceback.print_exc()
         failure = _failure(error)
-        for line in failure.details:
-            say(line)
-        say(failure.message if failure.is_help else f"error: {failure.message}")
     else:
         if result != INTERRUPTED:
             return result
-        failure = Failure("interrupted", "interrupted; what was finished is kept", INTERRUPTED)
-        say(failure.message)
-    if "--json" in itertools.takewhile(lambda word: word != "--", given):
-        print_json(error_document(failure.code, failure.message, failure.details))
+        failure = _INTERRUPTION
+    for line in failure.details:
+        say(line)
+    say(f"error: {failure.message}" if failure.is_error else failure.message)
+    if "--json" in itertools.takewhile(lambda word: word != "--", arguments):
+        with suppress(OutputError):  # that was said, or belongs after the error
+            print_json(error_document(failure.code, failure.message, failure.details))
     return failure.exit_code
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a command failed. `is_help`: the message is the help of a group of commands, of several lines."""
+    """How a command failed. `is_error`: the message is one line that says what is wrong, and no help."""
 
     code: str
     message: str
     exit_code: int
     details: tuple[str, ...] = ()
-    is_help: bool = False
+    is_error: bool = True
 
 
-def _failure(error: Exception) -> Failure:
+_SEE_MORE = "run with --debug for the traceback"
+_LONGEST = 4000
+_INTERRUPTION = Failure("interrupted", INTERRUPTION, INTERRUPTED, is_error=False)
+
+
+def _failure(error: BaseException) -> Failure:
+    if is_interruption(error):
+        return _INTERRUPTION
     if isinstance(error, ModnasError):
-        return Failure(error.code, " ".join(str(error).split()), error.exit_code, error.details)
+        return Failure(error.code, _bounded(str(error)), error.exit_code, error.details)
     if type(error).__name__ == "NoArgsIsHelpError":
-        return Failure(UsageError.code, str(error), UsageError.exit_code, is_help=True)
+        return Failure(UsageError.code, str(error), UsageError.exit_code, is_error=False)
     if hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
-        text = f"{error.format_message()} (see modnas-hw --help)"
-        return Failure(UsageError.code, " ".join(text.split()), UsageError.exit_code)
-    text = f"{type(error).__name__}: {error} (run with --debug for the traceback)"
-    return Failure("internal", " ".join(text.split()), 1)
+        return Failure(UsageError.code, _usage(error), UsageError.exit_code)
+    if isinstance(error, OSError) and error.errno is not None:
+        return Failure("system", told(error), 1)
+    return Failure("internal", f"{_bounded(f'{type(error).__name__}: {error}')} ({_SEE_MORE})", 1)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _bounded(text: str) -> str:
+    """A text as a line that can be read: what was given may be long, what is to be done stands at the end."""
+    line, half = " ".join(text.split()), _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
+
+
+def _usage(error: Any) -> str:
+    """What Click says of wrong usage, and the help of the command that it is about."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "modnas-hw"
+    message = error.format_message()
+    if context and hasattr(context.command, "list_commands") and type(error).__name__ == "NoSuchOption":
+        message = f"{message}; name a command first: {', '.join(context.command.list_commands(context))}"
+    return f"{_bounded(message)} (see {path} --help)"

@@ -167,7 +167,7 @@ def show_dataset(
     """Show what a training set holds."""
     sized = make_space(space, settings)
     path = file or datasets.dataset_path(sized, metric)
-    _show_dataset(path, datasets.load_dataset(path, sized), metric, json_output)
+    _show_dataset(path, datasets.load_dataset(path, sized, metric), metric, json_output)
 
 
 def _show_dataset(path: Path, tables: list[DeviceTable], metric: str, json_output: bool) -> None:

@@ -24,7 +24,8 @@ SetOption = Annotated[
 MeasuredDevicesOption = Annotated[
     list[str] | None, typer.Option("--device", help="Device; repeat for several. All with data when absent.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+# What all generators of random numbers take.
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything random.")]
 
 
 def _metric_name(text: str | None) -> str | None:
@@ -53,19 +54,24 @@ def make_metrics(text: str) -> tuple[HardwareMetric, ...]:
     return chosen
 
 
-def make_space(name: str, settings: list[str] | None) -> Space:
+def make_space(space: str, settings: list[str] | None) -> Space:
     """The space with networks of the size the `--set` options give. Raises UsageError."""
     config: dict[str, Any] = {}
     for setting in settings or []:
-        key, separator, value = setting.partition("=")
+        key, _, value = setting.partition("=")
         try:
-            if not separator:
-                raise ValueError
-            if key == "input":
-                channels, height, width = (read_whole(part) for part in value.split("x"))
-                config["input_shape"] = (channels, height, width)
-            else:
-                config[key] = read_whole(value)
+            name, size = _size(key, value)
         except ValueError as error:
             raise UsageError(f"--set {setting}: expected NAME=NUMBER or input=CxHxW") from error
-    return find_space(name, **config)
+        if name in config:
+            raise UsageError(f"--set {setting}: {key} is set already; give each size once")
+        config[name] = size
+    return find_space(space, **config)
+
+
+def _size(key: str, value: str) -> tuple[str, int | tuple[int, int, int]]:
+    """A size's name and value from what `--set` says. Raises ValueError."""
+    if key != "input":
+        return key, read_whole(value)
+    channels, height, width = (read_whole(part) for part in value.split("x"))
+    return "input_shape", (channels, height, width)

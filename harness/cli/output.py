@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tabulate import tabulate
 
+from harness.core.errors import ModnasHwError
 from harness.core.progress import Event, Note
+from harness.core.system_errors import told
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -25,9 +29,19 @@ _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for cod
 _ESCAPES |= {ord(kept): kept for kept in "\n\t"}
 
 
+class OutputError(ModnasHwError):
+    """The result cannot be written where it was to go."""
+
+    code = "output"
+
+
 def say(text: str) -> None:
-    """One line for a person. Control characters are shown, not sent."""
-    print(text.translate(_ESCAPES), file=sys.stderr, flush=True)
+    """One line for a person. Control characters are shown, not sent.
+
+    That nobody reads any more is no reason to end what is being measured.
+    """
+    with suppress(OSError):
+        print(text.translate(_ESCAPES), file=sys.stderr, flush=True)
 
 
 def _finite(value: Any) -> Any:
@@ -42,8 +56,16 @@ def _finite(value: Any) -> Any:
 
 
 def print_json(document: Any) -> None:
-    """The command's result on stdout."""
-    print(json.dumps(_finite(document), indent=2, allow_nan=False))
+    """The command's result on stdout. Raises OutputError."""
+    text = json.dumps(_finite(document), indent=2, allow_nan=False)
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        with suppress(OSError):  # what is left in its buffer would fail once more when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(
+            f"the result cannot be written to stdout ({told(error)}); what was done is kept"
+        ) from error
 
 
 def error_document(code: str, message: str, details: Sequence[str] = ()) -> dict[str, Any]:

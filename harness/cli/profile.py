@@ -20,6 +20,7 @@ from harness.cli.options import (
     make_space,
 )
 from harness.cli.output import JsonOption, Shown, error_document, print_json, print_table
+from harness.core.errors import UsageError
 from harness.measure.documents import Metrics, device_document, devices_document
 from harness.measure.failures import failure_text
 from harness.measure.profile_devices import Profiled
@@ -49,7 +50,8 @@ def profile(
         int, typer.Option("--sessions", min=1, help="2: measure everything again, and compare.")
     ] = 1,
     cooldown_s: Annotated[
-        float | None, typer.Option("--cooldown", min=0, help="Seconds of rest before each measurement.")
+        float | None,
+        typer.Option("--cooldown", min=0, max=86_400, help="Seconds of rest before each one."),
     ] = None,
     retry_failed: Annotated[
         bool,
@@ -66,6 +68,8 @@ def profile(
     json_output: JsonOption = False,
 ) -> None:
     """Measure architectures on a device; what the store already has is not measured again."""
+    if tdp_w is not None and energy_model is None:
+        raise UsageError(f"--tdp-w {tdp_w:g}: it is a model's; give --energy-model tdp too")
     sized, wanted = make_space(space, settings), make_metrics(metrics)
     with FleetTable() as table:
         found = measure(
@@ -124,6 +128,6 @@ def _print_rows(one: Profiled, metrics: Metrics) -> None:
             columns[metric.title] = partial(value_of, metric)
     if model is not None:
         columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
-    if any(row.status != "ok" for row in one.rows):
+    if one.report and one.report.failed:
         columns["failure"] = failure_text
     print_table([[cell(row) for cell in columns.values()] for row in one.rows], list(columns))

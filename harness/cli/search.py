@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.options import DeviceOption, SeedOption
 from harness.cli.output import JsonOption, Shown, print_json, print_table, say
+from harness.core.errors import UsageError
 from harness.runs.results import FrontEntry, Verification
 from harness.store.metrics import get_metrics
 from harness.study import Study
@@ -86,6 +87,8 @@ def search(
 
     The same command continues a run that was interrupted, and repeats nothing that is done.
     """
+    if no_refine and refine:
+        raise UsageError(f"--no-refine and --refine {refine} say the opposite; give one of them")
     with Study(
         space,
         task,
@@ -122,7 +125,10 @@ def front(
     preferences: Annotated[
         int | None,
         typer.Option(
-            "--preferences", min=2, help="Evenly spread preferences to answer; else as many as the search."
+            "--preferences",
+            min=2,
+            max=10_000,
+            help="Evenly spread preferences to answer; else as many as the search.",
         ),
     ] = None,
     networks: Annotated[

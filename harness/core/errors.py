@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
+from harness.core.system_errors import told
 from modnas.core.errors import InputError, ModnasError
 
 AnyError = TypeVar("AnyError", bound=ModnasError)
@@ -46,5 +47,4 @@ def needed(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ImportError, MemoryError) as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise DeviceUnavailableError(f"this machine cannot {what}: {told}") from error
+        raise DeviceUnavailableError(f"this machine cannot {what}: {told(error)}") from error

@@ -40,7 +40,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     """
     path = folder / LOCK
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         raise ModnasHwError(f"{what}: {path} cannot be written ({error.strerror})") from error
     try:
@@ -57,7 +57,7 @@ def check_free(folder: Path, what: str) -> None:
     """Raise InUseError when another process holds a folder now. One without a lock is free."""
     path = folder / LOCK
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return
     try:

@@ -6,11 +6,18 @@ A file of another kind is told by its first bytes, never opened as that: a pickl
 from __future__ import annotations
 
 import codecs
+import errno
 import io
+import os
+import select
+import time
 from pathlib import Path
 
 from harness.core.errors import UsageError
 
+# A pipe's writer opens it within this time, or there is none.
+WRITER_S = 5.0
+_PART = 1 << 16
 # Longer than the strings of any list of architectures, or of a device's profile.
 MAX_BYTES = 64 << 20
 
@@ -24,12 +31,16 @@ _MARKS = (
 )
 _PICKLE = (
     "a PyTorch file or another pickle, which may run code and is not opened; weights to search with go to "
-    "modnas-hw search --weights FILE, networks of your own are measured from Python (docs/python.md)"
+    "modnas-hw search --devices NAME --weights FILE, networks of your own are measured from Python "
+    "(docs/python.md)"
 )
 _ONNX = "an ONNX model; your own are measured in Python: harness.profile(SOURCE, DEVICE) (docs/python.md)"
 _ARRAYS = "NumPy arrays; published tables go to modnas-hw dataset import nasbench201 --from FOLDER"
-_WEIGHTS = "safetensors; weights to search with go to modnas-hw search --weights FILE"
-_IMAGE = "an image; a folder of images goes to modnas-hw search --task image-folder --data-dir FOLDER"
+_WEIGHTS = "safetensors; weights to search with go to modnas-hw search --devices NAME --weights FILE"
+_IMAGE = (
+    "an image; a folder of images goes to "
+    "modnas-hw search --devices NAME --task image-folder --data-dir FOLDER"
+)
 _STARTS = (
     (b"\x1f\x8b", "compressed; unpack it first: gunzip -k FILE"),
     (b"\xfd7zXZ", "compressed; unpack it first: xz -dk FILE"),
@@ -63,8 +74,11 @@ def read_text(path: Path) -> str:
         TextFileError: it cannot be read, is too large, or is no text; the message says what it is instead.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if path.is_fifo():
+            content = _from_pipe(path)
+        else:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise TextFileError(f"{path} cannot be read: {_reason(error)}") from error
     if kind := foreign_kind(content):
@@ -81,6 +95,30 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise TextFileError(f"{path} cannot be read: it is binary; give a text file in UTF-8")
     return io.StringIO(text, newline=None).read()
+
+
+def _from_pipe(path: Path) -> bytes:
+    """What is written to a pipe, at most a byte more than is read of a file.
+
+    A writer that is there may take its time. Raises OSError where none comes.
+    """
+    content, is_written, deadline = b"", False, time.monotonic() + WRITER_S
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        while len(content) <= MAX_BYTES:
+            part = pipe.read(_PART)
+            if part is None:  # nothing yet
+                is_written = True
+                select.select([pipe], [], [])
+            elif part:
+                content += part
+            elif content or is_written:
+                break
+            elif time.monotonic() > deadline:
+                raise OSError(errno.EPIPE, f"nobody wrote to this pipe for {WRITER_S:g} s", str(path))
+            else:
+                time.sleep(0.05)
+    return content
 
 
 def check_is_text(path: Path) -> None:

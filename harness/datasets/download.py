@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.errors import ModnasHwError
-from harness.core.home import file_sha256
+from harness.core.home import file_sha256, read_kept
+from harness.core.system_errors import told
 
 ATTEMPTS = 4
 # What is added to a file's name while it is not whole, and for the server's tag of it.
@@ -168,7 +169,7 @@ def _continue(url: str, part: Path, attempt: _Attempt, stall_s: float) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
         if _tag(part).exists():  # another version meanwhile: the whole of it, not its end
-            request.add_header("If-Range", _tag(part).read_text())
+            request.add_header("If-Range", read_kept(_tag(part)))
     try:
         with urllib.request.urlopen(request, timeout=stall_s) as response:
             _receive(response, part, have, attempt)
@@ -186,7 +187,8 @@ def _continue(url: str, part: Path, attempt: _Attempt, stall_s: float) -> None:
         ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise _InterruptedError(f"the connection failed: {reason or type(error).__name__}") from error
+        said = told(reason) if isinstance(reason, OSError) else str(reason) or type(error).__name__
+        raise _InterruptedError(f"the connection failed: {said}") from error
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, have: int, attempt: _Attempt) -> None:
@@ -201,7 +203,7 @@ def _receive(response: http.client.HTTPResponse, part: Path, have: int, attempt:
     tag = response.headers.get("ETag")
     with attempt.writing():
         if tag and not tag.startswith("W/"):
-            _tag(part).write_text(tag)
+            _tag(part).write_text(tag, encoding="utf-8")
         else:
             _tag(part).unlink(missing_ok=True)
         file = part.open("ab" if continued else "wb")

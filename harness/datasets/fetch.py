@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.core.home import file_sha256, is_half_written, write_atomically
+from harness.core.home import file_sha256, is_half_written, read_kept, write_atomically
 from harness.datasets.convert import CONVERTERS, ConversionError
 from harness.datasets.download import PARTIAL, Patience, download
 
@@ -59,7 +59,9 @@ class FetchReport:
 @cache
 def sources() -> dict[str, Any]:
     """The manifest: by benchmark, its folder and the files it is made of."""
-    manifest: dict[str, Any] = json.loads(files("harness.datasets").joinpath("sources.json").read_text())
+    manifest: dict[str, Any] = json.loads(
+        files("harness.datasets").joinpath("sources.json").read_text(encoding="utf-8")
+    )
     return manifest
 
 
@@ -121,7 +123,7 @@ def _check_folder(folder: Path, paths: set[str]) -> None:
 
 def _is_record(path: Path) -> bool:
     try:
-        return isinstance(json.loads(path.read_text())["files"], list)
+        return isinstance(json.loads(read_kept(path))["files"], list)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -139,7 +141,7 @@ def _foreign(folder: Path, paths: set[str]) -> list[str]:
 def _recorded(folder: Path) -> dict[str, str]:
     """Hashes of the source files that earlier calls downloaded, by path."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = json.loads(read_kept(folder / RECORD))
         return {one["path"]: one["sha256"] for one in record["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -168,7 +170,7 @@ def _one(
 
 def _record(folder: Path, one: Fetched) -> None:
     path = folder / RECORD
-    known = json.loads(path.read_text())["files"] if _recorded(folder) else []
+    known = json.loads(read_kept(path))["files"] if _recorded(folder) else []
     kept = [other for other in known if other["path"] != one.path]
     write_atomically(path, json.dumps({"files": [*kept, asdict(one)]}, indent=1))
 

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.commands import fetching
 from harness.core.errors import UsageError
+from harness.core.home import read_kept
+from harness.core.system_errors import told
 from harness.datasets.packed import read_csv_gz
 from modnas.core.bounded import TooLargeError
 from modnas.spaces.transformer.plan import Plan, from_hat
@@ -68,16 +71,19 @@ def load(data: Path) -> HatTables:
     """Read `hat/` of the folder. Raises UsageError when something is missing or damaged, or TooLargeError."""
     folder = data / "hat"
     try:
-        names = json.loads((folder / "reference.json").read_text())["features"]
+        names = json.loads(read_kept(folder / "reference.json"))["features"]
         tables = {d: _table(folder, d, names) for d in (*SEARCH_DEVICES, *UNSEEN_DEVICES)}
-        networks = json.loads((folder / "subtransformers.json").read_text())
+        networks = json.loads(read_kept(folder / "subtransformers.json"))
         published = tuple(_published(source, row) for source in ("hat", "help") for row in networks[source])
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{data} holds no tables of HAT: {error.filename} is missing; get them with: "
+            f"{fetching('hat', data)}"
+        ) from error
     except TooLargeError:
         raise
     except Exception as error:  # csv, gzip and zlib raise a dozen kinds for a damaged file
-        raise UsageError(
-            f"{folder}: no usable tables of HAT ({error!r}); modnas-hw dataset fetch hat --to DIR gets them"
-        ) from error
+        raise UsageError(f"the tables of HAT in {folder} cannot be read: {told(error)}") from error
     return HatTables(tables, published)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness.core.commands import advised
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import subfolder, write_atomically
+from harness.core.system_errors import told
 from harness.datasets.packed import read_npz
 from harness.devices.profile import POLICY_IN_KEY
 from harness.devices.table import find_device, stored_table
@@ -293,13 +294,13 @@ def save_dataset(path: Path, space: Space, metric: str, tables: Sequence[DeviceT
     try:
         write_atomically(path, content.getvalue())
     except OSError as error:
-        raise UsageError(f"data set {path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"data set {path} cannot be written: {told(error, path)}") from error
 
 
-def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
+def load_dataset(path: Path, space: Space, metric: str = "latency") -> list[DeviceTable]:
     """Read what `save_dataset` wrote. Raises UsageError for a missing, damaged or foreign file.
 
-    Raises TooLargeError.
+    `metric`: what it is expected to be of, for the command that makes one. Raises TooLargeError.
     """
     try:
         arrays = read_npz(path, _LARGEST)
@@ -322,4 +323,8 @@ def load_dataset(path: Path, space: Space) -> list[DeviceTable]:
     except (UsageError, TooLargeError):
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
-        raise UsageError(f"data set {path} cannot be read: {error}; build it with dataset build") from error
+        reason = told(error, path) if isinstance(error, OSError) else "it is damaged, or no data set"
+        raise UsageError(
+            f"data set {path} cannot be read: {reason}; build one with: "
+            f"{advised('dataset build', space, metric=metric)}"
+        ) from error

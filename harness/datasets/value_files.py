@@ -8,7 +8,9 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.numerals import read_number
+from harness.core.system_errors import told
 from harness.core.text_files import check_is_text
+from modnas.core.architecture import shown
 from modnas.core.bounded import check_file
 from modnas.spaces import ArchitectureError, Space
 
@@ -35,14 +37,16 @@ def read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
             for row in rows:
                 line = rows.line_num
                 if line == 1 and [name.strip() for name in row] != _HEADER:
-                    raise UsageError(f"{path}, line 1: the header must be arch,value, not {','.join(row)!r}")
+                    raise UsageError(
+                        f"{path}, line 1: the header must be arch,value, not {shown(','.join(row))}"
+                    )
                 if line > 1 and row:
                     arch, value = _entry(f"{path}, line {line}", row, space)
                     if arch in entries:
                         raise UsageError(f"{path}, line {line}: {arch} occurs twice")
                     entries[arch] = line, value
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"table {path} cannot be read: {error}") from error
+        raise UsageError(f"table {path} cannot be read: {told(error, path)}") from error
     if not entries:
         raise UsageError(
             f"table {path} is empty: give the header arch,value and a line for each architecture"

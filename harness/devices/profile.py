@@ -26,6 +26,7 @@ from harness.devices.profile_problems import describe_problem
 from harness.transport.settings import SshSettings
 from modnas.core.registry import PluginError, UnknownNameError
 
+MAX_BATCH = 65536
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 
@@ -94,7 +95,7 @@ class DeviceProfile(Strict):
     transport: TransportSettings = "local"
     backend: str = DEFAULT
     options: Annotated[SerializeAsAny[BackendOptions], Field(validate_default=True)] = BackendOptions()
-    batch: Annotated[int, Field(ge=1, le=65536)] = 1
+    batch: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 1
     policy: MeasurementPolicy = MeasurementPolicy()
     power_sensor: PowerSensor = PowerSensor()
     tdp_w: Annotated[float, Field(gt=0)] | None = None
@@ -152,7 +153,10 @@ class DeviceProfile(Strict):
             content["options"] = {**kept, **options}
             made = DeviceProfile.model_validate(content)
         except ValidationError as error:
-            raise ProfileError(f"device {self.id}: {first_problem(error)[1]}") from error
+            field, what = first_problem(error)
+            value = options.get(field.rpartition(".")[2])
+            told = what if value is None else f"{field}: {what}, not {value!r}"
+            raise ProfileError(f"device {self.id}: {told}") from error
         except (UnknownNameError, PluginError) as error:
             raise ProfileError(f"device {self.id}: {error}") from error
         before = self.options.model_dump()
@@ -201,4 +205,15 @@ def load_profile(path: Path) -> DeviceProfile:
         raise ProfileError(f"profile {path}: {describe_problem(error, content, known)}") from error
     if profile.name != path.stem:
         raise ProfileError(f"profile {path} names itself {profile.name!r}; name and file name must agree")
-    return profile
+    if profile.ssh is None:
+        return profile
+    settings = profile.ssh.located(lambda named: _seen_from(path.parent, named))
+    return profile.model_copy(update={"transport": RemoteTransport(ssh=settings)})
+
+
+def _seen_from(folder: Path, named: str) -> str:
+    """A path that a profile in `folder` names. Earlier versions took it from the working directory."""
+    path = folder.absolute() / named
+    if named.startswith("~"):
+        return named
+    return str(path) if path.exists() or not Path(named).exists() else str(Path(named).absolute())

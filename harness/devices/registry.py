@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.core.errors import UsageError
 from harness.core.home import home
 from harness.devices.backends import BACKENDS
-from harness.devices.profile import NAME_PATTERN, DeviceProfile, load_profile
+from harness.devices.profile import MAX_BATCH, NAME_PATTERN, DeviceProfile, load_profile
 
 _SPEC = re.compile(rf"({NAME_PATTERN})(?:@([0-9]{{1,5}}))?")
 
@@ -39,16 +37,18 @@ def get_profile(spec: str, others: Iterable[str] = ()) -> DeviceProfile:
     """
     match = _SPEC.fullmatch(spec)
     paths = _paths()
+    base, at, _ = spec.partition("@")
+    if at and base in paths and (match is None or not 1 <= int(match[2]) <= MAX_BATCH):
+        raise UsageError(
+            f"device {spec!r}: a batch size is a whole number from 1 to {MAX_BATCH}, as in {base}@32"
+        )
     if match is None or match[1] not in paths:
         known = ", ".join(sorted({*paths, *others}))
         raise UsageError(f"no device {spec!r}; known: {known} (modnas-hw devices list)")
     profile = load_profile(paths[match[1]])
     if match[2] is None:
         return profile
-    try:
-        return DeviceProfile.model_validate({**profile.model_dump(), "batch": int(match[2])})
-    except ValidationError as error:
-        raise UsageError(f"device {spec!r}: batch size: {error.errors()[0]['msg']}") from error
+    return DeviceProfile.model_validate({**profile.model_dump(), "batch": int(match[2])})
 
 
 def with_options(

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.core.home import has_sha256, subfolder, write_atomically
+from harness.core.home import has_sha256, read_kept, subfolder, write_atomically
 from harness.export.build import build, one_thread, run
 from harness.export.model_file import read_model
 from harness.export.onnx_graph import to_onnx
@@ -167,7 +167,7 @@ class ArtifactCache:
 
     def _load(self, key: str) -> Artifact | None:
         try:
-            content = json.loads((self.folder / f"{key}.json").read_text())
+            content = json.loads(read_kept(self.folder / f"{key}.json"))
             path = self.folder / content["file"]
             os.utime(path)  # fails where it was pruned: the description alone is worthless
             sha256 = path.name.partition(".")[0]  # a suffix may have several parts
@@ -254,5 +254,5 @@ class ArtifactCache:
         for path in self.folder.iterdir():
             if _DESCRIPTION.fullmatch(path.name):
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                    names.add(str(json.loads(path.read_text())["file"]))
+                    names.add(str(json.loads(read_kept(path))["file"]))
         return names

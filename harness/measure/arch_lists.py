@@ -13,19 +13,24 @@ from harness.core.foreign import clean_text
 from harness.measure.arch_files import Listed, read_listed
 from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture, ArchitectureError, Space, get_space, space_names
+from modnas.spaces.registry import space_sizes
 
 # Lists in lists that are looked into.
 MAX_DEPTH = 2
 
 
-def find_space(name: str, **size: Any) -> Space:
+def find_space(space: str, /, **size: Any) -> Space:
     """The space with networks of a size. Raises UsageError for a name or a size that there is not."""
     try:
-        return get_space(name, **size)
+        known = space_sizes(space)
+        if known is not None and (unknown := sorted(size.keys() - set(known))):
+            names = ", ".join(known).replace("input_shape", "input (CxHxW)")
+            raise UsageError(f"space {space} has no size {unknown[0]!r}; it has {names}")
+        return get_space(space, **size)
     except KeyError as error:
-        raise UsageError(f"no space {name!r}; known: {', '.join(space_names())}") from error
+        raise UsageError(f"no space {space!r}; known: {', '.join(space_names())}") from error
     except (TypeError, ValueError) as error:
-        raise UsageError(f"space {name}: {error}") from error
+        raise UsageError(f"space {space}: {error}") from error
 
 
 def select_architectures(text: str, source: ArchitectureSource, seed: int = 0) -> list[Architecture]:

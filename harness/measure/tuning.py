@@ -20,7 +20,7 @@ import torch
 
 from harness.backends.tvm_exporter import TvmExporter, tuning_folder
 from harness.core.errors import UsageError, needed
-from harness.core.home import write_atomically
+from harness.core.home import read_kept, write_atomically
 from harness.core.lock import locked
 from harness.devices.profile import DeviceProfile
 from harness.export import ArtifactCache
@@ -146,7 +146,7 @@ class _Progress:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._trials: dict[str, int] = {k: int(v) for k, v in json.loads(path.read_text()).items()}
+            self._trials: dict[str, int] = {k: int(v) for k, v in json.loads(read_kept(path)).items()}
         except (OSError, ValueError, AttributeError, TypeError):
             self._trials = {}
 
@@ -173,7 +173,7 @@ class _Collector:
         share a schedule stands for the others, so that the order must stay.
         """
         try:
-            self._useful = [self._space.parse(text) for text in json.loads(known.read_text())]
+            self._useful = [self._space.parse(text) for text in json.loads(read_kept(known))]
         except (FileNotFoundError, ValueError, TypeError):  # not there, or damaged: the same are found again
             return self._explore(known, seed)
         return self.repeat()

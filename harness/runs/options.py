@@ -144,7 +144,10 @@ def _hypernetwork(name: str | None) -> dict[str, str]:
 
 def _bounds(constraints: Sequence[str], metrics: Sequence[str]) -> dict[str, list[float | None]]:
     """Bounds in the order of the metrics, where there are any."""
-    bounds = {get_metric(name).name: bound for name, bound in map(_bound, constraints)}
+    given = [(get_metric(name).name, bound) for name, bound in map(_bound, constraints)]
+    bounds = dict(given)
+    if len(bounds) < len(given):
+        raise UsageError(f"--constraint {constraints[-1]}: give each metric one bound")
     if unknown := [name for name in bounds if name not in metrics]:
         raise UsageError(
             f"--constraint {unknown[0]}=...: it is no hardware metric of --objectives, which are "

@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
-from harness.core.home import is_half_written, subfolder, write_atomically
+from harness.core.home import is_half_written, read_kept, subfolder, write_atomically
 from harness.core.lock import LOCK, check_free, locked
 from harness.core.tensors import load_tensors, save_tensors
 from harness.datasets.fingerprint import Fingerprint
@@ -162,7 +162,7 @@ def _read_config(folder: Path) -> RunConfig:
     """The configuration of a run. Raises OSError, and UsageError when it is damaged."""
     path = folder / "config.json"
     try:
-        return RunConfig.model_validate_json(path.read_text())
+        return RunConfig.model_validate_json(read_kept(path))
     except ValueError as error:
         raise UsageError(
             f"run {folder.name}: {path} is damaged or of another version; delete the folder to start again"
@@ -320,7 +320,7 @@ class Run:
     def read_json(self, file: str) -> Any:
         """Read a JSON file of the run. Raises UsageError when it is missing or damaged."""
         try:
-            return json.loads((self.path / file).read_text())
+            return json.loads(read_kept(self.path / file))
         except FileNotFoundError as error:
             raise UsageError(f"run {self.name} has no {file} yet; run modnas-hw search first") from error
         except ValueError as error:

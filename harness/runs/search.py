@@ -14,6 +14,7 @@ import torch
 
 from harness.core.errors import ModnasHwError
 from harness.devices.table import is_table, table_origin
+from harness.runs.continuing import continuing
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.predictors import Predictors, hardware_metrics, load_predictors, search_device, signs
 from harness.runs.run import Run, TaskAndSpace
@@ -161,7 +162,7 @@ def open_search(
     data or a table are no longer those that it began with.
     """
     if not run.has("predictor.json"):
-        raise ModnasHwError(f"run {run.name} has no predictor yet; run modnas-hw search to continue it")
+        raise ModnasHwError(f"run {run.name} has no predictor yet; {continuing(run)}")
     run = opened(run)
     config, settings = run.config, run.config.settings
     if settings.threads is not None:

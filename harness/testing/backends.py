@@ -56,7 +56,7 @@ def check_import(backend: Backend) -> None:
     """Importing the class is light: whoever lists profiles does it."""
     module = type(backend).__module__
     code = f"import sys, {module}\nsys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, f"importing {module} fails or imports PyTorch: {done.stderr[-500:]}"
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
-from harness.measure.reports import ProfileReport, profile_device
+from harness.measure.profiling import profile_device
+from harness.measure.reports import ProfileReport
 from harness.runs.lookup import look_up
 from harness.store import Measurement, Store
 from harness.store.metrics import get_metric, read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,15 @@ SPACES: Registry[Callable[..., Space]] = Registry(
 def space_names() -> list[str]:
     """Names that `get_space` knows, sorted."""
     return sorted(SPACES.names())
+
+
+def space_sizes(name: str) -> list[str] | None:
+    """What the space called `name` takes to size its networks by; None where it takes whatever it is given.
+
+    Raises UnknownNameError, PluginError.
+    """
+    taken = inspect.signature(SPACES.load(name)).parameters
+    return None if any(one.kind is one.VAR_KEYWORD for one in taken.values()) else list(taken)
 
 
 def get_space(name: str, **config: Any) -> Space:

@@ -92,9 +92,16 @@ class NamespaceBoard:
     """One board.
 
     `with_runtime`: whether ONNX Runtime is installed on it. `emulated`: board (c), aarch64 under qemu-user.
+    `architecture`: Debian's name of the one that its programs are for, where it is not the kernel's.
     """
 
-    def __init__(self, folder: Path, with_runtime: bool = True, emulated: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        with_runtime: bool = True,
+        emulated: bool = False,
+        architecture: str | None = None,
+    ) -> None:
         self.folder = folder
         self.number, self._slot = _take_slot()
         self.namespace = f"modnas-b{self.number}"
@@ -102,7 +109,7 @@ class NamespaceBoard:
         self._emulated = emulated
         if emulated:
             register_qemu()
-        layers = [str(base_layer("arm64" if emulated else "amd64"))]
+        layers = [str(base_layer(architecture or ("arm64" if emulated else "amd64")))]
         if with_runtime:
             layers.insert(0, str(runtime_layer()))
         self._layers = ":".join(layers)
@@ -263,13 +270,13 @@ class NamespaceBoard:
             raise RuntimeError(f"{script!r} on the board: {done.stderr}")
         return done.stdout
 
-    def mount_small_disk(self, path: str, kilobytes: int) -> None:
+    def mount_disk(self, path: str, kilobytes: int, options: str = "mode=777") -> None:
         """Mount a disk of this size, which everybody may write to, over a folder of the board."""
         assert self._holder is not None
         self.shell(f"mkdir -p {path}")
         inside = next(pid for pid, command in self.commands().items() if "sshd" in command)
         # The board has no mount of its own; its root is a folder of the mount namespace's root.
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "tmpfs"]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,{options}", "tmpfs"]
         subprocess.run(
             ["nsenter", "--target", str(inside), "--mount", *mount, f"{self.folder}/root{path}"], check=True
         )

@@ -83,7 +83,7 @@ class OnnxRuntime:
             feed = fill_inputs(inputs)
             for _ in range(PROFILE_WARMUP + PROFILE_RUNS):
                 session.run(None, feed)
-            events = json.loads(Path(session.end_profiling()).read_text())
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         return sum_operators(events)
 
     def _session_options(self, options: Mapping[str, Any]) -> Any:

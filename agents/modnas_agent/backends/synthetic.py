@@ -47,7 +47,7 @@ class Synthetic:
         return False
 
     def load(self, path: Path, inputs: Sequence[InputSpec], options: Mapping[str, Any]) -> Runner:
-        model = json.loads(path.read_text())
+        model = json.loads(path.read_text(encoding="utf-8"))
         kind = model.get("kind")
         if kind in ("spin", "nan"):
             return Spin(model)

@@ -42,7 +42,9 @@ class ConversionError(ModnasHwError):
 @cache
 def reference() -> dict[str, Any]:
     """Published facts that lie in no file: splits, protocols, spaces, coefficients; by benchmark."""
-    content: dict[str, Any] = json.loads(files("harness.datasets").joinpath("facts.json").read_text())
+    content: dict[str, Any] = json.loads(
+        files("harness.datasets").joinpath("facts.json").read_text(encoding="utf-8")
+    )
     return content
 
 

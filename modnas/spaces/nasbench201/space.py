@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
@@ -142,8 +142,8 @@ class NasBench201(Space):
         match = _PATTERN.fullmatch(text.strip().removeprefix(f"{self.name}:"))
         if match is None:
             raise ArchitectureError(
-                f"not a NAS-Bench-201 cell: {text.strip()!r} (expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
-                f"with op one of {', '.join(OPERATORS)})"
+                f"not a NAS-Bench-201 cell: {shown(text.strip())} (expected "
+                f"|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of {', '.join(OPERATORS)})"
             )
         return self.architecture([OPERATORS.index(op) for op in match.groups()])
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from harness.cli.app import Commands, main
+from harness.cli import main
+from harness.cli.app import Commands
 from harness.cli.lazy import load
 
 PUBLIC = (

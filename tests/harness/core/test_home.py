@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.home import home, store_address, subfolder, write_atomically
+from harness.core.home import home, read_kept, store_address, subfolder, typed_path, write_atomically
+from harness.core.system_errors import told
 
 
 def test_home_is_made_and_named_by_the_environment(home_folder: Path) -> None:
@@ -59,3 +62,51 @@ def test_failed_write_leaves_the_old_content(
     monkeypatch.undo()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path], "nothing half-written is left behind"
+
+
+def test_typed_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert typed_path("~/a b") == tmp_path / "home" / "a b"
+    assert typed_path("a") == tmp_path / "a" and typed_path("/a") == Path("/a")
+    assert typed_path("~nobody-here/a") == tmp_path / "~nobody-here" / "a"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "there"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    before = path.stat()
+    with pytest.raises(OSError, match=str(path)):
+        write_atomically(path, "new")
+    assert path.stat().st_mode == before.st_mode and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.write_text("theirs")
+    name = f".file.{os.getpid()}-{threading.get_native_id()}.tmp"
+    (tmp_path / name).symlink_to(others)
+    write_atomically(tmp_path / "file", "ours")
+    assert (others.read_text(), (tmp_path / "file").read_text()) == ("theirs", "ours")
+
+
+def test_a_failed_write_says_which_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match=str(tmp_path / "file")) as caught:
+        write_atomically(tmp_path / "file", "new")
+    assert "MB free" in told(caught.value) and str(tmp_path / "file") in told(caught.value)
+
+
+def test_what_is_kept_is_read_from_files_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no file"):
+        read_kept(tmp_path / "pipe")

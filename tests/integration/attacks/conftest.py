@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from attack_frames import Lab, write_agent
+from attack_table import Person, furnish, make_specials
 from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 
 from harness.agent import client as agent_client
 from harness.agent import reconnecting
+from harness.core.home import subfolder
 from harness.measure import session
 from harness.transport import child
 
@@ -63,7 +66,9 @@ def attack(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attack:
 
     def play(mode: str, always: bool = False) -> Lab:
         program = write_agent(tmp_path, mode, always)
-        monkeypatch.setattr(session, "write_archive", lambda *_: program)
+        monkeypatch.setitem(
+            session.TRANSPORTS, "local", lambda _: child.ChildTransport(program, subfolder("agent"))
+        )
         return lab
 
     return play
@@ -77,3 +82,23 @@ def attacked_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopbac
     board = LoopbackBoard(tmp_path_factory.mktemp("attacked-board"))
     yield board
     board.stop()
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the folders of a person who has worked with the program are made, once."""
+    return tmp_path_factory.mktemp("furnished")
+
+
+@pytest.fixture
+def person(
+    furnished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Person:
+    """Somebody with a home and a folder of files, a copy of which everybody gets."""
+    if not (furnished / "home").exists():
+        furnish(Person(furnished, capsys, monkeypatch))
+    shutil.copytree(furnished, tmp_path / "person")
+    someone = Person(tmp_path / "person", capsys, monkeypatch)
+    make_specials(someone.work)
+    monkeypatch.setattr("harness.core.text_files.WRITER_S", 0.2)
+    return someone
