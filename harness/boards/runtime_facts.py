@@ -14,7 +14,8 @@ from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import ForeignDataError, clean_object, last_line
 
 _MODULE = "modnas_agent.board.runtime_facts"
-ASK_S = 120.0
+# Longer than its own limit for the import.
+ASK_S = 150.0
 
 
 class Facts(BaseModel):
