@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.core.errors import UsageError
+from harness.core.home import typed_path
 from harness.core.progress import Note, Progress, silent
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
@@ -117,7 +118,7 @@ class Study:
             UsageError: something is wrong with the arguments.
             DeviceUnavailableError: `cuda` is asked for, and there is none.
         """
-        weights = None if weights is None else Path(weights)
+        weights = None if weights is None else typed_path(weights)
         self._set_up(progress, store)
         try:
             self.config = resolve_config(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.backends import get_backend
 from harness.boards.board import Board, describe
 from harness.core.errors import UsageError
-from harness.core.home import subfolder, write_atomically
+from harness.core.home import subfolder, typed_path, write_atomically
 from harness.devices.backends import BACKENDS
 from harness.devices.profile import (
     NAME_PATTERN,
@@ -40,11 +40,11 @@ class Added:
 
 
 def ssh_settings(destination: str, **given: str | None) -> SshSettings:
-    """Settings for `user@host[:port]` and what was given beside it. Raises UsageError."""
+    """Settings for `user@host[:port]` and what was given beside it; paths begin here. Raises UsageError."""
     fields = parse_destination(destination).model_dump()
     fields.update({key: value for key, value in given.items() if value is not None})
     try:
-        return SshSettings.model_validate(fields)
+        return SshSettings.model_validate(fields).located(typed_path)
     except ValidationError as error:
         where, what = first_problem(error)
         raise UsageError(f"{where}: {what}") from error

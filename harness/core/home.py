@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,9 +29,17 @@ _PART = 1 << 20
 _LARGEST = 1 << 30  # bytes of what is kept as text
 
 
+def typed_path(text: str | Path) -> Path:
+    """A path as somebody typed it: from the working directory, `~` replaced where such a user is known."""
+    path = Path(text)
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    return path.absolute()
+
+
 def home() -> Path:
     """The home folder, made if it is missing. Raises UsageError when it cannot be written."""
-    path = Path(os.environ.get("MODNAS_HOME") or Path.home() / ".modnas-hw").expanduser().absolute()
+    path = typed_path(os.environ.get("MODNAS_HOME") or Path.home() / ".modnas-hw")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}-{threading.get_native_id()}"
@@ -38,7 +47,7 @@ def home() -> Path:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"home folder {path} cannot be written ({error.strerror}); set MODNAS_HOME to a writable folder"
+            f"home folder {path} cannot be written ({_why(error)}); set MODNAS_HOME to a writable folder"
         ) from error
     return path
 
@@ -50,9 +59,14 @@ def subfolder(name: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be made ({error.strerror}); set MODNAS_HOME to a folder of its own"
+            f"{path} cannot be made ({_why(error)}); set MODNAS_HOME to a folder of its own"
         ) from error
     return path
+
+
+def _why(error: OSError) -> str | None:
+    """What the system says; it would say of a file that it exists, where a folder is made."""
+    return "it is no folder" if isinstance(error, FileExistsError) else error.strerror
 
 
 def store_address() -> str | Path:

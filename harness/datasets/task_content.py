@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.core.home import typed_path
 from harness.datasets.fingerprint import Fingerprint, Tell, fingerprint
 from modnas.tasks.data_files import data_files
 
@@ -14,7 +15,7 @@ PACKAGED = {"digits": "c3d70e9a3562e9dff2b8fa311c365d945917f2b51ec1a2552c5a0c374
 
 def absolute(task: str, data_dir: Path | None) -> str | None:
     """A task's folder so that it is valid in every working directory; None where the task reads none."""
-    return None if data_dir is None or task in PACKAGED else str(data_dir.absolute())
+    return None if data_dir is None or task in PACKAGED else str(typed_path(data_dir))
 
 
 def look_at(task: str, data_dir: str | None = None, tell: Tell | None = None) -> Fingerprint:

@@ -205,4 +205,15 @@ def load_profile(path: Path) -> DeviceProfile:
         raise ProfileError(f"profile {path}: {describe_problem(error, content, known)}") from error
     if profile.name != path.stem:
         raise ProfileError(f"profile {path} names itself {profile.name!r}; name and file name must agree")
-    return profile
+    if profile.ssh is None:
+        return profile
+    settings = profile.ssh.located(lambda named: _seen_from(path.parent, named))
+    return profile.model_copy(update={"transport": RemoteTransport(ssh=settings)})
+
+
+def _seen_from(folder: Path, named: str) -> str:
+    """A path that a profile in `folder` names. Earlier versions took it from the working directory."""
+    path = folder.absolute() / named
+    if named.startswith("~"):
+        return named
+    return str(path) if path.exists() or not Path(named).exists() else str(Path(named).absolute())

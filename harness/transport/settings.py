@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -31,3 +33,8 @@ class SshSettings(Strict):
     directory: Annotated[str, AfterValidator(ssh_names.check_folder)] = ".modnas-agent"
     systemd: bool = False
     reconnect_s: Annotated[float, Field(ge=0)] = 26.0
+
+    def located(self, place: Callable[[str], Path | str]) -> SshSettings:
+        """The same with the paths of files on this machine replaced by what `place` makes of them."""
+        files = {name: getattr(self, name) for name in ("identity_file", "known_hosts")}
+        return self.model_copy(update={name: str(place(path)) for name, path in files.items() if path})

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.home import typed_path
 from harness.core.system_errors import told
 from harness.transport.settings import SshSettings
-from harness.transport.ssh_config import HostConfig, look_up
-from harness.transport.ssh_names import MAX_JUMPS, is_plain_word, jump_hops, split_destination
+from harness.transport.ssh_config import look_up
+from harness.transport.ssh_known_hosts import known_name
+from harness.transport.ssh_names import MAX_JUMPS, jump_hops, split_destination
+from harness.transport.ssh_options import DEFAULT_PORT, HostConfig, Options
+from harness.transport.ssh_tokens import replace_in_command, replace_tokens
 from modnas.core.bounded import check_file
 
-DEFAULT_PORT = 22
+SYSTEM_KNOWN_HOSTS = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
+# Of OpenSSH's tokens, those that it replaces in a ProxyCommand and in jump hosts.
+_WAY_TOKENS = "hknpr"
 _LARGEST_KEY = 1 << 20  # bytes
 
 
@@ -24,7 +27,8 @@ class Address:
     """One SSH server and how to get in.
 
     `jumps`: servers on the way, nearest first. `command`: a shell command that leads there, instead of a
-    connection of our own.
+    connection of our own. `new_keys`: where accepted host keys are noted. `options`: the rest of what the
+    configuration says.
     """
 
     host: str
@@ -35,6 +39,8 @@ class Address:
     jumps: tuple[Address, ...] = ()
     identities_only: bool = False
     command: str | None = None
+    new_keys: Path | None = None
+    options: Options = field(default_factory=Options)
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" + (f":{self.port}" if self.port != DEFAULT_PORT else "")
@@ -42,7 +48,7 @@ class Address:
     @property
     def known_name(self) -> str:
         """The name under which known_hosts files have it."""
-        return self.host if self.port == DEFAULT_PORT else f"[{self.host}]:{self.port}"
+        return self.options.key_alias or known_name(self.host.lower(), self.port)
 
 
 def parse_destination(text: str) -> SshSettings:
@@ -55,44 +61,45 @@ def parse_destination(text: str) -> SshSettings:
 
 
 def resolve(name: str, settings: SshSettings, config_file: Path | None = None) -> Address:
-    """The address of a board.
+    """The address of a board: what `ssh` makes of it, but for what the settings say.
 
     Args:
         name: looked up where the settings name no host.
-        config_file: by default `~/.ssh/config`; it need not exist.
+        config_file: by default the files that OpenSSH reads; they need not exist.
 
     Raises:
         UsageError: the configuration cannot be used, its jump hosts have no end, or a file is missing.
     """
-    return _resolve(name, settings, config_file or Path.home() / ".ssh" / "config")
+    return _resolve(name, settings, config_file)
 
 
-def _resolve(name: str, settings: SshSettings, config_file: Path, depth: int = 0) -> Address:
-    alias = settings.host or name
+def _resolve(name: str, settings: SshSettings, config_file: Path | None, depth: int = 0) -> Address:
+    alias, where = settings.host or name, config_file or "~/.ssh/config"
     if depth > MAX_JUMPS:
-        raise UsageError(f"{alias} is a jump host of itself in {config_file}; correct its ProxyJump there")
-    found = look_up(alias, config_file)
-    hops = jump_hops(settings.jump or found.jump or "none")
-    host = found.host or alias
-    port = settings.port or found.port or DEFAULT_PORT
-    user = settings.user or found.user or getpass.getuser()
-    command = None if settings.jump else found.command
-    if command is not None:
-        tokens = {"h": host, "k": found.key_alias or alias, "n": alias, "p": str(port), "r": user}
-        command = _replace_tokens(command, tokens, f"the ProxyCommand to {alias} in {config_file}")
+        raise UsageError(f"{alias} is a jump host of itself in {where}; correct its ProxyJump there")
+    found = look_up(alias, config_file, settings.user, settings.port)
+    tokens = {token: found.tokens[token] for token in _WAY_TOKENS}
+    try:
+        hops = jump_hops(settings.jump or replace_tokens(found.jump or "none", tokens))
+        command = None if settings.jump or not found.command else replace_in_command(found.command, tokens)
+    except ValueError as error:
+        raise UsageError(f"the way to {alias} in {where} cannot be used: {error}") from error
+    own, systems = _known_hosts(settings, found)
     return Address(
-        host=host,
-        port=port,
-        user=user,
+        host=found.host,
+        port=found.port,
+        user=found.user,
         identity_files=_identity_files(settings, found),
-        known_hosts=_known_hosts(settings, found),
+        known_hosts=(*own, *systems),
         jumps=_jumps(hops, settings, config_file, depth),
         identities_only=found.identities_only,
         command=command,
+        new_keys=next(iter(own), None),
+        options=found.options,
     )
 
 
-def _jumps(hops: list[str], target: SshSettings, config_file: Path, depth: int) -> tuple[Address, ...]:
+def _jumps(hops: list[str], target: SshSettings, config_file: Path | None, depth: int) -> tuple[Address, ...]:
     """Servers on the way, nearest first. The way to the first of them is the configuration's business too.
 
     Files that the profile names count for all of them, as they would on a command line.
@@ -106,34 +113,10 @@ def _jumps(hops: list[str], target: SshSettings, config_file: Path, depth: int) 
     return tuple(found)
 
 
-def _replace_tokens(command: str, values: Mapping[str, str], where: str) -> str:
-    """The command for a shell with OpenSSH's tokens replaced, those that it replaces there.
-
-    Whoever wrote the command may have quoted a token in any way, so no quoting of ours would hold: a value
-    that a shell could read as anything else than itself is refused. Raises UsageError.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        token = match[1]
-        if token == "%":
-            return "%"
-        if token not in values:
-            known = ", ".join(f"%{key}" for key in values)
-            raise UsageError(f"{where} has the unknown token {match[0]!r}; known: %%, {known}")
-        if not is_plain_word(values[token]):
-            raise UsageError(
-                f"{where} cannot be given {values[token]!r} for {match[0]}: a shell reads it, so "
-                "only letters, digits and @%+=:,./_- may be in it"
-            )
-        return values[token]
-
-    return re.sub(r"%(.?)", value, command, flags=re.DOTALL)
-
-
 def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...]:
     if settings.identity_file is None:
         return found.identity_files
-    path = Path(settings.identity_file).expanduser()
+    path = typed_path(settings.identity_file)
     try:
         check_file(path, _LARGEST_KEY)
     except FileNotFoundError as error:
@@ -143,9 +126,12 @@ def _identity_files(settings: SshSettings, found: HostConfig) -> tuple[Path, ...
     return (path,)
 
 
-def _known_hosts(settings: SshSettings, found: HostConfig) -> tuple[Path, ...]:
-    """Files of host keys; the first one is where a new key belongs."""
+def _known_hosts(settings: SshSettings, found: HostConfig) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Files of host keys: the user's, the first of which is where a new key belongs, and the system's."""
     if settings.known_hosts is not None:
-        return (Path(settings.known_hosts).expanduser(),)
-    named = found.known_hosts or (Path("~/.ssh/known_hosts").expanduser(),)
-    return (*named, Path("/etc/ssh/ssh_known_hosts"))
+        return (typed_path(settings.known_hosts),), ()
+    usual = (Path.home() / ".ssh" / "known_hosts", Path.home() / ".ssh" / "known_hosts2")
+    return (
+        usual if found.known_hosts is None else found.known_hosts,
+        SYSTEM_KNOWN_HOSTS if found.system_known_hosts is None else found.system_known_hosts,
+    )

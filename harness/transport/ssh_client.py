@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import threading
@@ -16,7 +17,10 @@ import paramiko
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.transport.base import TransportTimeoutError
 from harness.transport.ssh_address import Address
-from harness.transport.ssh_errors import explain, unknown_key
+from harness.transport.ssh_algorithms import choose_algorithms
+from harness.transport.ssh_errors import explain
+from harness.transport.ssh_host_key import HostKeyCheck
+from harness.transport.ssh_login import log_in
 
 # Unacknowledged data for this long means that the link is dead; the kernel then closes the socket.
 LINK_TIMEOUT_S = 8.0
@@ -59,36 +63,36 @@ def time_limit(seconds: float, what: str, stop: Callable[[], None]) -> Iterator[
         raise TransportTimeoutError(f"{what} took more than {seconds:.0f} s")
 
 
-def connect(address: Address, timeout_s: float) -> list[paramiko.SSHClient]:
-    """Clients of every server on the way, the board's last; to be closed from the last to the first.
+def connect(address: Address, timeout_s: float) -> list[paramiko.Transport]:
+    """Connections to every server on the way, the board's last; to be closed from the last to the first.
 
     Raises:
         DeviceUnavailableError: with what is wrong and what to do.
     """
-    clients: list[paramiko.SSHClient] = []
+    servers: list[paramiko.Transport] = []
     hop, wire = address, _Wire()
     try:
         with time_limit(timeout_s, f"connecting to {address}", wire.close):
             for hop in (*address.jumps, address):
-                link = _channel(clients[-1], hop, timeout_s) if clients else _socket(hop, timeout_s)
+                link = _channel(servers[-1], hop, timeout_s) if servers else _socket(hop, timeout_s)
                 wire.sockets.append(link)
-                clients.append(_log_in(hop, link, timeout_s))
+                servers.append(_log_in(hop, link, timeout_s))
     except BaseException as error:
-        close(clients)
+        close(servers)
         wire.close()
         if isinstance(error, TransportTimeoutError):
             raise explain(hop, TimeoutError()) from error
         if isinstance(error, (DeviceUnavailableError, UsageError)) or not isinstance(error, Exception):
             raise
         raise explain(hop, error) from error
-    return clients
+    return servers
 
 
-def close(clients: list[paramiko.SSHClient]) -> None:
-    """Close clients from the last to the first."""
-    for client in reversed(clients):
+def close(servers: list[paramiko.Transport]) -> None:
+    """Close connections from the last to the first."""
+    for server in reversed(servers):
         with suppress(Exception):
-            client.close()
+            server.close()
 
 
 class _Wire:
@@ -119,14 +123,27 @@ def _dial(address: Address, timeout_s: float) -> socket.socket:
     The kernel's own repetitions come at ever longer intervals: where a link comes back after seconds, it
     would not notice for as long again.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + min(timeout_s, address.options.connect_s or timeout_s)
     while True:
         remaining = deadline - time.monotonic()
         try:
-            return socket.create_connection((address.host, address.port), min(DIAL_S, max(0.01, remaining)))
+            return _connected(address, min(DIAL_S, max(0.01, remaining)))
         except TimeoutError:
             if remaining <= DIAL_S:
                 raise
+
+
+def _connected(address: Address, timeout_s: float) -> socket.socket:
+    options, target = address.options, (address.host, address.port)
+    targets = [target]
+    if options.family != socket.AF_UNSPEC:
+        found = socket.getaddrinfo(*target, options.family, socket.SOCK_STREAM)
+        targets = [(str(info[4][0]), address.port) for info in found]
+    source: dict[str, Any] = {"source_address": (options.bind, 0)} if options.bind else {}
+    for one in targets[:-1]:
+        with suppress(OSError):
+            return socket.create_connection(one, timeout_s, **source)
+    return socket.create_connection(targets[-1], timeout_s, **source)
 
 
 class _CommandSocket(socket.socket):
@@ -137,7 +154,7 @@ class _CommandSocket(socket.socket):
         super().__init__(fileno=ours.detach())
         with theirs:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", f"exec {command}"],
+                [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
@@ -150,50 +167,26 @@ class _CommandSocket(socket.socket):
         self._process.terminate()
 
 
-def _channel(client: paramiko.SSHClient, address: Address, timeout_s: float) -> paramiko.Channel:
-    transport = client.get_transport()
-    if transport is None:
-        raise paramiko.SSHException("the connection to the jump host is gone")
+def _channel(server: paramiko.Transport, address: Address, timeout_s: float) -> paramiko.Channel:
     target = (address.host, address.port)
-    return transport.open_channel("direct-tcpip", target, ("127.0.0.1", 0), timeout=timeout_s)
+    return server.open_channel("direct-tcpip", target, ("127.0.0.1", 0), timeout=timeout_s)
 
 
-def _log_in(address: Address, link: socket.socket | paramiko.Channel, timeout_s: float) -> paramiko.SSHClient:
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_RefuseUnknown(address))
-    for path in address.known_hosts:
-        if path.is_file():
-            client.load_system_host_keys(str(path))
-    # Several are allowed, whatever the stubs say.
-    keys: Any = [str(path) for path in address.identity_files if path.is_file()]
+def _log_in(address: Address, link: socket.socket | paramiko.Channel, timeout_s: float) -> paramiko.Transport:
+    peer = None
+    if isinstance(link, socket.socket) and address.command is None:
+        peer = link.getpeername()[0]
+    check = HostKeyCheck(address, peer)
+    transport = paramiko.Transport(link)
+    transport.banner_timeout = transport.auth_timeout = transport.channel_timeout = timeout_s
     try:
-        client.connect(
-            address.host,
-            address.port,
-            username=address.user,
-            key_filename=keys or None,
-            allow_agent=not address.identities_only,
-            look_for_keys=not address.identity_files,
-            sock=link,
-            timeout=timeout_s,
-            banner_timeout=timeout_s,
-            auth_timeout=timeout_s,
-            channel_timeout=timeout_s,
-        )
+        choose_algorithms(transport, address, check)
+        transport.use_compression(address.options.compression)
+        transport.start_client(timeout=timeout_s)
+        check.accept(transport.get_remote_server_key())
+        log_in(transport, address)
     except BaseException:
-        client.close()
+        transport.close()
         raise
-    transport = client.get_transport()
-    if transport is not None:
-        transport.set_keepalive(KEEPALIVE_S)
-    return client
-
-
-class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
-    """Nobody is trusted on first use: the person is told what was seen and how to accept exactly that."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        raise unknown_key(self._address, key)
+    transport.set_keepalive(KEEPALIVE_S)
+    return transport

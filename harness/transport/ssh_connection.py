@@ -57,20 +57,19 @@ class SshConnection:
 
     def __init__(self, address: Address, timeout_s: float = 15.0) -> None:
         self.address = address
-        self._clients = connect(address, timeout_s)
+        self._servers = connect(address, timeout_s)
 
     def close(self) -> None:
         """Close it; never waits long, never raises."""
         # Closing says goodbye to the other side, which may be frozen.
-        closing = threading.Thread(target=close, args=(self._clients,), daemon=True)
+        closing = threading.Thread(target=close, args=(self._servers,), daemon=True)
         closing.start()
         closing.join(CLOSE_S)
 
     @property
     def active(self) -> bool:
         """Whether the connection is still open as far as this side knows."""
-        transport = self._clients[-1].get_transport()
-        return transport is not None and transport.is_active()
+        return self._servers[-1].is_active()
 
     @contextmanager
     def limit(self, seconds: float, what: str) -> Iterator[None]:
@@ -89,10 +88,7 @@ class SshConnection:
     def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
         """A new channel."""
         with self.limit(timeout_s, "opening a channel"):
-            transport = self._clients[-1].get_transport()
-            if transport is None:
-                raise EOFError
-            channel = transport.open_session(timeout=timeout_s)
+            channel = self._servers[-1].open_session(timeout=timeout_s)
             channel.settimeout(timeout_s)
             return channel
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import socket
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import paramiko
 
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import clean_text
 from harness.transport.ssh_address import Address
+from harness.transport.ssh_known_hosts import KnownKey, is_named
 
 
 class NoConnectionError(DeviceUnavailableError):
@@ -30,6 +31,24 @@ class HostKeyChangedError(NoConnectionError):
     """The server has another host key than the one that was accepted."""
 
     code = "host-key-changed"
+
+
+class HostKeyRevokedError(NoConnectionError):
+    """The server has a host key that is marked as one that nobody may have any more."""
+
+    code = "host-key-revoked"
+
+
+class KeyReadableError(NoConnectionError):
+    """The private key for a board may be read by others."""
+
+    code = "ssh-key-readable"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the private key {path} may be read by others, so that it is not used; close it with: "
+            f"chmod 600 {shlex.quote(str(path))}"
+        )
 
 
 class KeyLockedError(NoConnectionError):
@@ -76,11 +95,37 @@ class NoSshServerError(NoConnectionError):
 
 def unknown_key(address: Address, key: paramiko.PKey) -> HostKeyUnknownError:
     """What was seen of a server that is not known, and how to accept exactly that."""
+    seen = f"the host key of {address} is not known: {key.get_name()} {key.fingerprint}"
+    if not address.known_hosts:
+        return HostKeyUnknownError(
+            f"{seen}; name a file for it with UserKnownHostsFile in ~/.ssh/config, where it is none now"
+        )
     line = shlex.quote(f"{address.known_name} {key.get_name()} {key.get_base64()}")
-    file = shlex.quote(str(address.known_hosts[0]))
+    file = address.known_hosts[0]
+    folder = "" if file.parent.is_dir() else f"mkdir -p {shlex.quote(str(file.parent))} && "
     return HostKeyUnknownError(
-        f"the host key of {address} is not known: {key.get_name()} {key.fingerprint}; "
-        f"if that is the board's own, accept it with: echo {line} >> {file}"
+        f"{seen}; if that is the board's own, accept it with: {folder}echo {line} >> {shlex.quote(str(file))}"
+    )
+
+
+def changed_key(address: Address, key: paramiko.PKey, known: KnownKey) -> HostKeyChangedError:
+    """What was seen of a server that is known with another key, and how to forget that one."""
+    file, name = shlex.quote(str(known.file)), address.known_name
+    if not is_named(name, known.names):
+        name = known.names.split(",")[0]
+    listed = known.names.startswith("|") or name in known.names.split(",")
+    how = f"with: ssh-keygen -R {shlex.quote(name)} -f {file}" if listed else f"in {file}, line {known.line}"
+    return HostKeyChangedError(
+        f"the host key of {address} has changed: {key.get_name()} {key.fingerprint}, known is "
+        f"{known.fingerprint}; if the board was installed anew, forget the old key {how}"
+    )
+
+
+def revoked_key(address: Address, key: paramiko.PKey, where: str) -> HostKeyRevokedError:
+    """What was seen of a server whose key is marked as revoked."""
+    return HostKeyRevokedError(
+        f"the host key of {address} is revoked {where}: {key.get_name()} {key.fingerprint}; "
+        "the board needs a new one"
     )
 
 
@@ -102,15 +147,6 @@ def explain(address: Address, error: Exception) -> NoConnectionError:
         )
     said = clean_text(str(error)) or "the other side closed it"
     return NoConnectionError(f"no connection to {address}: {said}; see: ssh {shlex.quote(address.host)}")
-
-
-def _changed_key(address: Address, error: Any) -> HostKeyChangedError:
-    file = shlex.quote(str(address.known_hosts[0]))
-    return HostKeyChangedError(
-        f"the host key of {address} has changed: {error.key.get_name()} {error.key.fingerprint}, known "
-        f"is {error.expected_key.fingerprint}; if the board was installed anew, forget the old key with: "
-        f"ssh-keygen -R {shlex.quote(address.known_name)} -f {file}"
-    )
 
 
 def _locked_key(address: Address, _: Exception) -> KeyLockedError:
@@ -151,7 +187,6 @@ def _silent(address: Address, _: Exception) -> HostSilentError:
 
 # The first that fits counts: paramiko's are one below the other.
 _REASONS: dict[type[Exception], Callable[[Address, Exception], NoConnectionError]] = {
-    paramiko.BadHostKeyException: _changed_key,
     paramiko.PasswordRequiredException: _locked_key,
     paramiko.AuthenticationException: _refused,
     socket.gaierror: _unresolved,

@@ -86,8 +86,11 @@ def jump_hops(text: str) -> list[str]:
 
 
 def split_destination(text: str) -> tuple[str | None, str, int | None]:
-    """User, host and port of `[user@]host[:port]`, an IPv6 address in brackets. Raises ValueError."""
-    match = _DESTINATION.fullmatch(text)
+    """User, host and port of `[user@]host[:port]`, an IPv6 address in brackets, `ssh://` before it or not.
+
+    Raises ValueError.
+    """
+    match = _DESTINATION.fullmatch(text.removeprefix("ssh://").removesuffix("/"))
     try:
         if match is None:
             raise ValueError(text)

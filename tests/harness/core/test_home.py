@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UsageError
-from harness.core.home import home, read_kept, store_address, subfolder, write_atomically
+from harness.core.home import home, read_kept, store_address, subfolder, typed_path, write_atomically
 from harness.core.system_errors import told
 
 
@@ -62,6 +62,14 @@ def test_failed_write_leaves_the_old_content(
     monkeypatch.undo()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path], "nothing half-written is left behind"
+
+
+def test_typed_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert typed_path("~/a b") == tmp_path / "home" / "a b"
+    assert typed_path("a") == tmp_path / "a" and typed_path("/a") == Path("/a")
+    assert typed_path("~nobody-here/a") == tmp_path / "~nobody-here" / "a"
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])

@@ -258,3 +258,13 @@ def test_a_device_that_became_a_table(
     capsys.readouterr()
     assert main(["front", "--run", "mine", "--device", "raspi4"]) == 2
     assert "was measured when the run began" in capsys.readouterr().err
+
+
+def test_a_folder_is_kept_as_it_is_found_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the `~` of `--data-dir=~/images` to us."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert absolute("image-folder", Path("~/images")) == str(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    assert absolute("image-folder", Path("images")) == str(tmp_path / "images")

@@ -241,3 +241,24 @@ def test_bad_device_name(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         get_profile(spec)
     assert repr(spec) in str(caught.value)
+
+
+def test_paths_of_a_profile_begin_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that an earlier version stored began where it was called, and are found there still."""
+    folder, elsewhere = tmp_path / "devices", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+    monkeypatch.chdir(elsewhere)
+    (elsewhere / "old key").touch()
+    (folder / "pi.yaml").write_text(
+        "name: pi\ntransport: {ssh: {identity_file: keys/pi, known_hosts: ~/boards}}\n"
+    )
+    old = "name: old\ntransport: {ssh: {identity_file: old key, known_hosts: /k}}\n"
+    (folder / "old.yaml").write_text(old)
+    new, earlier = load_profile(folder / "pi.yaml").ssh, load_profile(folder / "old.yaml").ssh
+    assert new is not None and earlier is not None
+    assert (new.identity_file, new.known_hosts) == (str(folder / "keys/pi"), "~/boards")
+    assert (earlier.identity_file, earlier.known_hosts) == (str(elsewhere / "old key"), "/k")
+    (folder / "old key").touch()
+    found = load_profile(folder / "old.yaml").ssh
+    assert found is not None and found.identity_file == str(folder / "old key")

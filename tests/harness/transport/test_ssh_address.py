@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 from pathlib import Path
 
@@ -39,11 +40,16 @@ Host direct
 """
 
 
-@pytest.fixture(params=["OpenSSH", "paramiko"])
+@pytest.fixture(params=["OpenSSH", "ourselves", "ourselves, with another's ssh"])
 def config(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration, read by OpenSSH or without it."""
-    if request.param == "paramiko":
+    if request.param == "ourselves":
         monkeypatch.setattr(ssh_config.shutil, "which", lambda _: None)
+    elif request.param != "OpenSSH":
+        other = tmp_path / "ssh"
+        other.write_text("#!/bin/sh\necho unknown option -G >&2; exit 1\n")
+        other.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     elif shutil.which("ssh") is None:
         pytest.skip("OpenSSH's client is not installed")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -72,7 +78,8 @@ def test_profile_wins_over_the_configuration(config: Path) -> None:
     settings = SshSettings(
         host="pi", port=22, user="eve", identity_file=str(key), known_hosts="~/k", jump="none"
     )
-    expected = Address("192.0.2.7", 22, "eve", (key,), (config.parent.parent / "k",))
+    known = config.parent.parent / "k"
+    expected = Address("192.0.2.7", 22, "eve", (key,), (known,), new_keys=known)
     assert resolve("whatever", settings) == expected
     assert expected.known_name == "192.0.2.7"
 
@@ -87,9 +94,7 @@ def test_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("config")
 def test_proxy_command_knows_where_to_go() -> None:
     found = resolve("odd", SshSettings(user="o.neill", port=2222))
-    # paramiko has put the configuration's own values in their places already.
-    expected = {"nc odd 2222 o.neill 100%", f"nc odd 22 {getpass.getuser()} 100%"}
-    assert found.command in expected
+    assert found.command == "nc odd 2222 o.neill 100%"
     assert resolve("odd", SshSettings(jump="gate")).command is None, "the profile's way wins"
     assert resolve("direct", SshSettings()).command is None
 
@@ -127,6 +132,7 @@ def test_included_files_count(tmp_path: Path) -> None:
         ("host", None, "host", None),
         ("a@10.0.0.1:2222", "a", "10.0.0.1", 2222),
         ("a@[::1]:22", "a", "::1", 22),
+        ("ssh://a@host:2222/", "a", "host", 2222),
     ],
 )
 def test_destinations(text: str, user: str | None, host: str, port: int | None) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.transport import ssh_errors
 from harness.transport.ssh_address import Address
+from harness.transport.ssh_known_hosts import KnownKey
 
 KEY = paramiko.ECDSAKey.generate()
 BOARD = Address("board", 22, "me", (Path("/key"),), (Path("/known"),))
@@ -19,7 +20,6 @@ PROXIED = Address("board", 22, "me", (), (), command="nc board 22")
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (paramiko.BadHostKeyException("board", KEY, KEY), ssh_errors.HostKeyChangedError),
         (paramiko.PasswordRequiredException("x"), ssh_errors.KeyLockedError),
         (paramiko.AuthenticationException("x"), ssh_errors.LoginRefusedError),
         (paramiko.SSHException("No authentication methods available"), ssh_errors.LoginRefusedError),
@@ -48,6 +48,15 @@ def test_what_paramiko_says_where_it_has_no_types(tmp_path: Path) -> None:
     source = Path(str(paramiko.__file__)).parent
     assert '"No authentication methods available"' in (source / "client.py").read_text()
     assert '"Error reading SSH protocol banner"' in (source / "transport.py").read_text()
+
+
+def test_a_changed_key_is_told_with_the_one_that_is_known() -> None:
+    other = paramiko.ECDSAKey.generate()
+    known = KnownKey("", "board", other.get_name(), other.asbytes(), Path("/known"), 3)
+    found = ssh_errors.changed_key(BOARD, KEY, known)
+    assert type(found) is ssh_errors.HostKeyChangedError
+    assert "board" in str(found) and "\n" not in str(found) and found.exit_code == 3
+    assert str(KEY.fingerprint) in str(found) and str(other.fingerprint) in str(found)  # type: ignore[attr-defined]
 
 
 def test_an_unknown_key_is_told_with_the_command_that_accepts_it() -> None:
