@@ -100,8 +100,9 @@ class RuntimeInstaller:
             )
         if unfit := runtime.impossible(found.machine, found.lacking):
             version, need = unfit
+            lacking = ", ".join(flag for flag in need.flags if flag in found.lacking)
             raise DeviceUnavailableError(
-                f"the CPU of {address} has no {', '.join(need.flags)}, which {version} needs; take the "
+                f"the CPU of {address} has no {lacking}, which {version} needs; take the "
                 f"newest version that fits it with: {self._command([need.package])}"
             )
         self._check_space()
@@ -184,9 +185,9 @@ class RuntimeInstaller:
         if done.status == 0:
             return
         said = meaning_of(done.errors) or last_line(done.errors) or last_line(done.output) or "no message"
-        if self.found.bits < WHEEL_BITS:
-            raise DeviceUnavailableError(self._too_narrow)
         hint = f"; without a network there, use: {self._offline}" if "pip" in arguments else ""
+        if self.found.bits < WHEEL_BITS:
+            hint = f"; {self._too_narrow}"
         raise DeviceUnavailableError(f"installing on {self.board.connection.address} failed: {said}{hint}")
 
     def _command(self, versions: Sequence[str]) -> str:
