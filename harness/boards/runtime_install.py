@@ -14,7 +14,7 @@ from modnas_agent.foreign_words import meaning_of
 
 from harness.backends import Runtime
 from harness.boards.board import Board, Interpreter, Manifest, install_command, other_version
-from harness.boards.runtime_facts import Facts, ask
+from harness.boards.runtime_facts import Facts, facts
 from harness.boards.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
@@ -61,7 +61,7 @@ class RuntimeInstaller:
         interpreter, path, mode = made
         if not self.offline:  # what was unpacked is noted already
             board.in_folder("record", path=packages)
-        after = ask(board, interpreter, runtime, path)
+        after = facts(board, interpreter, runtime, path)
         if not after.runtime:
             self._fails(after)
         base, chosen = self.python.path, tuple(self.chosen)
