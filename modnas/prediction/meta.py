@@ -217,7 +217,8 @@ class MetaPredictor(nn.Module):
 
         With three devices or more, each is described to the others, once by its references and once by
         further measurements that are chosen from 200 of its rows; the interval is made so wide that it holds
-        90 % of the other rows' measurements.
+        90 % of the other rows' measurements. It is never narrower than a normal variable's: devices to come
+        may be less like these than they are like each other.
         """
         if len(self.devices) < 3:
             return
@@ -225,9 +226,10 @@ class MetaPredictor(nn.Module):
         for t, device in enumerate(self._processes()):
             order = torch.randperm(len(device.alpha), generator=torch.Generator().manual_seed(seed))
             rows = order[:_CALIBRATION_ROWS].to(device.alpha.device)
-            for found, score in zip(scores, self._scores(t, device, rows), strict=True):
-                found.append(score)
-        self.quantile.copy_(torch.stack([torch.cat(found).quantile(0.9) for found in scores]))
+            for scored, score in zip(scores, self._scores(t, device, rows), strict=True):
+                scored.append(score)
+        found = torch.stack([torch.cat(score).quantile(0.9) for score in scores])
+        self.quantile.copy_(found.clamp(min=NORMAL_QUANTILE))
 
     def _scores(self, t: int, device: GaussianProcess, rows: Tensor) -> tuple[Tensor, Tensor]:
         """How far learned device t's measurements are from what the others predict, in standard deviations:

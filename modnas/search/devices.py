@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from modnas.prediction.device_vectors import device_vector
 from modnas.prediction.measured import Measured
+from modnas.spaces import Architecture, Space
 
+_BLOCK = 4000  # architectures predicted at once, which bounds the memory
 # One-hot samples (n, width) -> values (n,), or (n, metrics); differentiable in the samples.
 Predict = Callable[[Tensor], Tensor]
 
@@ -43,6 +45,19 @@ class SearchDevice:
     predict: Predict
     low: Tensor
     high: Tensor
+    _known: dict[Architecture, NDArray[np.float64]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @torch.no_grad()
+    def metrics(self, space: Space, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """What is predicted of architectures, each predicted once: (n, M - 1)."""
+        new = [a for a in dict.fromkeys(architectures) if a not in self._known]
+        for start in range(0, len(new), _BLOCK):
+            some = new[start : start + _BLOCK]
+            values = self.predict(space.encode(some).to(self.features.device)).detach().double().cpu()
+            self._known.update(zip(some, values.numpy(), strict=True))
+        return np.stack([self._known[a] for a in architectures])
 
     @classmethod
     def predicted(

@@ -28,7 +28,6 @@ from modnas.spaces.nasbench201.cells import (
     OPERATORS,
     POOL,
     SKIP,
-    cells_by_network,
     format_cell,
     live_edges,
     official_order,
@@ -177,9 +176,7 @@ class NasBench201(Space):
     def forms(self, architecture: Architecture) -> list[Architecture]:
         """See `Space.forms`: with operators on dead edges, nodes that only hand on what they get, the inner
         nodes exchanged."""
-        plainest = simplest(architecture.choices)
-        others = [cell for cell in cells_by_network()[plainest] if cell != plainest]
-        return [self.architecture(cell) for cell in (plainest, *others)]
+        return list(_forms()[simplest(architecture.choices)])
 
     def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
         """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""
@@ -257,6 +254,19 @@ def _path_places() -> list[tuple[tuple[int, ...], Tensor]]:
         )
         for edges in paths
     ]
+
+
+@cache
+def _forms() -> dict[tuple[int, ...], list[Architecture]]:
+    """By plainest cell, the cells that are the same network, itself first; in the official order."""
+    found: dict[tuple[int, ...], list[Architecture]] = {}
+    for cell in official_order():
+        plainest = simplest(cell)
+        first = Architecture(NasBench201.name, format_cell(plainest), plainest)
+        forms = found.setdefault(plainest, [first])
+        if cell != plainest:
+            forms.append(Architecture(NasBench201.name, format_cell(cell), cell))
+    return found
 
 
 @cache

@@ -48,6 +48,7 @@ def test_the_search_devices_and_the_unseen_ones_do_not_overlap(problem):
     assert not set(problem.search_devices) & set(problem.unseen_devices)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeypatch):
     searched = ["1080ti_1", "pixel3", "gold_6240"]

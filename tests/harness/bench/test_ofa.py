@@ -54,6 +54,7 @@ def test_hypervolume_is_between_the_extremes(problem):
     assert (problem.objectives(device, some) <= high).all()
 
 
+@pytest.mark.slow
 def test_a_short_search_beats_what_it_is_compared_with(problem):
     config = replace(CONFIG, epochs=2, steps_per_epoch=10, front_size=8)
     effort = Effort(config, known=60, generations=3)

@@ -208,6 +208,7 @@ def test_two_sessions_are_compared_in_each_metric(capsys: Capture) -> None:
     assert "repeatability of file_size over 5 architectures: Kendall tau 1.000" in told
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 @pytest.mark.usefixtures("fake_agents", "throughput")
 def test_a_search_for_another_packages_metric_which_is_maximised(capsys: Capture, tiny_preset: str) -> None:

@@ -97,6 +97,7 @@ def board(folder: Path, metric: str, factor: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 @pytest.mark.usefixtures("fake_agents")
 def test_three_objectives_and_a_surrogate(

@@ -182,6 +182,7 @@ def command(tiny_preset: str) -> list[str]:
     return ["search", "--devices", "cpu", "--preset", tiny_preset, "--no-verify"]
 
 
+@pytest.mark.slow
 def test_a_search_names_them_before_it_begins(
     command: list[str],
     fake_agents: list[object],

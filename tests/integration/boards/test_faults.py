@@ -217,6 +217,7 @@ def test_full_disk_is_named(board: NamespaceBoard) -> None:
     assert board.shell("ls -A /home/board/small") == "x\n", "nor does the folder"
 
 
+@pytest.mark.slow
 def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -> None:
     path, sha256 = spin_artifact(tmp_path, 1.0)
     profile = DeviceProfile.model_validate(board.endpoint().profile("board"))

@@ -33,6 +33,7 @@ def hashes(board: NamespaceBoard) -> str:
     return board.shell(f"sha256sum {' '.join(PLACES)} {SMALL}/fill*; readlink {LINK}")
 
 
+@pytest.mark.slow
 def test_every_foreign_file_is_there_with_its_hash(
     board: NamespaceBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
