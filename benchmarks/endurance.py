@@ -8,9 +8,9 @@ They get so many networks that it takes at least the minutes. Meanwhile a random
 every 15 seconds in the mean, and in the first half the host `--host-kills` times: it is started again with
 the same command and goes on.
 
-Memory is judged within each life of the host that lasts at least twice the `--settle` seconds: the resident
-memory after them is compared with that of every later second of the same life. Exits 1 where something does
-not hold.
+Memory is judged within each life of the host that measures for at least twice the `--settle` seconds: its
+resident memory so long after the first measurement is compared with that of every later second of the same
+life. Exits 1 where something does not hold.
 """
 
 from __future__ import annotations
@@ -47,14 +47,18 @@ POLICY = "{precision: 0.25, timeout_s: 5}"
 
 @dataclass
 class Life:
-    """One process of the host: seconds since its start and its resident memory in MB then."""
+    """One process of the host: its resident memory in MB by the seconds since it had measured something."""
 
     process: subprocess.Popen[bytes]
-    began: float
+    measured_before: int
     samples: list[tuple[float, float]] = field(default_factory=list)
+    began: float | None = None
 
-    def look(self) -> None:
-        """Take one sample."""
+    def look(self, measured: int) -> None:
+        """Take one sample, if more has been measured by now than when it was started."""
+        if measured == self.measured_before:
+            return
+        self.began = self.began or time.monotonic()
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
         except OSError:
@@ -104,7 +108,7 @@ class Endurance:
         while True:
             time.sleep(LOOK_EVERY_S)
             life, now_s = self.lives[-1], time.monotonic() - began
-            life.look()
+            life.look(self._measured())
             ended = life.process.poll()
             if ended == 0:
                 return now_s
@@ -133,7 +137,12 @@ class Endurance:
             stdout=self._log,
             stderr=self._log,
         )
-        self.lives.append(Life(process, time.monotonic()))
+        self.lives.append(Life(process, self._measured()))
+
+    def _measured(self) -> int:
+        """Bytes that the agents wrote of what they measured."""
+        written = (journal(self.folder, device) for device in self.devices)
+        return sum(path.stat().st_size for path in written if path.exists())
 
     def _kill_agent(self, device: str) -> None:
         """Kill an agent, if it is one: it may have ended, and its number be another's."""

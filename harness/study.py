@@ -8,30 +8,23 @@ Nothing here prints: whoever wants to show how far the work has come passes `pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from harness.core.errors import UsageError
-from harness.core.home import subfolder, typed_path
+from harness.core.home import typed_path
 from harness.core.progress import Note, Progress, silent
-from harness.datasets.fingerprint import Fingerprint
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, find_device
 from harness.measure.reports import ProfileReport
-from harness.measure.session import DeviceSession
 from harness.report import write_report
-from harness.runs.accuracy import AccuracyFunction, accuracy_source
-from harness.runs.data_check import check_data
-from harness.runs.evaluation import Subject
-from harness.runs.inputs import complete, is_recorded, is_there, require_place, why_another
-from harness.runs.lookup import check_searchable
+from harness.runs.accuracy import AccuracyFunction
+from harness.runs.inputs import is_recorded, is_there
 from harness.runs.options import resolve_config
 from harness.runs.predictors import profile_sample
 from harness.runs.results import Front, FrontEntry, Networks, SearchResult, Verification
-from harness.runs.run import BY_TRAINING, Run, RunConfig, TaskAndSpace
+from harness.runs.run import Run, RunConfig
 from harness.runs.search import SearchRun, open_search, written_front
 from harness.runs.stages import (
     fit_models,
@@ -42,7 +35,7 @@ from harness.runs.stages import (
     training,
     verify_front,
 )
-from harness.runs.starting_weights import check_weights
+from harness.runs.study_run import StudyRun
 from harness.store import Store
 
 # Figures on held-out architectures: by metric, device and figure.
@@ -126,8 +119,7 @@ class Study:
             DeviceUnavailableError: `cuda` is asked for, and there is none.
         """
         weights = None if weights is None else typed_path(weights)
-        function = accuracy if callable(accuracy) else None
-        self._set_up(None, name, progress, store, weights=weights, function=function)
+        self._set_up(progress, store)
         try:
             self.config = resolve_config(
                 lambda spec: self.device(spec).id,
@@ -154,33 +146,25 @@ class Study:
         except BaseException:
             self.close()
             raise
+        function = accuracy if callable(accuracy) else None
+        shared = (self._store, self._progress, self.device)
+        self._run = StudyRun(self.config, *shared, name=name, weights=weights, function=function)
 
     @classmethod
     def open(cls, run: str | Path, progress: Progress | None = None, store: Store | None = None) -> Study:
         """The study of a run that is there, by its name or its folder. Raises UsageError."""
         found = Run.open(str(run))
         study = cls.__new__(cls)
-        study._set_up(found, found.name, progress, store)
+        study._set_up(progress, store)
         study.config = found.config
+        shared = (study._store, study._progress, study.device)
+        study._run = StudyRun(study.config, *shared, opened=found)
         return study
 
-    def _set_up(
-        self,
-        opened: Run | None,
-        name: str | None,
-        progress: Progress | None,
-        store: Store | None,
-        *,
-        weights: Path | None = None,
-        function: AccuracyFunction | None = None,
-    ) -> None:
-        self._name, self._weights, self._function = name, weights, function
+    def _set_up(self, progress: Progress | None, store: Store | None) -> None:
         self._progress = progress or silent
         self._store, self._owns_store = store or Store(), store is None
-        self._opened = opened
-        self._claim: Run | None = None  # the run while it is held
         self._devices: dict[str, DeviceProfile | TableDevice] = {}
-        self._data_notes: tuple[str, ...] | None = None
         self._state: SearchRun | None = None
         self._fronts: dict[tuple[str, int | None], Front] = {}
 
@@ -201,7 +185,7 @@ class Study:
 
         Raises UsageError, TaskError: the data that the run is to begin with cannot be found.
         """
-        return (self._opened or Run.at(self._content[0], self._name)).path
+        return self._run.path
 
     def device(self, name: str) -> DeviceProfile | TableDevice:
         """A device by name, NAME or NAME@BATCH. Raises UsageError."""
@@ -221,7 +205,7 @@ class Study:
 
         Raises as `search`, `verify` and `report` do.
         """
-        with self._claimed() as run:
+        with self._run.claimed() as run:
             fronts = self.search()
             results: dict[str, Verification] = {}
             for device in self.config.devices if verify else ():
@@ -230,7 +214,7 @@ class Study:
                     on_verified(results[device])
             return {
                 "run": run.name,
-                "data": list(self._notes),
+                "data": list(self._run.notes),
                 "report": str(write_report(run, self._store)),
                 "fronts": fronts,
                 "verification": results,
@@ -245,8 +229,8 @@ class Study:
             InUseError: another process writes into the run.
         """
         reports = {}
-        with self._claimed() as run:
-            space = self._made.space
+        with self._run.claimed() as run:
+            space = self._run.made.space
             wanted = profile_sample(run, space)
             for name in run.config.devices:
                 tell_table(run, name, space, self._store, self._progress)
@@ -260,21 +244,21 @@ class Study:
 
         Raises as `measure` does, and TrainingError, DatasetError.
         """
-        with self._claimed() as run:
+        with self._run.claimed() as run:
             if not is_fitted(run):
                 self.measure()
-                fit_models(run, self._made, self._store, self._progress, self._function)
+                fit_models(run, self._run.made, self._store, self._progress, self._run.function)
             figures: Figures = run.read_json("predictor.json")
             return figures
 
     def search(self) -> dict[str, list[FrontEntry]]:
         """Search to the end and write down the fronts, by device. Raises as `fit` does."""
-        with self._claimed() as run:
+        with self._run.claimed() as run:
             self._state = None  # an interrupted one is not where its checkpoint is
             self._fronts.clear()
             self.measure()
-            fit_models(run, self._made, self._store, self._progress, self._function)
-            state = open_search(run, self._store, self._weights, self._made)
+            fit_models(run, self._run.made, self._store, self._progress, self._run.function)
+            state = open_search(run, self._store, self._run.weights, self._run.made)
             fronts = search_to_end(state, self._store, self._progress)
             self._state = state
             return fronts
@@ -304,7 +288,7 @@ class Study:
 
         self._check_wanted(device, preferences)
         self._searched()
-        self._check_data()
+        self._run.check_data()
         found = cast(list[dict[str, Any]], self.front(device, preferences)["architectures"])
         with training(self._progress, "training what was found") as on_evaluation:
             document = export_front(self._read(), found, self._store, Path(folder), on_evaluation)
@@ -317,102 +301,29 @@ class Study:
         Raises as `front` and `measure` do, and TrainingError.
         """
         target = self.device(device)
-        with self._held() as run:
-            self._check_data()
+        with self._run.held(self._searched()) as run:
+            self._run.check_data()
             return verify_front(
-                run, self._read(), target, self._store, progress=self._progress, function=self._function
+                run, self._read(), target, self._store, progress=self._progress, function=self._run.function
             )
 
     def report(self) -> Path:
         """Write the report of what there is so far; its path. Raises UsageError."""
         return write_report(self._searched(), self._store)
 
-    @cached_property
-    def _made(self) -> TaskAndSpace:
-        return TaskAndSpace(self.config)
-
-    @cached_property
-    def _content(self) -> tuple[RunConfig, Fingerprint]:
-        """The configuration with what it rests on now, and the content of its data."""
-        runs = subfolder("runs")
-        if self._opened and self._opened.path.parent != runs:
-            raise UsageError(
-                f"run {self._opened.path} lies outside {runs}, so that it can be read but not continued; "
-                "move it there, or set MODNAS_HOME"
-            )
-        return complete(self.config, self._store, self._name, self._say, self._made)
-
-    def _check_data(self) -> tuple[str, ...]:
-        """Look at all data, once; what is to be said of them."""
-        if self._data_notes is None:
-            if self._opened is not None:  # it can say more of a folder that is gone than the task
-                require_place(self._opened)
-            self._data_notes = check_data(self.config, self._made.task, self._progress)
-        return self._data_notes
-
-    @cached_property
-    def _notes(self) -> tuple[str, ...]:
-        """What is to be said of data and weights, once everything has been looked at that can be wrong."""
-        config, _ = self._content
-        run = Run.at(config, self._name)
-        run.check_free()
-        notes = check_weights(config, self._weights, self._made) if self._weights is not None else ()
-        if config.evaluated_by != BY_TRAINING and not is_fitted(run):
-            subject = Subject(run, self._made.space, self._made.task)
-            accuracy_source(subject, self._store, "valid", self._function)
-        for name in config.devices:
-            device = self.device(name)
-            if isinstance(device, TableDevice):
-                check_searchable(config, self._made.space, self._store, device.id)
-            else:
-                with DeviceSession(device):
-                    pass
-        return (*self._check_data(), *notes)
-
-    @contextmanager
-    def _claimed(self) -> Iterator[Run]:
-        """The run to be continued, begun if it is not there, and held against other writers."""
-        if self._claim is not None:
-            yield self._claim
-            return
-        (config, data), notes = self._content, self._notes
-        with Run.claim(config, self._name, data) as run:
-            self._say("\n".join([f"run {run.name}", *notes]))
-            run.write_json("notes.json", {"notes": notes})
-            if self._name is None and not run.has_learned and (why := why_another(run, data)):
-                self._say(why)
-            self._claim = run
-            try:
-                yield run
-            finally:
-                self._claim = None
-
-    @contextmanager
-    def _held(self) -> Iterator[Run]:
-        """The run as it is, held against other writers."""
-        if self._claim is not None:
-            yield self._claim
-        else:
-            run = self._searched()
-            with run.held():
-                yield run
-
     def _searched(self) -> Run:
         """The run to read from: as it was opened, else searched now if it has not been."""
-        if self._opened is not None:
-            return self._opened
-        config, _ = self._content
-        run = Run.at(config, self._name)
-        there = run.stored_config()
-        if there is None or there.identity != config.identity or not run.has("front.json"):
+        if self._run.found is None:
             self.search()
-        return run
+        found = self._run.found
+        assert found is not None
+        return found
 
     def _read(self) -> SearchRun:
         """The search to read from, as it stood when it was first read; drawn up once."""
         if self._state is None:
-            run = self._claim or self._searched()
-            self._state = open_search(run, self._store, self._weights, self._made)
+            run = self._searched()
+            self._state = open_search(run, self._store, self._run.weights, self._run.made)
             if not is_recorded(run.config):
                 text = "is older than records of data: whether they are still the same cannot be told"
                 self._say(f"run {run.name} {text}")

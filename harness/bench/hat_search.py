@@ -39,12 +39,16 @@ CONFIG = SearchConfig(
 
 @dataclass(frozen=True)
 class HatProblem:
-    """The models that stand in for devices and trainings: `latency` by device, and `bleu`."""
+    """The models that stand in for devices and trainings: `latency` by device, and `bleu`.
+
+    `search`: settings of MODNAS.
+    """
 
     space: Transformer
     tables: HatTables
     latency: dict[str, AveragesPredictor]
     bleu: BleuSurrogate
+    search: SearchConfig = CONFIG
 
     @classmethod
     def fit(cls, tables: HatTables) -> HatProblem:
@@ -124,7 +128,7 @@ def fronts(problem: HatProblem, seed: int) -> dict[str, tuple[dict[str, list[Arc
     """Each method's architectures by device, and its seconds."""
     began = time.monotonic()
     models = fit_models(problem)
-    search = models.search(SEARCH_DEVICES, replace(CONFIG, seed=seed))
+    search = models.search(SEARCH_DEVICES, replace(problem.search, seed=seed))
     read = {name: read_off(search, device) for name, device in models.devices.items()}
     searched = time.monotonic() - began
     better = {

@@ -69,7 +69,7 @@ def predictor(problem: OfaProblem, seed: int) -> Iterator[Row]:
     def network(
         fit: Callable[..., mlp.TwoBranchPredictor | help.HelpPredictor],
     ) -> Callable[[str], Floats]:
-        tables = [problem.known(device, ofa_methods.KNOWN) for device in problem.search_devices]
+        tables = [problem.known(device, problem.effort.known) for device in problem.search_devices]
         fitted = fit(problem.space, tables, seed=seed)
         return lambda device: fitted.predict(architectures, problem.references(device))
 
@@ -107,7 +107,7 @@ def constraints(problem: OfaProblem, seed: int) -> Iterator[Row]:
     models = ofa_methods.fit_models(problem, seed)
     for bound in BOUNDS:
         began = time.monotonic()
-        config = replace(ofa_methods.CONFIG, seed=seed, constraints=(bound,))
+        config = replace(problem.effort.search, seed=seed, constraints=(bound,))
         search = models.search(problem.search_devices, config)
         name = "none" if bound is None else f"latency={bound}"
         for device in problem.devices:

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from harness.bench.ofa_judge import Floats
-from harness.bench.ofa_problem import FRONT_SIZE, OfaProblem
+from harness.bench.ofa_problem import OfaProblem
 from harness.bench.table_search import TableModels, random_points, read_off
 from harness.runs.predictors import range_sample
 from modnas.baselines import Problem, get_method, once_for_all
 from modnas.prediction import fit_predictor
 from modnas.prediction.help import meta_learn
-from modnas.search import SearchConfig, SearchDevice
+from modnas.search import SearchDevice
 from modnas.search.refinement import select
 from modnas.spaces import Architecture
-from modnas.spaces.mobilenetv3 import MobileNetV3
-
-# Networks that are measured on each device of the search, besides the references; as in HELP's protocol.
-KNOWN = 900
-# Networks a method measures on a device in all: MODNAS's, its references and its front.
-BUDGET = KNOWN + 10 + FRONT_SIZE
-GENERATIONS = 100
-
-CONFIG = SearchConfig(
-    hypernetwork="conditioned",
-    learning="imitation",
-    epochs=10,
-    steps_per_epoch=40,
-    learning_rate=0.1,
-    smoothing=5,
-    preferences_per_step=4,
-    tables=MobileNetV3.tables,
-    front_size=FRONT_SIZE,
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +36,7 @@ class OfaFronts:
 
 def fit_models(problem: OfaProblem, seed: int) -> TableModels:
     """Fit the predictor on the search devices; the unseen device is known by its references."""
-    tables = [problem.known(device, KNOWN) for device in problem.search_devices]
+    tables = [problem.known(device, problem.effort.known) for device in problem.search_devices]
     predictors = {"latency": fit_predictor(problem.space, tables, seed=seed)}
     sample = range_sample(problem.space, seed)
     onehot, errors = problem.space.encode(sample), problem.error(sample)
@@ -73,33 +54,37 @@ def modnas(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     `modnas`: fronts refined on predictions; `modnas-readoff`: as read from the MetaHypernetwork;
     `refinement-only`: the same refinement from random networks, without a search.
     """
-    began = time.monotonic()
+    began, count = time.monotonic(), problem.effort.front_size
     models = fit_models(problem, seed)
     fitted = time.monotonic() - began
-    search = models.search(problem.search_devices, replace(CONFIG, seed=seed))
+    search = models.search(problem.search_devices, replace(problem.effort.search, seed=seed))
     searched = time.monotonic() - began
 
     def timed(read: Callable[[str], list[Architecture]], before: float) -> OfaFronts:
         start = time.monotonic()
         fronts = {name: read(name) for name in problem.devices}
-        asked = {name: 10 + (KNOWN if name in problem.search_devices else 0) for name in problem.devices}
-        measured = {name: asked[name] + len(front) for name, front in fronts.items()}
-        return OfaFronts(fronts, measured, before + time.monotonic() - start)
+        return OfaFronts(fronts, _measured(problem, fronts), before + time.monotonic() - start)
 
     generator = torch.Generator().manual_seed(seed)
 
     def by_search(name: str) -> list[Architecture]:
-        points = search.proposals(models.devices[name], FRONT_SIZE)
-        return models.refined(name, points, FRONT_SIZE)
+        points = search.proposals(models.devices[name], count)
+        return models.refined(name, points, count)
 
     def at_random(name: str) -> list[Architecture]:
-        return models.refined(name, random_points(problem.space, FRONT_SIZE, generator), FRONT_SIZE)
+        return models.refined(name, random_points(problem.space, count, generator), count)
 
     return {
         "modnas": timed(by_search, searched),
         "modnas-readoff": timed(lambda n: read_off(search, models.devices[n]), searched),
         "refinement-only": timed(at_random, fitted),
     }
+
+
+def _measured(problem: OfaProblem, fronts: Mapping[str, Sequence[Architecture]]) -> dict[str, int]:
+    """Networks measured on each device: the references, what a predictor is fitted on, and the front."""
+    known = {name: problem.effort.known if name in problem.search_devices else 0 for name in fronts}
+    return {name: 10 + known[name] + len(front) for name, front in fronts.items()}
 
 
 def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
@@ -109,7 +94,7 @@ def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     the fastest and the slowest of a random sample, as predicted.
     """
     began = time.monotonic()
-    tables = [problem.known(device, KNOWN) for device in problem.search_devices]
+    tables = [problem.known(device, problem.effort.known) for device in problem.search_devices]
     predictor = meta_learn(problem.space, tables, seed=seed)
     sample = problem.space.encode(range_sample(problem.space, seed))
     fronts = {}
@@ -120,22 +105,18 @@ def ofa_help(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
             problem.space,
             problem.accuracy,
             latency,
-            np.linspace(low, high, FRONT_SIZE).tolist(),
-            generations=GENERATIONS,
+            np.linspace(low, high, problem.effort.front_size).tolist(),
+            generations=problem.effort.generations,
             seed=seed,
         )
         fronts[name] = list(dict.fromkeys(found))
-    measured = {
-        name: 10 + len(front) + (KNOWN if name in problem.search_devices else 0)
-        for name, front in fronts.items()
-    }
-    return {"ofa-help": OfaFronts(fronts, measured, time.monotonic() - began)}
+    return {"ofa-help": OfaFronts(fronts, _measured(problem, fronts), time.monotonic() - began)}
 
 
 def measured_only(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
     """NSGA-II and random search, which measure as many networks on every device as MODNAS does on a device
     of the search; the best 24 of them by their measured objectives are the front."""
-    found = {}
+    found, budget = {}, problem.effort.budget
     for method in ("nsga2", "rs"):
         began, fronts = time.monotonic(), {}
         for name in problem.devices:
@@ -144,8 +125,8 @@ def measured_only(problem: OfaProblem, seed: int) -> dict[str, OfaFronts]:
                 return problem.scaled(name, architectures)
 
             asked = Problem(problem.space, name, measure, problem.references(name))
-            evaluated = get_method(method)(asked, BUDGET, seed)
-            chosen = select(asked.evaluate(evaluated), FRONT_SIZE)
+            evaluated = get_method(method)(asked, budget, seed)
+            chosen = select(asked.evaluate(evaluated), problem.effort.front_size)
             fronts[name] = [evaluated[i] for i in chosen]
-        found[method] = OfaFronts(fronts, dict.fromkeys(problem.devices, BUDGET), time.monotonic() - began)
+        found[method] = OfaFronts(fronts, dict.fromkeys(problem.devices, budget), time.monotonic() - began)
     return found

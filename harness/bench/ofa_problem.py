@@ -8,6 +8,7 @@ It never sees more of the unseen device than the reference networks and what it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +16,48 @@ import torch
 from harness.bench.ofa_judge import Floats, Judge
 from harness.datasets.ofa import OfaTables
 from modnas.prediction import DeviceTable
-from modnas.search import indicators
+from modnas.search import SearchConfig, indicators
 from modnas.spaces import Architecture
+from modnas.spaces.mobilenetv3 import MobileNetV3
 from modnas.spaces.mobilenetv3.network import Block
 
-FRONT_SIZE = 24
+CONFIG = SearchConfig(
+    hypernetwork="conditioned",
+    learning="imitation",
+    epochs=10,
+    steps_per_epoch=40,
+    learning_rate=0.1,
+    smoothing=5,
+    preferences_per_step=4,
+    tables=MobileNetV3.tables,
+    front_size=24,
+)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What methods may spend.
+
+    `search`: settings of MODNAS; `known`: networks that are measured on each device of the search besides
+    the references, as in HELP's protocol; `generations`: of once-for-all's evolution.
+    """
+
+    search: SearchConfig = CONFIG
+    known: int = 900
+    generations: int = 100
+
+    @property
+    def front_size(self) -> int:
+        """Networks of each front, at most."""
+        return self.search.front_size
+
+    @property
+    def budget(self) -> int:
+        """Networks that a method measures on a device in all: MODNAS's, its references and its front."""
+        return self.known + 10 + self.front_size
+
+
+FULL = Effort()
 
 
 class OfaProblem:
@@ -27,13 +65,22 @@ class OfaProblem:
 
     Args:
         tables: the published tables.
+        effort: of the methods that are compared.
+        search_devices: the published ones unless given.
     """
 
-    def __init__(self, tables: OfaTables) -> None:
+    def __init__(
+        self,
+        tables: OfaTables,
+        effort: Effort = Effort(),
+        search_devices: Sequence[str] | None = None,
+    ) -> None:
         self.tables, self.space, self.accuracy = tables, tables.space, tables.accuracy
+        self.effort = effort
         self.judge_model = Judge(tables)
         splits = tables.reference["devices"]
-        self.search_devices: list[str] = [*splits["meta_train"], *splits["meta_valid"]]
+        published = [*splits["meta_train"], *splits["meta_valid"]]
+        self.search_devices: list[str] = list(published if search_devices is None else search_devices)
         self.unseen_devices: list[str] = list(splits["meta_test"])
         self._references = [int(i) for i in tables.reference["hardware_embedding_index"]]
         self._bounds: dict[str, tuple[Floats, Floats]] = {}

@@ -25,7 +25,7 @@ class Row:
         experiment: the experiment it belongs to.
         method: what was tried.
         device: the device it was judged on.
-        group: `search` or `unseen`: whether the device is one of those a search may know.
+        group: `search` or `unseen`: whether the device is one of those a search may know; or a split.
         seed: of everything random in the method; None where nothing is.
         metric: what `value` is.
         value: the figure.

@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,13 +60,19 @@ _SYSTEMD = "systemd-run --user --pipe --quiet --collect --same-dir --slice=modna
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `agent install` left: `version` is the hash of everything it was asked for."""
+    """What `agent install` left: `version` is the hash of everything it was asked for.
+
+    `python` runs the agent, `packages` on its path. `base`: the interpreter that it was installed with.
+    `chosen`: versions of packages that a person chose. Earlier versions wrote neither of these two.
+    """
 
     version: Name
     python: Text
     packages: Text | None
     mode: Name
     runtime_version: Name
+    base: Text | None = None
+    chosen: tuple[Name, ...] = ()
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -144,11 +151,6 @@ class Board:
     @property
     def _manifest_path(self) -> str:
         return f"{self.directory}/{MANIFEST_PREFIX}{backend_part(self.profile.backend)}.json"
-
-    @property
-    def install_command(self) -> str:
-        """The command that installs the backend's runtime."""
-        return install_command(self.profile)
 
     def manifest(self) -> Manifest | None:
         """What is installed for the profile's backend; one that cannot be understood is as good as none."""
@@ -250,7 +252,7 @@ class Board:
     def start_agent(self) -> SshTransport:
         """Start the agent; the transport owns the connection from then on."""
         installed = self.manifest()
-        if installed is not None and self.settings.python is None:
+        if installed is not None and self.settings.python in (None, installed.base):
             python, packages = installed.python, installed.packages
         else:
             python, packages = self.find_python().path, None
@@ -271,10 +273,12 @@ def start_agent(profile: DeviceProfile, timeout_s: float) -> SshTransport:
         raise
 
 
-def install_command(profile: DeviceProfile) -> str:
+def install_command(profile: DeviceProfile, versions: Sequence[str] = (), offline: bool = False) -> str:
     """The command that installs the runtime of a profile's backend on its board."""
     backend = "" if profile.backend == DEFAULT else f" --backend {profile.backend}"
-    return f"modnas-hw agent install --device {profile.name}{backend}"
+    chosen = "".join(f" --runtime {version}" for version in versions)
+    how = " --offline" if offline else ""
+    return f"modnas-hw agent install --device {profile.name}{backend}{chosen}{how}"
 
 
 def install_hint(profile: DeviceProfile) -> str:
@@ -284,6 +288,26 @@ def install_hint(profile: DeviceProfile) -> str:
     except ModnasHwError as error:  # it is not brought there, or not from this machine
         return str(error)
     return f"install it with: {install_command(profile)}"
+
+
+def other_version(
+    profile: DeviceProfile, machine: str | None, installed: Mapping[str, str], offline: bool = False
+) -> str:
+    """What to do on a board where a runtime that is installed crashes: take another version of it.
+
+    Args:
+        machine: as its inventory says.
+        installed: versions that are there, by package, as far as they are known.
+        offline: whether it was brought from here.
+    """
+    try:
+        runtime = get_backend(profile.backend).runtime()
+    except ModnasHwError as error:  # it is not brought there, or not from this machine
+        return str(error)
+    plain = runtime.plain.get(machine or "")
+    if plain is None or plain in [f"{name}=={version}" for name, version in installed.items()]:
+        plain = f"{runtime.packages[0]}==VERSION"
+    return f"take another version, for example with: {install_command(profile, [plain], offline)}"
 
 
 def describe(inventory: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +13,9 @@ from modnas_agent.folder import ARCHIVE, TREE
 from harness.backends import Runtime, get_backend
 from harness.boards.agent_folder import Left
 from harness.boards.board import Board, Manifest
-from harness.boards.runtime_install import RuntimeInstaller, Say, facts, runtime_prefix
-from harness.core.errors import DeviceUnavailableError
+from harness.boards.runtime_facts import ask
+from harness.boards.runtime_install import RuntimeInstaller, Say, runtime_prefix
+from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.store import content_key
 
 
@@ -25,7 +27,7 @@ class Installed:
     manifest: Manifest
 
 
-def install(board: Board, offline: bool, say: Say) -> Installed:
+def install(board: Board, offline: bool, say: Say, versions: Sequence[str] | None = None) -> Installed:
     """Make the board ready: agent, and the runtime of the profile's backend. Does nothing when it is ready.
 
     What fails on a board that had nothing of ours leaves nothing there. A folder with somebody else's files
@@ -34,15 +36,20 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
     Args:
         offline: bring the runtime from this machine instead of having the board download it.
         say: told what is being done.
+        versions: of the runtime's packages, `name==version`; `name` alone is the newest that fits. Without
+            them those that were chosen for this board before.
 
     Raises:
         DeviceUnavailableError: what the board lacks, and what to do.
-        UsageError: the backend's runtime is not installed from here.
+        UsageError: the backend's runtime is not installed from here, or has no such versions.
     """
     runtime = get_backend(board.profile.backend).runtime()
-    wanted = content_key(runtime.identity)[:12]
+    given = None if versions is None else runtime.check_versions(versions)
     before = board.folder.check()
     known, upgraded = board.manifest(), not board.has_archive()
+    chosen = given if given is not None else _chosen_before(runtime, known)
+    runtime = runtime.chosen(chosen)
+    wanted = content_key(runtime.identity)[:12]
     if known is not None and known.version == wanted and _is_whole(board, known, runtime):
         board.bring_archive()
         board.folder.mark()
@@ -50,7 +57,7 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
             _remove_others(board, known)
         return Installed(upgraded, known)
     try:
-        made = _install(board, runtime, wanted, offline=offline, say=say)
+        made = _install(board, runtime, wanted, chosen, offline=offline, say=say)
     except BaseException:
         if not before:
             with suppress(DeviceUnavailableError):
@@ -59,16 +66,26 @@ def install(board: Board, offline: bool, say: Say) -> Installed:
     return Installed(True, made)
 
 
-def _install(board: Board, runtime: Runtime, version: str, *, offline: bool, say: Say) -> Manifest:
+def _chosen_before(runtime: Runtime, known: Manifest | None) -> tuple[str, ...]:
+    """The versions in a manifest, unless they mean nothing to this host."""
+    try:
+        return () if known is None else runtime.check_versions(known.chosen)
+    except UsageError:
+        return ()
+
+
+def _install(
+    board: Board, runtime: Runtime, version: str, chosen: tuple[str, ...], *, offline: bool, say: Say
+) -> Manifest:
     python = board.find_python()
     say(f"{board.connection.address}: Python {python.text} at {python.path}")
     board.bring_archive()
-    found = facts(board, python.path, runtime)
-    if found["runtime"]:
-        say(f"{runtime.name} {found['runtime']} is there already")
-        made = Manifest(version, python.path, None, "present", found["runtime"])
+    found = ask(board, python.path, runtime)
+    if found.runtime and set(chosen) <= {f"{name}=={there}" for name, there in found.versions.items()}:
+        say(f"{runtime.name} {found.runtime} is there already")
+        made = Manifest(version, python.path, None, "present", found.runtime, python.path, chosen)
     else:
-        made = RuntimeInstaller(board, runtime, python, found, say).run(version, offline)
+        made = RuntimeInstaller(board, runtime, chosen, offline, python, found, say).run(version)
     board.write_manifest(made)
     board.folder.mark()
     _remove_others(board, made)
@@ -107,7 +124,7 @@ def _is_whole(board: Board, manifest: Manifest, runtime: Runtime) -> bool:
         return False
     board.bring_archive()
     try:
-        return facts(board, manifest.python, runtime, manifest.packages)["runtime"] is not None
+        return ask(board, manifest.python, runtime, manifest.packages).runtime is not None
     except DeviceUnavailableError:  # the interpreter itself fails
         return False
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modnas_agent.foreign_words import meaning_of
+
 from harness.backends import Runtime, WheelFile
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
@@ -144,5 +146,5 @@ def _pip(platform: BoardPlatform, verb: str, *arguments: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise DeviceUnavailableError(f"fetching wheels for {platform} took too long") from error
     if done.returncode != 0:
-        said = last_line(done.stderr) or "no message"
+        said = meaning_of(done.stderr) or last_line(done.stderr) or "no message"
         raise DeviceUnavailableError(f"no wheels for {platform}: {said}")

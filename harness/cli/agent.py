@@ -11,12 +11,13 @@ from modnas_agent.folder import ARCHIVE
 
 from harness.backends import backend_names, get_backend
 from harness.boards.agent_folder import told
-from harness.boards.board import Board
+from harness.boards.board import Board, install_command
 from harness.boards.install import install, uninstall
 from harness.cli.options import DeviceOption
 from harness.cli.output import JsonOption, print_json, say
 from harness.core.errors import UsageError
-from harness.devices.registry import get_profile
+from harness.devices.table import measurable
+from harness.store import Store
 
 app = typer.Typer(help="The agent on a board.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,7 +29,8 @@ BackendOption = Annotated[
 
 
 def _board(device: str, backend: str | None = None) -> Board:
-    profile = get_profile(device).changed(backend)
+    with Store() as store:
+        profile = measurable(device, store).changed(backend)
     if profile.ssh is None:
         raise UsageError(f"device {device} is this machine: there is nothing to install or remove")
     return Board(profile)
@@ -41,11 +43,19 @@ def install_agent(
         bool, typer.Option("--offline", help="Bring the runtime from here; the board needs no network.")
     ] = False,
     backend: BackendOption = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE==VERSION",
+            help="Take this version, now and later, e.g. onnxruntime==1.20.1; PACKAGE alone: the newest that "
+            "fits. Several times for several packages.",
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Install or upgrade the agent and a runtime on a board; does nothing when they are there."""
     with _board(device, backend) as board:
-        done = install(board, offline, say)
+        done = install(board, offline, say, runtime or None)
         name = get_backend(board.profile.backend).runtime().name
     if json_output:
         print_json({"changed": done.changed, **asdict(done.manifest)})
@@ -63,7 +73,7 @@ def status(device: DeviceOption, backend: BackendOption = None, json_output: Jso
     if json_output:
         print_json({"installed": asdict(manifest) if manifest else None, "agents": agents})
     elif manifest is None:
-        say(f"{device}: nothing is installed; {board.install_command}")
+        say(f"{device}: nothing is installed; {install_command(board.profile)}")
     else:
         name = get_backend(board.profile.backend).runtime().name
         say(f"{device}: {manifest.python}, {name} {manifest.runtime_version} ({manifest.mode})")

@@ -95,6 +95,8 @@ class Failure:
     is_error: bool = True
 
 
+_SEE_MORE = "run with --debug for the traceback"
+_LONGEST = 4000
 _INTERRUPTION = Failure("interrupted", INTERRUPTION, INTERRUPTED, is_error=False)
 
 
@@ -102,15 +104,20 @@ def _failure(error: BaseException) -> Failure:
     if is_interruption(error):
         return _INTERRUPTION
     if isinstance(error, ModnasError):
-        return Failure(error.code, " ".join(str(error).split()), error.exit_code, error.details)
+        return Failure(error.code, _bounded(str(error)), error.exit_code, error.details)
     if type(error).__name__ == "NoArgsIsHelpError":
         return Failure(UsageError.code, str(error), UsageError.exit_code, is_error=False)
     if hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
         return Failure(UsageError.code, _usage(error), UsageError.exit_code)
     if isinstance(error, OSError) and error.errno is not None:
         return Failure("system", told(error), 1)
-    text = f"{type(error).__name__}: {error} (run with --debug for the traceback)"
-    return Failure("internal", " ".join(text.split()), 1)
+    return Failure("internal", f"{_bounded(f'{type(error).__name__}: {error}')} ({_SEE_MORE})", 1)
+
+
+def _bounded(text: str) -> str:
+    """A text as a line that can be read: what was given may be long, what is to be done stands at the end."""
+    line, half = " ".join(text.split()), _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
 def _usage(error: Any) -> str:
@@ -120,4 +127,4 @@ def _usage(error: Any) -> str:
     message = error.format_message()
     if context and hasattr(context.command, "list_commands") and type(error).__name__ == "NoSuchOption":
         message = f"{message}; name a command first: {', '.join(context.command.list_commands(context))}"
-    return " ".join(f"{message} (see {path} --help)".split())
+    return f"{_bounded(message)} (see {path} --help)"

@@ -70,6 +70,19 @@ def hat(
     _show(rows, json_output)
 
 
+@benchmark_app.command("fbnet")
+def fbnet(
+    data: Annotated[Path, typer.Option("--data", help="Folder that holds fbnet/.")],
+    experiment: Annotated[str, typer.Option("--experiment", help="predictor.")] = "predictor",
+    seeds: SeedsOption = 1,
+    json_output: JsonOption = False,
+) -> None:
+    """Predict latencies on unseen devices of seven splits; needs the package in examples/fbnet."""
+    from harness.bench import fbnet as benchmark
+
+    _show(benchmark.run(data, experiment, seeds), json_output)
+
+
 _OFA_EXPERIMENTS = "main, predictor, constraints or published."
 
 

@@ -128,6 +128,6 @@ def _print_rows(one: Profiled, metrics: Metrics) -> None:
             columns[metric.title] = partial(value_of, metric)
     if model is not None:
         columns[f"modelled mJ (TDP {model.tdp_w:g} W)"] = model.energy_mj
-    if any(row.status != "ok" for row in one.rows):
+    if one.report and one.report.failed:
         columns["failure"] = failure_text
     print_table([[cell(row) for cell in columns.values()] for row in one.rows], list(columns))

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_streams()
     with _signals() as received:
         code = _run(sys.argv[1:])
+        _empty_stdout()
     return 128 + received[0] if received else code
 
 
@@ -66,6 +67,14 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number in kept:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _empty_stdout() -> None:
+    """Leave nothing in its buffer that would fail once more, with a traceback, when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_streams() -> None:

@@ -8,8 +8,9 @@ import typer
 
 from harness.cli.options import DeviceOption, SeedOption, SetOption, SpaceOption, make_space
 from harness.cli.output import JsonOption, print_json, say
-from harness.devices.registry import get_profile
+from harness.devices.table import measurable
 from harness.measure.tuning import TuningReport, tune
+from harness.store import Store
 
 
 def tune_command(
@@ -24,7 +25,9 @@ def tune_command(
     json_output: JsonOption = False,
 ) -> None:
     """Tune TVM for a device: every distinct operator of a space once. Can be stopped and continued."""
-    target, sized = get_profile(device).changed("tvm"), make_space(space, settings)
+    with Store() as store:
+        target = measurable(device, store).changed("tvm")
+    sized = make_space(space, settings)
     report = tune(target, sized, trials, seed=seed, limit_s=limit_s, on_task=_say_task)
     say(
         f"{report.device}: {len(report.tasks)} operators, {report.tuned} tuned in {report.seconds:.0f} s "

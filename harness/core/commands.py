@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from pathlib import Path
 from typing import Any
 
 from modnas.core.registry import PluginError, UnknownNameError
@@ -17,6 +18,11 @@ def advised(command: str, space: Space, **options: str) -> str:
     """
     given = [word for name, value in options.items() for word in (f"--{name}", value)]
     return shlex.join(["modnas-hw", *command.split(), *given, *space_options(space)])
+
+
+def fetching(benchmark: str, data: Path) -> str:
+    """The command that puts a benchmark's published tables into a folder."""
+    return shlex.join(["modnas-hw", "dataset", "fetch", benchmark, "--to", str(data)])
 
 
 def space_options(space: Space) -> list[str]:

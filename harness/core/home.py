@@ -47,7 +47,7 @@ def home() -> Path:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"home folder {path} cannot be written ({error.strerror}); set MODNAS_HOME to a writable folder"
+            f"home folder {path} cannot be written ({_why(error)}); set MODNAS_HOME to a writable folder"
         ) from error
     return path
 
@@ -59,9 +59,14 @@ def subfolder(name: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be made ({error.strerror}); set MODNAS_HOME to a folder of its own"
+            f"{path} cannot be made ({_why(error)}); set MODNAS_HOME to a folder of its own"
         ) from error
     return path
+
+
+def _why(error: OSError) -> str | None:
+    """What the system says; it would say of a file that it exists, where a folder is made."""
+    return "it is no folder" if isinstance(error, FileExistsError) else error.strerror
 
 
 def store_address() -> str | Path:

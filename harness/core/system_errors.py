@@ -18,6 +18,12 @@ def told(error: BaseException, named: object = None) -> str:
     Args:
         named: a path that the sentence around it names already.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not {error.encoding}; save it as UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if type(error) is KeyError:
+        return f"there is no {error}"
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
     path = None if error.filename is None else Path(os.fsdecode(error.filename))

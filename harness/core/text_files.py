@@ -31,12 +31,16 @@ _MARKS = (
 )
 _PICKLE = (
     "a PyTorch file or another pickle, which may run code and is not opened; weights to search with go to "
-    "modnas-hw search --weights FILE, networks of your own are measured from Python (docs/python.md)"
+    "modnas-hw search --devices NAME --weights FILE, networks of your own are measured from Python "
+    "(docs/python.md)"
 )
 _ONNX = "an ONNX model; your own are measured in Python: harness.profile(SOURCE, DEVICE) (docs/python.md)"
 _ARRAYS = "NumPy arrays; published tables go to modnas-hw dataset import nasbench201 --from FOLDER"
-_WEIGHTS = "safetensors; weights to search with go to modnas-hw search --weights FILE"
-_IMAGE = "an image; a folder of images goes to modnas-hw search --task image-folder --data-dir FOLDER"
+_WEIGHTS = "safetensors; weights to search with go to modnas-hw search --devices NAME --weights FILE"
+_IMAGE = (
+    "an image; a folder of images goes to "
+    "modnas-hw search --devices NAME --task image-folder --data-dir FOLDER"
+)
 _STARTS = (
     (b"\x1f\x8b", "compressed; unpack it first: gunzip -k FILE"),
     (b"\xfd7zXZ", "compressed; unpack it first: xz -dk FILE"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.commands import fetching
 from harness.core.errors import UsageError
 from harness.core.home import read_kept
 from harness.core.system_errors import told
@@ -75,13 +75,15 @@ def load(data: Path) -> HatTables:
         tables = {d: _table(folder, d, names) for d in (*SEARCH_DEVICES, *UNSEEN_DEVICES)}
         networks = json.loads(read_kept(folder / "subtransformers.json"))
         published = tuple(_published(source, row) for source in ("hat", "help") for row in networks[source])
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{data} holds no tables of HAT: {error.filename} is missing; get them with: "
+            f"{fetching('hat', data)}"
+        ) from error
     except TooLargeError:
         raise
     except Exception as error:  # csv, gzip and zlib raise a dozen kinds for a damaged file
-        raise UsageError(
-            f"{folder}: no usable tables of HAT ({told(error)}); get them with: "
-            f"{shlex.join(['modnas-hw', 'dataset', 'fetch', 'hat', '--to', str(data)])}"
-        ) from error
+        raise UsageError(f"the tables of HAT in {folder} cannot be read: {told(error)}") from error
     return HatTables(tables, published)
 
 

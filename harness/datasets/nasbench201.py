@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.commands import fetching
 from harness.core.errors import UsageError
 from harness.core.system_errors import told
 from harness.datasets.packed import read_csv_gz, read_npz
@@ -61,7 +62,10 @@ def load(data: Path) -> NasBench201Tables:
             reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
         )
     except FileNotFoundError as error:
-        raise UsageError(f"{data} holds no NAS-Bench-201 tables: {error.filename} is missing") from error
+        raise UsageError(
+            f"{data} holds no NAS-Bench-201 tables: {error.filename} is missing; get them with: "
+            f"{fetching('nasbench201', data)}"
+        ) from error
     except TooLargeError:
         raise
     except Exception as error:  # numpy, zipfile, zlib and csv raise a dozen kinds for a damaged file

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.core.commands import fetching
 from harness.core.errors import UsageError
 from harness.core.system_errors import told
 from harness.datasets.packed import read_npz
@@ -56,7 +57,10 @@ def load(data: Path) -> OfaTables:
             reference=json.loads((folder / "reference.json").read_text(encoding="utf-8")),
         )
     except FileNotFoundError as error:
-        raise UsageError(f"{data} holds no once-for-all tables: {error.filename} is missing") from error
+        raise UsageError(
+            f"{data} holds no once-for-all tables: {error.filename} is missing; get them with: "
+            f"{fetching('ofa', data)}"
+        ) from error
     except TooLargeError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file

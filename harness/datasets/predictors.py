@@ -9,11 +9,17 @@ from pathlib import Path
 from harness.core.commands import advised
 from harness.core.errors import UsageError
 from harness.core.tensors import load_tensors, save_tensors
-from harness.datasets.training_sets import device_features, named_tables, predictor_path, thinned
+from harness.datasets.training_sets import (
+    device_features,
+    further_measurements,
+    named_tables,
+    predictor_path,
+    thinned,
+)
 from harness.devices.table import find_device
 from harness.store import Store
 from harness.store.metrics import get_metric
-from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
+from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.spaces import Architecture, Space
 
@@ -76,6 +82,15 @@ def train_predictor(space: Space, metric: str, tables: list[DeviceTable], seed: 
     return path
 
 
+def kept_predictor(space: Space, metric: str) -> MetaPredictor:
+    """The predictor that `train_predictor` kept. Raises UsageError when there is none."""
+    path = predictor_path(space, metric)
+    if not path.is_file():
+        command = advised("predictor train", space, metric=metric)
+        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run {command}")
+    return from_state(space, *load_tensors(path))
+
+
 def predict(
     store: Store, space: Space, metric: str, device: str, architectures: Sequence[Architecture]
 ) -> Predictions:
@@ -85,12 +100,9 @@ def predict(
         UsageError: there is none, or no such device.
         DatasetError: the device lacks a reference architecture.
     """
-    name, path = find_device(device, store).id, predictor_path(space, metric)
-    if not path.is_file():
-        command = advised("predictor train", space, metric=metric)
-        raise UsageError(f"no predictor of {metric} for {space.name} {space.variant}; run {command}")
-    predictor = from_state(space, *load_tensors(path))
-    found = predictor.predict(architectures, device_features(store, name, space, metric).values)
+    name, predictor = find_device(device, store).id, kept_predictor(space, metric)
+    further = further_measurements(store, name, space, metric)
+    found = predictor.predict(architectures, device_features(store, name, space, metric).values, further)
     values = zip(architectures, found.value, found.lower, found.upper, strict=True)
     predictions = [Prediction(a.id, float(v), float(low), float(high)) for a, v, low, high in values]
     return Predictions(name, metric, get_metric(metric).suffix, predictions)

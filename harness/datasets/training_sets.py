@@ -23,10 +23,12 @@ from harness.store import Measurement, Store
 from harness.store.metrics import HardwareMetric, get_metric, read
 from harness.store.transient import is_transient
 from modnas.core.bounded import TooLargeError
-from modnas.prediction import DeviceTable
+from modnas.prediction import DeviceTable, Measured
 from modnas.prediction.device_vectors import device_vector
 from modnas.spaces import Architecture, Space
 
+# Half-width of a 95 % interval in standard deviations, and the relative one of a value with warnings.
+_NORMAL_95, _WARNED = 1.96, 0.1
 # Bytes of a training set, unpacked; that of all NAS-Bench-201 cells on its 19 devices has under 10 MB.
 _LARGEST = 1 << 29
 
@@ -86,9 +88,36 @@ def _rows_like(store: Store, device: str, space: Space, like: Measurement | None
 
 def _measured_values(rows: Sequence[Measurement], metric: HardwareMetric) -> dict[str, float]:
     """Values by architecture of the rows that have them, of the newest one's origin."""
+    return {arch: value for arch, (_, value) in _readings(rows, metric).items()}
+
+
+def _readings(rows: Sequence[Measurement], metric: HardwareMetric) -> dict[str, tuple[Measurement, float]]:
+    """`_measured_values` with the row that each is from."""
     values = [(row, value) for row in rows if (value := read(metric, row).value) is not None]
     origin = metric.origin(values[-1][0]) if values else None
-    return {row.arch: float(value) for row, value in values if metric.origin(row) == origin}
+    return {row.arch: (row, float(value)) for row, value in values if metric.origin(row) == origin}
+
+
+def device_deviations(
+    store: Store, device: str, space: Space, metric: str, like: Measurement | None = None
+) -> dict[Architecture, float]:
+    """Standard deviations of `device_values`, in the metric's unit, as far as their rows tell; 0 where not.
+
+    By the width of a row's confidence interval. A value measured under a warning may be a tenth off, unless
+    most have warnings: then it is not a passing disturbance but the device. Those of tables are not known.
+    """
+    known = get_metric(metric)
+    if stored_table(store, device, space, known.name) is not None:
+        return {}
+    readings = _readings(_rows_like(store, device, space, like), known)
+    warned = [arch for arch, (row, _) in readings.items() if row.record.get("warnings")]
+    doubtful = set(warned) if 2 * len(warned) <= len(readings) else set()
+    found = {}
+    for arch, (row, value) in readings.items():
+        interval = read(known, row).interval
+        width = (interval[1] - interval[0]) / (2 * _NORMAL_95) if interval else 0.0
+        found[space.parse(arch)] = max(width, _WARNED * value) if arch in doubtful else width
+    return found
 
 
 def conditions(row: Measurement) -> tuple[str, str, str]:
@@ -149,12 +178,32 @@ def device_table(
     values = device_values(store, device, space, metric)
     if only is not None:
         values = {a: values[a] for a in only if a in values}
+    deviations = device_deviations(store, device, space, metric)
     return DeviceTable(
         name=device,
         features=np.array(features.values),
         architectures=list(values),
         values=np.array(list(values.values())),
+        deviations=np.array([deviations.get(a, 0.0) for a in values]),
     )
+
+
+def further_measurements(
+    store: Store, device: str, space: Space, metric: str, limit: int = 150
+) -> Measured | None:
+    """What was measured on a device besides the references, at most `limit` of it; None where nothing was.
+
+    None for a table device too: its table stands for what could be measured, not for what was.
+    """
+    if stored_table(store, device, space, get_metric(metric).name) is not None:
+        return None
+    references = set(space.references)
+    values = {a: v for a, v in device_values(store, device, space, metric).items() if a not in references}
+    deviations = device_deviations(store, device, space, metric)
+    some = list(values)[-limit:]
+    if not some:
+        return None
+    return Measured(some, [values[a] for a in some], [deviations.get(a, 0.0) for a in some])
 
 
 def named_tables(store: Store, space: Space, metric: str, devices: Sequence[str] | None) -> list[DeviceTable]:
@@ -189,10 +238,7 @@ def thinned(table: DeviceTable, limit: int, seed: int) -> DeviceTable:
     count = len(table.architectures)
     if count <= limit:
         return table
-    kept = sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist())
-    return DeviceTable(
-        table.name, table.features, [table.architectures[i] for i in kept], np.asarray(table.values)[kept]
-    )
+    return table.rows(sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist()))
 
 
 def measured_devices(store: Store, space: Space, metric: str = "latency") -> list[str]:
@@ -277,7 +323,8 @@ def load_dataset(path: Path, space: Space, metric: str = "latency") -> list[Devi
     except (UsageError, TooLargeError):
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
-        command = advised("dataset build", space, metric=metric)
+        reason = told(error, path) if isinstance(error, OSError) else "it is damaged, or no data set"
         raise UsageError(
-            f"data set {path} cannot be read: {told(error, path)}; build one with: {command}"
+            f"data set {path} cannot be read: {reason}; build one with: "
+            f"{advised('dataset build', space, metric=metric)}"
         ) from error

@@ -10,6 +10,7 @@ from harness.core.errors import UsageError
 from harness.core.numerals import read_number
 from harness.core.system_errors import told
 from harness.core.text_files import check_is_text
+from modnas.core.architecture import shown
 from modnas.core.bounded import check_file
 from modnas.spaces import ArchitectureError, Space
 
@@ -36,7 +37,9 @@ def read_rows(path: Path, space: Space) -> dict[str, tuple[int, float]]:
             for row in rows:
                 line = rows.line_num
                 if line == 1 and [name.strip() for name in row] != _HEADER:
-                    raise UsageError(f"{path}, line 1: the header must be arch,value, not {','.join(row)!r}")
+                    raise UsageError(
+                        f"{path}, line 1: the header must be arch,value, not {shown(','.join(row))}"
+                    )
                 if line > 1 and row:
                     arch, value = _entry(f"{path}, line {line}", row, space)
                     if arch in entries:

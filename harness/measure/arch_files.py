@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from harness.core.errors import UsageError
+from harness.core.system_errors import told
 from harness.core.text_files import read_text
 
 # Python's own reader of literals takes memory beyond measure for a long one.
@@ -49,7 +50,7 @@ def _json(path: Path, text: str) -> list[Listed]:
     except (ValueError, RecursionError) as error:
         lines = _lines(path, text)
         if isinstance(lines[0].value, str):
-            raise UsageError(f"{path} is no JSON: {_one_line(error)}") from error
+            raise UsageError(f"{path} is no JSON: {told(error)}") from error
         return lines
 
 
@@ -58,7 +59,9 @@ def _yaml(path: Path, text: str) -> list[Listed]:
         documents = [*yaml.safe_load_all(text)]
     # PyYAML lets the errors of its constructors through: of int(), of a date's fields, of deep nesting.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path} is no YAML: {_one_line(error)}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {getattr(error, 'problem', None)}" if mark else told(error)
+        raise UsageError(f"{path} is no YAML: {where}") from error
     return [
         Listed(f"{path}, document {n}", one) for n, one in enumerate(documents, start=1) if one is not None
     ]
@@ -82,7 +85,3 @@ def _value(line: str) -> Any:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
     return line
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

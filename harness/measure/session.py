@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modnas_agent.errors import RUNTIME
+from modnas_agent.errors import CRASHED, RUNTIME
 from modnas_agent.folder import entries, is_agents
 
 from harness.agent.archive import write_archive
@@ -17,7 +17,7 @@ from harness.agent.client import AgentClient, ProgressCallback, RefusedError
 from harness.agent.reconnecting import ReconnectingTransport
 from harness.backends import agent_modules
 from harness.boards.agent_folder import told
-from harness.boards.board import install_hint, start_agent
+from harness.boards.board import install_hint, other_version, start_agent
 from harness.core.errors import DeviceUnavailableError, needed, reworded
 from harness.core.home import subfolder
 from harness.devices.profile import DeviceProfile
@@ -179,9 +179,10 @@ class DeviceSession:
         try:
             answer = self.client.probe(self.profile.backend)
         except RefusedError as error:
-            if self.profile.ssh is None or error.reason != RUNTIME:
+            if self.profile.ssh is None or error.reason not in (RUNTIME, CRASHED):
                 raise
-            raise DeviceUnavailableError(f"{error}; {install_hint(self.profile)}") from error
+            hint = install_hint(self.profile) if error.reason == RUNTIME else self._other_version()
+            raise DeviceUnavailableError(f"{error}; {hint}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")
         if wanted is not None and isinstance(offered, list) and wanted not in offered:
             raise DeviceUnavailableError(
@@ -189,6 +190,12 @@ class DeviceSession:
                 f"(it has {', '.join(offered)}); install a build that has it, or choose another device"
             )
         return str(answer.get("version"))
+
+    def _other_version(self) -> str:
+        """What to do where importing the runtime ends with a signal."""
+        inventory = self.client.inventory
+        installed = {name: str(version) for name, version in (inventory.get("runtimes") or {}).items()}
+        return other_version(self.profile, inventory.get("machine"), installed)
 
     def _fingerprint(self) -> str:
         identity = {

@@ -7,13 +7,13 @@ from typing import Any
 
 from harness.core.errors import UsageError
 from harness.presets import get_preset
-from harness.runs.run import Run, RunConfig
+from harness.runs.run import BY_FUNCTION, BY_TRAINING, Run, RunConfig
 
 
 def continuing(run: Run) -> str:
     """What to do to have a run go on, as a clause: a complete command where one can say all of it."""
     config = run.config
-    if config.evaluated_by == "function":
+    if config.evaluated_by == BY_FUNCTION:
         return f"continue it in Python with the Study that began it and {config.accuracy_function}"
     words = ["modnas-hw", "search", "--run", run.name, *_given(config), *_changed(config)]
     command = shlex.join(words)
@@ -35,7 +35,7 @@ def _given(config: RunConfig) -> list[str]:
         "accelerator": config.accelerator,
     }
     if config.evaluations is not None:
-        source = "published" if config.evaluated_by == "published" else "surrogate"
+        source = "surrogate" if config.evaluated_by == BY_TRAINING else config.evaluated_by
         options |= {"accuracy": source, "evaluations": config.evaluations, "choice": config.choice}
     return [
         word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))

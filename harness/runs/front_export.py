@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import read_kept, write_atomically
+from harness.core.system_errors import told
 from harness.export.onnx_graph import to_onnx
 from harness.export.probe import probe
 from harness.runs.evaluation import evaluate_architectures, trained_weights, weights_file
@@ -50,13 +52,14 @@ def export_front(
     """
     files = state.task.files if isinstance(state.task, WithFiles) else {}
     names = [f"{number}.onnx" for number in range(1, len(entries) + 1)]
-    _check_folder(folder, files.keys(), names)
+    with _writable(folder):  # before hours of training
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_folder(folder, files.keys(), names)
     space, config = state.space, state.run.config
     architectures = [space.parse(entry["arch"]) for entry in entries]
     evaluations = evaluate_architectures(state, architectures, store, on_evaluation, weights_wanted=True)
     document: dict[str, Any] = {"space": space.name, "variant": space.variant, "task": config.task}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writable(folder):
         document["networks"] = [
             {**entry, "file": name, "error": evaluations[architecture].error}
             for name, entry, architecture in zip(names, entries, architectures, strict=True)
@@ -68,9 +71,20 @@ def export_front(
         for network, architecture in zip(document["networks"], architectures, strict=True):
             model = _onnx(state, architecture, evaluations[architecture])
             write_atomically(folder / network["file"], model)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder") from error
     return document
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Raise UsageError where the folder is none, or cannot be written."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise UsageError(f"{folder} cannot be written (it is no folder); name another folder") from error
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({told(error, folder)}); name another folder"
+        ) from error
 
 
 def _check_folder(folder: Path, files: Collection[str], networks: Sequence[str]) -> None:

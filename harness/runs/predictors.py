@@ -6,11 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.datasets.training_sets import device_features, device_table, device_values
+from harness.datasets.training_sets import (
+    device_features,
+    device_table,
+    device_values,
+    further_measurements,
+)
 from harness.runs.run import REFERENCES, Run
 from harness.store import Store
 from harness.store.metrics import HardwareMetric, get_metrics
-from modnas.prediction import DeviceTable, MetaPredictor, fit_predictor, from_state, to_state
+from modnas.prediction import DeviceTable, Measured, MetaPredictor, fit_predictor, from_state, to_state
 from modnas.prediction.holdout import judge_on_holdout
 from modnas.search.devices import SearchDevice
 from modnas.spaces import Architecture, Space
@@ -73,6 +78,13 @@ def _reference_values(run: Run, store: Store, device: str, space: Space, metric:
     return device_features(store, device, space, metric).values
 
 
+def _further(run: Run, store: Store, device: str, space: Space, metric: str) -> Measured | None:
+    """What was measured of a device besides the references, unless it is one of the run's: of those the run's
+    predictors know what there was when they were fitted."""
+    known = run.has(REFERENCES) and device in run.read_json(REFERENCES).get(metric, {})
+    return None if known else further_measurements(store, device, space, metric)
+
+
 def _part_of_table(
     store: Store, device: str, space: Space, metric: str, sample: list[Architecture]
 ) -> DeviceTable:
@@ -110,4 +122,5 @@ def search_device(run: Run, space: Space, predictors: Predictors, store: Store, 
     """A device as the run's search sees it, or would: its references and the predictors."""
     references = {m: _reference_values(run, store, device, space, m) for m in predictors}
     sample = space.encode(range_sample(space, run.config.seed)).to(run.config.accelerator)
-    return SearchDevice.known(device, references, predictors, sample, signs(run))
+    further = {m: _further(run, store, device, space, m) for m in predictors}
+    return SearchDevice.known(device, references, predictors, sample, signs(run), further=further)

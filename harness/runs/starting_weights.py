@@ -9,6 +9,7 @@ import torch
 from harness.core.errors import UsageError
 from harness.core.home import file_sha256
 from harness.runs.run import RunConfig, TaskAndSpace
+from modnas.core.weights import Fit
 from modnas.spaces import Space, Supernetwork
 
 
@@ -22,8 +23,12 @@ def weights_sha256(path: Path) -> str:
         raise UsageError(f"--weights {path}: {error.strerror or error}") from error
 
 
-def start_from(config: RunConfig, space: Space, supernetwork: Supernetwork, path: Path | None) -> int:
-    """Give a supernetwork the weights that a run starts with; returns how much else the file has.
+def start_from(
+    config: RunConfig, space: Space, supernetwork: Supernetwork, path: Path | None
+) -> tuple[str, ...]:
+    """Give a supernetwork the weights that a run starts with; a line on all that is not used, if any.
+
+    Weights that are trained further may fit in part; those that stay as they are have to fit as a whole.
 
     Raises UsageError when there is no file, or it has changed since the run began, or is of another network.
     """
@@ -33,8 +38,24 @@ def start_from(config: RunConfig, space: Space, supernetwork: Supernetwork, path
         raise UsageError(
             f"--weights {path}: the file has changed since the run began; give the command again"
         )
+    notes = []
     try:
-        return space.load_weights(supernetwork, path)
+        others = space.load_weights(supernetwork, path)
+    except ValueError as error:
+        fit, others = _load_in_part(space, supernetwork, path)
+        if config.settings.search.get("freeze_weights"):
+            raise UsageError(
+                f"--weights {path}: {error}; without --freeze-weights what fits is taken, and trained further"
+            ) from error
+        notes.append(f"weights: {fit} (of {path})")
+    if others:
+        notes.append(f"weights: {others:,} other entries of {path} not used")
+    return tuple(notes)
+
+
+def _load_in_part(space: Space, supernetwork: Supernetwork, path: Path) -> tuple[Fit, int]:
+    try:
+        return space.load_fitting_weights(supernetwork, path)
     except ValueError as error:
         raise UsageError(f"--weights {path}: {error}") from error
 
@@ -43,5 +64,4 @@ def check_weights(config: RunConfig, path: Path, made: TaskAndSpace | None = Non
     """Read the file once, for its errors and for what of it is not used, a line each. Raises UsageError."""
     space = (made or TaskAndSpace(config)).space
     with torch.random.fork_rng(devices=[]):
-        others = start_from(config, space, space.supernetwork(), path)
-    return (f"weights: {others:,} other entries of {path} not used",) if others else ()
+        return start_from(config, space, space.supernetwork(), path)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient
 from sqlalchemy.sql.elements import KeyedColumnElement
 
-from harness.core.errors import ModnasHwError
+from harness.core.errors import ModnasHwError, UsageError
 from harness.core.home import store_address
 from harness.store.engine import is_interruption, make_engine, parse_address, shown, sql_state, told
 from harness.store.models import Base, Evaluation, ImportedTable, Measurement, TableRemoval
@@ -32,6 +32,7 @@ _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ROWS_AT_ONCE = 200
 _INSUFFICIENT_PRIVILEGE = "42501"
 _READ_ONLY = "25006"
+_IN_MEMORY = (None, "", ":memory:")
 
 
 class StoreError(ModnasHwError):
@@ -62,6 +63,11 @@ class Store:
             StoreError: it cannot be opened, or its tables are not this version's.
         """
         self._url = parse_address(url or store_address())
+        if url is None and self._url.get_backend_name() == "sqlite" and self._url.database in _IN_MEMORY:
+            raise UsageError(
+                "MODNAS_STORE names a store in memory, which ends with the command: "
+                "write sqlite:////FOLDER/FILE"
+            )
         self._engine = make_engine(self._url)
         self._is_closed = False
         try:
@@ -254,6 +260,10 @@ class Store:
             said += f"; its owner has to let {role} create tables in its schema, read and write them (GRANT)"
         if sql_state(error) == _READ_ONLY:
             said += "; name another store with MODNAS_STORE, or ask its owner to let it be written"
+        elif verb == "opened":
+            is_file = self._url.get_backend_name() == "sqlite"
+            said += "; move away what is there" if is_file else "; start that server"
+            said += ", or name another store with MODNAS_STORE"
         return StoreError(said)
 
     def _each_newest(self, model: type[Result], keys: Iterable[str]) -> Iterator[Result]:

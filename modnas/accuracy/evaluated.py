@@ -114,13 +114,11 @@ def evaluate_and_fit(
         _evaluate_at_random(space, remembered, budget, seed, pool)
     else:
         every = list(pool()) if pool is not None else candidates(space, seed, plain=True)
-        samples = space.encode(every)
 
         def fit(evaluated: Sequence[Architecture], errors: Floats) -> Floats:
             return expect(fit_surrogate(space, evaluated, errors, chance, seed), every)
 
-        with torch.no_grad():
-            metrics = [_predict(device, samples) for device in devices]
+        metrics = [device.metrics(space, every) for device in devices]
         evaluate_actively(
             every,
             metrics,
@@ -151,9 +149,3 @@ def _evaluate_at_random(
         raise ValueError(f"{budget} architectures cannot be evaluated: there are {len(every)}")
     order = np.random.default_rng(seed).permutation(len(every))[:budget]
     evaluate([every[i] for i in order])
-
-
-def _predict(device: SearchDevice, samples: torch.Tensor) -> Floats:
-    parts = [device.predict(part.to(device.features.device)) for part in torch.split(samples, _BLOCK)]
-    found: Floats = torch.cat(parts).double().cpu().numpy()
-    return found

@@ -10,6 +10,13 @@ from torch import Tensor
 
 from modnas.core.errors import InputError
 
+_LONGEST_SHOWN = 200
+
+
+def shown(text: str) -> str:
+    """A text in quotes for a message, its beginning if it is long."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…")
+
 
 class ArchitectureError(InputError, ValueError):
     """A text or a list of choices that names no architecture of the space."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.inputs import InputSpec
 
 
@@ -84,7 +84,7 @@ class ArchitectureSource(ABC):
         for architecture in self.architectures or ():
             if architecture.string == string:
                 return architecture
-        raise ArchitectureError(f"{self.name} has no architecture {string!r}")
+        raise ArchitectureError(f"{self.name} has no architecture {shown(string)}")
 
     def from_published(self, content: object) -> Architecture | None:
         """The architecture that others' files describe by this value of JSON, YAML or a Python literal.

@@ -17,7 +17,7 @@ from modnas.core.inputs import InputSpec
 from modnas.core.preset import DEFAULT_PRESETS, Preset
 from modnas.core.source import ArchitectureSource
 from modnas.core.supernetwork import NoSupernetworkError, Supernetwork
-from modnas.core.weights import read_weights, set_weights
+from modnas.core.weights import Fit, read_weights, set_fitting_weights, set_weights, unwrapped
 
 
 class Space(ArchitectureSource):
@@ -144,19 +144,41 @@ class Space(ArchitectureSource):
         """Whether `supernetwork` gives one."""
         return type(self).supernetwork is not Space.supernetwork
 
+    def read_weights(self, path: Path) -> tuple[dict[str, Tensor], int]:
+        """The weights in a file by the names of this space's supernetwork, or with a wrapper's before them.
+
+        And how much else the file has. It is a safetensors file of a state dict, or a search's checkpoint.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        return read_weights(path)
+
     def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
         """Give a supernetwork of this space the weights in a file, before anything is trained.
 
-        Returns how much else the file has, which is not used: a checkpoint's other tensors.
-
-        The file is a safetensors file of its state dict, or the checkpoint of a search that has trained one.
+        Returns how much else the file has, which is not used: a checkpoint's other tensors. They may have
+        been saved from a network in a wrapper (`module.`, `_orig_mod.`).
 
         Raises:
             ValueError: the file cannot be read, its weights are of another network, or some are no numbers.
         """
-        state, others = read_weights(path)
-        set_weights(supernetwork, state)
-        return others
+        state, others = self.read_weights(path)
+        inside, outside = unwrapped(state, supernetwork.state_dict())
+        set_weights(supernetwork, inside)
+        return others + outside
+
+    def load_fitting_weights(self, supernetwork: Supernetwork, path: Path) -> tuple[Fit, int]:
+        """The same of a file that fits in part, such as one with a head for other classes.
+
+        What does not fit stays as it was. Returns how far it went, and how much else the file has.
+
+        Raises:
+            ValueError: the file cannot be read, nothing of it fits, or some of what does are no numbers.
+        """
+        state, others = self.read_weights(path)
+        inside, outside = unwrapped(state, supernetwork.state_dict())
+        return set_fitting_weights(supernetwork, inside), others + outside
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Draw `count` distinct usable architectures uniformly. Raises ValueError if there are too few."""

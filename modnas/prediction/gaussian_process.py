@@ -8,6 +8,7 @@ enough. Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Features(NamedTuple):
         onehot = onehot.double()
         options = set(space.options)
         shared = len(options) == 1
-        counts = onehot.view(len(onehot), -1, options.pop()).sum(dim=1) if shared else onehot[:, :0]
+        counts = onehot.view(-1, len(space.options), options.pop()).sum(dim=1) if shared else onehot[:, :0]
         return cls(space.predictor_features(onehot), space.chosen_features(onehot), counts)
 
     def rows(self, chosen: Tensor) -> Features:
@@ -123,6 +124,26 @@ class GaussianProcess(nn.Module):
         values: Tensor = self(self.features) + left * self.sd
         return values
 
+    @torch.no_grad()
+    def measured_with_deviations(self) -> tuple[Tensor, Tensor]:
+        """`measured`, and the known standard deviation of each value: (n,) each."""
+        values = self.measured()
+        known = (self.noise - _noise_weights(values, self.mean)).clamp(min=0)
+        return values, (known * _noise_variance(self.log_parameters)).sqrt() * self.sd
+
+    @torch.no_grad()
+    def with_further(self, features: Features, values: Tensor, deviations: Tensor) -> GaussianProcess:
+        """The same device after m more measurements, with the same hyperparameters."""
+        known, uncertain = self.measured_with_deviations()
+        every = Features(*map(torch.cat, zip(self.features, features, strict=True)))
+        process = copy.deepcopy(self)
+        for name, part in (*every._asdict().items(), ("noise", values), ("alpha", values)):
+            setattr(process, name, part.new_zeros(len(every.live), *part.shape[1:]))
+        process.condition(
+            every, torch.cat([known, values]), torch.cat([uncertain, deviations]), self.log_parameters
+        )
+        return process
+
     def _values(self, covariance: Tensor) -> Tensor:
         values: Tensor = covariance @ self.alpha * self.sd + self.mean
         return values
@@ -142,8 +163,12 @@ class GaussianProcess(nn.Module):
         return values, self.quantile * (variance + noise).sqrt() * self.sd
 
     @torch.no_grad()
-    def condition(self, features: Features, values: Tensor, log_parameters: Tensor) -> None:
+    def condition(
+        self, features: Features, values: Tensor, deviations: Tensor, log_parameters: Tensor
+    ) -> None:
         """Take in measurements under given hyperparameters and calibrate the interval on them.
+
+        `deviations`: the known standard deviation of each value, (n,), in their unit.
 
         The width of the interval is set so that 90 % of the measurements, each predicted from all others
         (closed form: Rasmussen and Williams, 5.4.2), lie inside.
@@ -152,8 +177,9 @@ class GaussianProcess(nn.Module):
         self.sd.copy_(_spread(values))
         for own, given in zip(self.features, features, strict=True):
             own.copy_(given)
-        self.noise.copy_(_noise_weights(values, self.mean))
         self.log_parameters.copy_(log_parameters)
+        known = (deviations / self.sd).square() / _noise_variance(log_parameters)
+        self.noise.copy_(_noise_weights(values, self.mean) + known)
         inverse = torch.linalg.inv(_noisy(self.features, self.noise, log_parameters))
         self.alpha.copy_(inverse @ ((values - self.mean) / self.sd))
         scores = (self.alpha.abs() / inverse.diagonal().sqrt()).sort().values
@@ -180,26 +206,32 @@ def _spread(values: Tensor) -> Tensor:
     return values.std(correction=0).clamp(min=1e-3 * float(values.mean()))
 
 
-def fit_gaussian_process(space: Space, onehot: Tensor, values: Tensor, seed: int = 0) -> GaussianProcess:
+def fit_gaussian_process(
+    space: Space, onehot: Tensor, values: Tensor, deviations: Tensor | None = None, *, seed: int = 0
+) -> GaussianProcess:
     """Fit one device.
 
     Args:
         onehot: architectures, (n, width), n >= 2.
         values: their measurements, (n,), positive, any unit.
+        deviations: standard deviation of each, (n,), same unit, as far as it is known; it comes on top of
+            the noise that all of them have.
         seed: picks the rows that the hyperparameters are found on when there are more than 200.
     """
     everything, values = Features.of(space, onehot), values.double()
+    deviations = torch.zeros_like(values) if deviations is None else deviations.double()
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))[:_FIT_LIMIT]
     features = everything.rows(order)
     weights = _noise_weights(values[order], values.mean())
     targets = (values[order] - values.mean()) / _spread(values)
+    known = (deviations[order] / _spread(values)).square()
     start = torch.tensor(_START, dtype=torch.float64)
     point = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([point], max_iter=60, line_search_fn="strong_wolfe")
 
     def negative_log_posterior() -> float:
         optimiser.zero_grad()
-        factor = torch.linalg.cholesky(_noisy(features, weights, point))
+        factor = torch.linalg.cholesky(_noisy(features, weights, point) + torch.diag(known))
         whitened = torch.linalg.solve_triangular(factor, targets.unsqueeze(1), upper=False)
         loss = whitened.square().sum() / 2 + factor.diagonal().log().sum()
         loss = loss + ((point - start) / _PRIOR_SD).square().sum() / 2
@@ -208,5 +240,5 @@ def fit_gaussian_process(space: Space, onehot: Tensor, values: Tensor, seed: int
 
     optimiser.step(negative_log_posterior)  # type: ignore[no-untyped-call]
     process = GaussianProcess(space, len(values))
-    process.condition(everything, values, point.detach())
+    process.condition(everything, values, deviations, point.detach())
     return process

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from modnas.prediction.device_vectors import known_device
-from modnas.prediction.meta import DeviceTable
+from modnas.prediction.measured import DeviceTable
 from modnas.spaces import Architecture, Space
 from modnas.spaces.nasbench201.cells import EDGES, OPERATORS
 

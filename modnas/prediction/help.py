@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from modnas.prediction.device_vectors import known_device
-from modnas.prediction.meta import DeviceTable
+from modnas.prediction.measured import DeviceTable
 from modnas.spaces import Architecture, Space
 
 _WIDTH = 100

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from modnas.prediction import metrics
-from modnas.prediction.meta import DeviceTable, fit_predictor
+from modnas.prediction.measured import DeviceTable
+from modnas.prediction.meta import fit_predictor
 from modnas.spaces import Space
 
 
@@ -50,10 +51,4 @@ def judge_on_holdout(
 
 def _part(table: DeviceTable, held: set[object], *, keep: bool) -> DeviceTable:
     """The rows of a table that are held out (`keep`), or the others."""
-    chosen = [i for i, a in enumerate(table.architectures) if (a in held) == keep]
-    return DeviceTable(
-        table.name,
-        table.features,
-        [table.architectures[i] for i in chosen],
-        np.asarray(table.values, np.float64)[chosen],
-    )
+    return table.rows([i for i, a in enumerate(table.architectures) if (a in held) == keep])

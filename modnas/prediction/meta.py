@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,42 +13,33 @@ from torch import Tensor, nn
 
 from modnas.core.errors import ModnasError
 from modnas.core.weights import set_weights
-from modnas.prediction.device_vectors import checked_references, scale_references
+from modnas.prediction.described import MANY, DescribedDevice, Learned, Seen
+from modnas.prediction.device_vectors import checked_references
 from modnas.prediction.gaussian_process import (
     NORMAL_QUANTILE,
     Features,
     GaussianProcess,
     fit_gaussian_process,
 )
-from modnas.prediction.transfer import Mixture, Seen, mix, relative_noise
+from modnas.prediction.measured import DeviceTable, Measured, measurements
+from modnas.prediction.transfer import most_telling
 from modnas.spaces import Architecture, Space
 
+# Rows of a learned device from which on its own regression speaks alone.
+_ENOUGH = 150
+_SAMPLE = 500  # architectures that stand for the space
 _CALIBRATION_ROWS = 200
 _BLOCK = 2000  # architectures predicted at once, which bounds the memory
-_FORMAT = 2
+_FORMAT = 3
+_OLDER = 2  # the learned devices are the same, the calibration is another's
+
+Further = Measured | tuple[Sequence[Architecture], ArrayLike]
 
 
 class PredictorError(ModnasError, ValueError):
     """A saved predictor that cannot be used."""
 
     code = "predictor"
-
-
-@dataclass(frozen=True)
-class DeviceTable:
-    """Measurements of one metric on one device.
-
-    Args:
-        name: for messages and the saved description.
-        features: the metric measured on `space.references`, in their order: (D,), positive, not all equal.
-        architectures: n architectures of the space; may be empty, and may contain references.
-        values: (n,), positive, the same unit as `features`.
-    """
-
-    name: str
-    features: ArrayLike
-    architectures: Sequence[Architecture]
-    values: ArrayLike
 
 
 @dataclass(frozen=True)
@@ -60,25 +51,12 @@ class Prediction:
     upper: NDArray[np.float64]
 
 
-class _Device(NamedTuple):
-    """The device to predict: its row(s) of scaled references (B, D), their minimum and range (B,), the mean
-    of everything measured on it (B,), and what was measured."""
-
-    rows: Tensor
-    low: Tensor
-    scale: Tensor
-    mean: Tensor
-    seen: Seen
-
-
 class MetaPredictor(nn.Module):
     """Predicts a metric for any device from its measurements of the reference architectures.
 
-    Every device it was fitted on has its own regression. A device is described by its raw reference
-    measurements: their minimum and maximum give its scale, their positions in between its normalised
-    references. Its prediction is, on that scale, the average of the learned devices weighted by nearness of
-    these, plus a correction that makes it agree with what was measured on it (see `transfer`). The nearer a
-    learned device, the smaller the correction: a device that was learned gets its own regression.
+    Every device it was fitted on has its own regression. One that was measured often enough is predicted by
+    it alone. Any other is described by what was measured on it, its references and more where there is more:
+    these decide how much of the learned devices it follows, and how far it leaves them (see `transfer`).
 
     Args:
         device_width: number of reference measurements, D; that of `space.references`.
@@ -86,7 +64,6 @@ class MetaPredictor(nn.Module):
     """
 
     features: Tensor
-    at_references: Tensor
     quantile: Tensor
     reference_onehot: Tensor
 
@@ -100,12 +77,12 @@ class MetaPredictor(nn.Module):
         self.device_width = device_width
         self.devices = nn.ModuleList(GaussianProcess(space, count) for count in rows)
         zero = torch.zeros((), dtype=torch.float64)
-        # The learned devices' features (T, D), and what their regressions say of the references (D, T).
+        # The learned devices' features (T, D).
         self.register_buffer("features", zero + torch.arange(device_width).expand(len(rows), -1))
-        self.register_buffer("at_references", zero.new_zeros(device_width, len(rows)))
-        # Half-width of the 90 % interval of an unseen device in standard deviations of the mixture.
-        self.register_buffer("quantile", zero + NORMAL_QUANTILE)
+        # Half-widths of the 90 % interval of a device that is described; see `DescribedDevice`.
+        self.register_buffer("quantile", zero.new_full((2,), NORMAL_QUANTILE))
         self.register_buffer("reference_onehot", space.encode(space.references).double(), persistent=False)
+        self._learned: Learned | None = None
 
     def forward(self, onehot: Tensor, device_features: Tensor) -> Tensor:
         """Predict in the physical unit of the device's features.
@@ -117,141 +94,167 @@ class MetaPredictor(nn.Module):
         Returns:
             Shape (n,), the dtype of `onehot`. Far outside of what was measured it may be below 0.
         """
-        device = self._device(device_features.reshape(-1, self.device_width).double())
-        features = Features.of(self.space, onehot)
-        mixture = self._mix(self._learned(features), features, device, range(len(self.devices)))
-        return (mixture.values * device.scale + device.low).to(onehot.dtype)
+        given = device_features.reshape(-1, self.device_width)
+        rows, place = torch.unique(given, dim=0, return_inverse=True)
+        if len(rows) == 1:
+            return self.bound(rows[0])(onehot)
+        members = [(place == number).nonzero().squeeze(1) for number in range(len(rows))]
+        parts = [self.bound(row)(onehot[some]) for row, some in zip(rows, members, strict=True)]
+        return torch.cat(parts)[torch.cat(members).argsort()]
 
-    def bound(self, device_features: Tensor) -> Callable[[Tensor], Tensor]:
+    def bound(self, device_features: Tensor, further: Further | None = None) -> Callable[[Tensor], Tensor]:
         """The predictor of one device, for inner loops: one-hot rows (n, width) -> (n,), differentiable.
 
-        A device that was learned costs one regression instead of all of them, and says the same.
+        A device that was measured often enough costs one regression instead of all of them.
+
+        Args:
+            device_features: (D,), see `DeviceTable.features`.
+            further: as in `predict`.
         """
-        same = (self.features - device_features.to(self.features)).abs().amax(1) == 0
-        if not same.any():
-            return lambda onehot: self(onehot, device_features)
-        process = self._processes()[int(same.nonzero()[0])]
-        return lambda onehot: process(Features.of(self.space, onehot)).to(onehot.dtype)
+        model = self._model(device_features.to(self.features), further)
+        return lambda onehot: model(Features.of(self.space, onehot)).to(onehot.dtype)
 
     @torch.no_grad()
     def predict(
         self,
         architectures: Sequence[Architecture],
         device_features: ArrayLike,
-        further: tuple[Sequence[Architecture], ArrayLike] | None = None,
+        further: Further | None = None,
     ) -> Prediction:
         """Values and 90 % intervals for one device. Raises ValueError for unusable measurements.
 
         Args:
             device_features: (D,), see `DeviceTable.features`.
-            further: more measurements of this device, architectures and their values in the same unit. They
-                sharpen what the references say; they are no part of the device's description.
+            further: more measurements of this device, in the same unit. They sharpen what the references say;
+                they are no part of the device's description. Those that a learned device was fitted on
+                already do not count twice.
         """
-        given = checked_references("the device", device_features, self.device_width).to(self.features.device)
-        device = self._device(given.unsqueeze(0))
-        if further is not None and len(further[0]):
-            device = self._with_further(device, given, *further)
-        parts = [
-            self._predict(architectures[start : start + _BLOCK], device)
-            for start in range(0, len(architectures), _BLOCK)
-        ]
+        model = self._model(self._checked(device_features), further)
+        parts = []
+        for start in range(0, len(architectures), _BLOCK):
+            value, half = model.with_interval(self._features(architectures[start : start + _BLOCK]))
+            bounds = (value, value - half, value + half)
+            parts.append([bound.clamp(min=0).cpu().numpy() for bound in bounds])
         return Prediction(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _predict(
-        self, architectures: Sequence[Architecture], device: _Device
-    ) -> tuple[NDArray[np.float64], ...]:
-        features = Features.of(self.space, self.space.encode(architectures).to(self.features.device))
-        learned = self._learned(features)
-        mixture = self._mix(learned, features, device, range(len(self.devices)))
-        value = mixture.values * device.scale + device.low
-        half = self.quantile * _deviation(mixture, value, device) * device.scale
-        nearest = int((device.rows - scale_references(self.features).values).square().sum(1).argmin())
-        own = self._processes()[nearest].with_interval(features)[1]
-        half = (mixture.freedom * half.square() + (1 - mixture.freedom) * own.square()).sqrt()
-        bounds = (value, value - half, value + half)
-        return tuple(bound.clamp(min=0).cpu().numpy() for bound in bounds)
+    @torch.no_grad()
+    def choose(
+        self,
+        candidates: Sequence[Architecture],
+        device_features: ArrayLike,
+        further: Further | None = None,
+        *,
+        count: int = 1,
+    ) -> list[Architecture]:
+        """Which to measure next on a device: those after which all candidates together are least uncertain.
 
-    def _device(self, references: Tensor) -> _Device:
-        """Devices known by their references only, raw (B, D)."""
-        rows, low, scale = scale_references(references)
-        features = Features.of(self.space, self.reference_onehot)
-        seen = Seen(self.at_references, features, rows, relative_noise(references, references.mean(1)))
-        return _Device(rows, low, scale, references.mean(1), seen)
+        Chosen and measured a few at a time, they tell more than all at once.
 
-    def _with_further(
-        self, device: _Device, references: Tensor, architectures: Sequence[Architecture], values: ArrayLike
-    ) -> _Device:
-        added = torch.as_tensor(np.array(values, np.float64)).to(references)
-        if added.shape != (len(architectures),) or not (added.isfinite().all() and (added > 0).all()):
-            raise ValueError(f"{len(architectures)} positive values of further architectures expected")
-        onehot = self.space.encode(architectures).to(self.reference_onehot)
-        features = Features.of(self.space, torch.cat([self.reference_onehot, onehot]))
-        everything = torch.cat([references, added]).unsqueeze(0)
-        scaled = (everything - device.low) / device.scale
-        mean = everything.mean(1)
-        seen = Seen(self._learned(features), features, scaled, relative_noise(everything, mean))
-        return device._replace(mean=mean, seen=seen)
+        Args:
+            candidates: some hundred architectures; time and memory grow with their square.
+            device_features, further: as in `predict`; what they have is not chosen again.
+            count: at most so many are returned, most telling first.
+        """
+        known = {*self.space.references, *(further[0] if further is not None else ())}
+        open_ones = [a for a in candidates if a not in known]
+        if not open_ones:
+            return []
+        model = self._described(self._checked(device_features), further)
+        return [open_ones[i] for i in most_telling(*model.uncertainty(self._features(open_ones)), count)]
+
+    def _checked(self, device_features: ArrayLike) -> Tensor:
+        return checked_references("the device", device_features, self.device_width).to(self.features.device)
+
+    def _features(self, architectures: Sequence[Architecture]) -> Features:
+        return Features.of(self.space, self.space.encode(architectures).to(self.features.device))
+
+    def _model(self, references: Tensor, further: Further | None) -> GaussianProcess | DescribedDevice:
+        """What predicts the device with these references, (D,)."""
+        own = self._own(references)
+        if own is None or (len(own.alpha) < _ENOUGH and len(self.devices) > 1):
+            return self._described(references, further)
+        if further is None or not len(further[0]):
+            return own
+        return own.with_further(*self._measured(further).besides(_rows_of(own)))
+
+    def _own(self, references: Tensor) -> GaussianProcess | None:
+        """The regression of the learned device with these references, (D,); None if there is none."""
+        equal: list[bool] = ((self.features - references).abs().amax(1) == 0).tolist()
+        return self._processes()[equal.index(True)] if any(equal) else None
+
+    def _described(self, references: Tensor, further: Further | None) -> DescribedDevice:
+        """A device as its measurements describe it to the learned devices: to the others, if it is one."""
+        own = self._own(references)
+        members = [t for t, process in enumerate(self._processes()) if process is not own]
+        few = own is not None and len(own.alpha) < _ENOUGH
+        seen = _rows_of(own) if own is not None and few else self._at_references(references)
+        if further is not None and len(further[0]):
+            seen = Seen.join([seen, self._measured(further).besides(seen)])
+        return DescribedDevice(self._regressions(), members, seen, self.quantile)
+
+    def _at_references(self, references: Tensor) -> Seen:
+        return Seen(Features.of(self.space, self.reference_onehot), references, torch.zeros_like(references))
+
+    def _measured(self, further: Further) -> Seen:
+        given = Measured(*further)
+        values, deviations = (part.to(self.features) for part in given.tensors())
+        return Seen(self._features(given.architectures), values, deviations)
 
     def _processes(self) -> list[GaussianProcess]:
         return [device for device in self.devices if isinstance(device, GaussianProcess)]
 
-    def _learned(self, features: Features) -> Tensor:
-        """What each learned device's regression says, on the scale of its references: (n, T)."""
-        values = torch.stack([device(features) for device in self._processes()], dim=1)
-        _, low, scale = scale_references(self.features)
-        return (values - low) / scale
-
-    def _mix(self, learned: Tensor, features: Features, device: _Device, members: Sequence[int]) -> Mixture:
-        """What the learned devices `members` and the measurements say of a device."""
-        normalised = scale_references(self.features).values[members]
-        distance = (device.rows.unsqueeze(1) - normalised).square().mean(2)
-        seen = device.seen._replace(learned=device.seen.learned[:, members])
-        return mix(learned[:, members], features, distance, seen)
+    def _regressions(self) -> Learned:
+        """The learned devices on their common scales; these are found once, where the predictor lies."""
+        if self._learned is None or self._learned.correlation.device != self.features.device:
+            count = min(_SAMPLE, max(2, self.space.size // 2))
+            sample = self.space.sample(count, torch.Generator().manual_seed(0))
+            self._learned = Learned(self._processes(), self._features(sample))
+        return self._learned
 
     @torch.no_grad()
-    def finish(self, features: Tensor, seed: int) -> None:
-        """After the regressions: take in the devices' features (T, D) and calibrate the unseen device.
+    def calibrate(self, seed: int) -> None:
+        """Set the width of a described device's intervals, from the learned devices.
 
-        With three devices or more, each is predicted from the others, as if it were unseen, at up to 200 of
-        its architectures; the interval is made so wide that it holds 90 % of their measurements.
+        With three devices or more, each is described to the others, once by its references and once by
+        further measurements that are chosen from 200 of its rows; the interval is made so wide that it holds
+        90 % of the other rows' measurements. It is never narrower than a normal variable's: devices to come
+        may be less like these than they are like each other.
         """
-        self.features.copy_(features)
-        self.at_references.copy_(self._learned(Features.of(self.space, self.reference_onehot)))
-        count = len(self.devices)
-        if count < 3:
+        if len(self.devices) < 3:
             return
-        scores = []
+        scores: tuple[list[Tensor], list[Tensor]] = ([], [])
         for t, device in enumerate(self._processes()):
             order = torch.randperm(len(device.alpha), generator=torch.Generator().manual_seed(seed))
-            some = device.features.rows(order[:_CALIBRATION_ROWS].to(device.alpha.device))
-            learned = self._learned(some)
-            others = [o for o in range(count) if o != t]
-            target = self._device(self.features[t : t + 1])
-            mixture = self._mix(learned, some, target, others)
-            measured = (device.measured()[order[:_CALIBRATION_ROWS]] - target.low) / target.scale
-            deviation = _deviation(mixture, mixture.values * target.scale + target.low, target)
-            scores.append((measured - mixture.values).abs() / deviation)
-        self.quantile.copy_(torch.cat(scores).quantile(0.9))
+            rows = order[:_CALIBRATION_ROWS].to(device.alpha.device)
+            for scored, score in zip(scores, self._scores(t, device, rows), strict=True):
+                scored.append(score)
+        found = torch.stack([torch.cat(score).quantile(0.9) for score in scores])
+        self.quantile.copy_(found.clamp(min=NORMAL_QUANTILE))
+
+    def _scores(self, t: int, device: GaussianProcess, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """How far learned device t's measurements are from what the others predict, in standard deviations:
+        after its references, and after `MANY` measurements."""
+        others = [o for o in range(len(self.devices)) if o != t]
+        measured, known = _rows_of(device), self._at_references(self.features[t])
+
+        def described(seen: Seen) -> DescribedDevice:
+            return DescribedDevice(self._regressions(), others, seen, torch.ones_like(self.quantile))
+
+        def score(model: DescribedDevice, judged: Seen) -> Tensor:
+            expected, deviation = model.with_interval(judged.features)
+            return (judged.values - expected).abs() / deviation
+
+        first, some = described(known), measured.rows(rows)
+        count = min(MANY - self.device_width, len(rows) // 2)
+        chosen = torch.zeros_like(rows, dtype=torch.bool)
+        chosen[most_telling(*first.uncertainty(some.features), count)] = True
+        second = described(Seen.join([known, some.rows(chosen)]))
+        return score(first, some), score(second, some.rows(~chosen))
 
 
-def _deviation(mixture: Mixture, value: Tensor, device: _Device) -> Tensor:
-    """Standard deviation of a measurement on the scale of the references, (n,), before calibration."""
-    noise = mixture.noise * relative_noise(value.unsqueeze(0), device.mean).squeeze(0)
-    return (mixture.variance + noise).sqrt()
-
-
-def _measurements(space: Space, table: DeviceTable) -> tuple[Tensor, Tensor]:
-    """Encodings and values of a table, with the references it does not hold itself."""
-    values = np.array(table.values, np.float64)
-    if values.shape != (len(table.architectures),):
-        raise ValueError(f"{table.name}: {values.shape} values for {len(table.architectures)} architectures")
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise ValueError(f"{table.name}: values must be positive numbers")
-    features = checked_references(table.name, table.features, len(space.references)).tolist()
-    known = set(table.architectures)
-    added = [(a, v) for a, v in zip(space.references, features, strict=True) if a not in known]
-    onehot = space.encode([*table.architectures, *(a for a, _ in added)])
-    return onehot, torch.tensor([*values.tolist(), *(v for _, v in added)], dtype=torch.float64)
+def _rows_of(device: GaussianProcess) -> Seen:
+    """All that a learned device was fitted on."""
+    return Seen(device.features, *device.measured_with_deviations())
 
 
 def fit_predictor(space: Space, tables: Sequence[DeviceTable], *, seed: int = 0) -> MetaPredictor:
@@ -260,11 +263,28 @@ def fit_predictor(space: Space, tables: Sequence[DeviceTable], *, seed: int = 0)
     Raises:
         ValueError: no table, or one that is malformed or not positive.
     """
-    measured = [_measurements(space, table) for table in tables]
     width = len(space.references)
-    predictor = MetaPredictor(space, width, [len(values) for _, values in measured])
-    predictor.devices = nn.ModuleList(fit_gaussian_process(space, *one, seed=seed) for one in measured)
-    predictor.finish(torch.stack([checked_references(t.name, t.features, width) for t in tables]), seed)
+    features = [checked_references(table.name, table.features, width) for table in tables]
+    measured = [measurements(space, table) for table in tables]
+    processes = [fit_gaussian_process(space, *one, seed=seed) for one in measured]
+    return _assemble(space, processes, features, seed)
+
+
+def combine(predictors: Sequence[MetaPredictor], *, seed: int = 0) -> MetaPredictor:
+    """One predictor of all devices of several, of one space: as if it had been fitted on all their tables."""
+    processes = [process for predictor in predictors for process in predictor._processes()]
+    features = [row for predictor in predictors for row in predictor.features]
+    return _assemble(predictors[0].space, processes, features, seed)
+
+
+def _assemble(
+    space: Space, processes: Sequence[GaussianProcess], features: Sequence[Tensor], seed: int
+) -> MetaPredictor:
+    rows = [len(process.alpha) for process in processes]
+    predictor = MetaPredictor(space, len(space.references), rows)
+    predictor.devices = nn.ModuleList(processes)
+    predictor.features.copy_(torch.stack(list(features)))
+    predictor.calibrate(seed)
     return predictor
 
 
@@ -282,18 +302,24 @@ def to_state(predictor: MetaPredictor) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def from_state(space: Space, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> MetaPredictor:
-    """The predictor that `to_state` took apart.
+    """The predictor that `to_state` took apart, now or in an older version.
 
     Raises:
         PredictorError: it was fitted for another space or network size, or the parts do not fit together.
     """
-    expected = {"format": _FORMAT, "space": space.name, "variant": space.variant}
+    older = description.get("format") == _OLDER
+    expected = {"format": _OLDER if older else _FORMAT, "space": space.name, "variant": space.variant}
     found = {key: description.get(key) for key in expected}
     if found != expected:
         raise PredictorError(f"the predictor is for {found}, not {expected}: fit one for this space")
     try:
         predictor = MetaPredictor(space, description["device_width"], description["rows"])
+        if older:
+            tensors = {**tensors, "quantile": predictor.quantile}
+            tensors.pop("at_references")
         set_weights(predictor, tensors)
+        if older:
+            predictor.calibrate(seed=0)
     except PredictorError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

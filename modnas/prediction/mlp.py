@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from modnas.prediction.device_vectors import known_device
 from modnas.prediction.gcn import regression_data, train_regression
-from modnas.prediction.meta import DeviceTable
+from modnas.prediction.measured import DeviceTable
 from modnas.spaces import Architecture, Space
 
 WIDTH = 100

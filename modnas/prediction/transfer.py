@@ -1,139 +1,196 @@
-"""From learned devices to one that is known by a few measurements only.
+"""From learned devices to one that is known by a few measurements.
 
-The prior says: a new device is the average of the learned ones, nearer ones counting more, plus a Gaussian
-process over architectures whose covariance is a sum of three: products of what the learned devices say,
-products of option counts, and a smooth function of what is executed. How much of each, and how noisy the
-measurements are, differs between devices: every setting of a grid predicts, and counts by the likelihood of
-the measurements under it. Noise is relative, as in `gaussian_process`. Source: Rasmussen and Williams,
-"Gaussian Processes for Machine Learning", 2006, ch. 2 and 5. The grid was chosen on NAS-Bench-201's search
-devices, each predicted from the others, with the figures of its six unseen devices in view.
+A Gaussian process whose covariance is a sum: a combination of learned devices that is followed, products of
+what all of them say, prices of what the space says of an architecture, and a smooth function of it. How much
+of each is not known: many settings (see `hypotheses`) predict, each counts by the evidence of the
+measurements under it. Noise is relative, as in `gaussian_process`, and what is known of a value's own
+uncertainty is added. Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from modnas.prediction.gaussian_process import Features, smooth
+from modnas.prediction.hypotheses import Hypotheses, draw
 
-# Variances in units of the squared range of the references: constant; and the grid of
-# (noise, learned devices, option counts, smooth function).
-_CONSTANT = 0.1
-# Of a dozen grids, near the best interval score on search devices left out, at half that one's size.
-_NOISE, _LEARNED = (1e-5, 1e-4, 1e-3, 1e-2), (0.12, 1.2)
-_GRID = tuple(itertools.product(_NOISE, _LEARNED, (0.001, 0.01, 0.1), (0.0, 0.001, 0.01)))
-_LENGTH = 2.0  # of the smooth function, in units of the features
+_CONSTANT = 1.0
+_LENGTH = 1.0  # of the smooth function, where architectures are 1 from their mean on average
 _SMALLEST_NOISE = 0.1  # of a measurement, relative to that of one of average value
-# Squared distance of characters that measurement noise alone can cause.
-_SAME_DEVICE = 1e-4
+_JITTER = 1e-6
+_KEPT = 48  # hypotheses, the most credible
 
 
-class Seen(NamedTuple):
-    """Measurements of the device to predict, on the scale of its references.
+class View(NamedTuple):
+    """n architectures as the transfer sees them: standardised over the space (see `Standard`).
 
     Attributes:
-        learned: what the learned devices say of the S architectures measured, (S, T).
-        features: of the architectures.
-        values: (B, S), one row a device.
-        noise: variance of each value relative to the others', (B, S).
+        learned: what the learned devices say, (n, T).
+        live, chosen, counts: see `gaussian_process.Features`.
     """
 
     learned: Tensor
-    features: Features
-    values: Tensor
-    noise: Tensor
+    live: Tensor
+    chosen: Tensor
+    counts: Tensor
+
+    def without(self, device: int) -> View:
+        """As if a learned device were not known."""
+        kept = [t for t in range(self.learned.shape[1]) if t != device]
+        return self._replace(learned=self.learned[:, kept])
 
 
-class Mixture(NamedTuple):
-    """Predictions on the scale of the references, noise-free.
+class Standard(NamedTuple):
+    """Means and scales over a sample of the space.
 
-    Attributes:
-        values: expected values, (n,).
-        variance: how uncertain they are, (n,).
-        noise: variance of a measurement of average value, (B,).
-        freedom: 0 for a learned device to 1 for one unlike any, (B,).
+    Learned devices get unit variance each, groups of features unit mean squared norm.
     """
 
-    values: Tensor
-    variance: Tensor
-    noise: Tensor
-    freedom: Tensor
+    means: View
+    scales: View
+
+    @classmethod
+    def of(cls, learned: Tensor, features: Features) -> Standard:
+        """Of a sample: what the learned devices say of it (n, T), and its features."""
+        parts = View(learned, *features)
+        means = View(*(part.mean(0) for part in parts))
+        groups = [(p - m).square().sum(1).mean().sqrt() for p, m in zip(parts[1:], means[1:], strict=True)]
+        scales = View(learned.std(0, correction=0), *groups)
+        return cls(means, View(*(scale.where(scale > 1e-12, torch.ones_like(scale)) for scale in scales)))
+
+    def view(self, learned: Tensor, features: Features) -> View:
+        """Standardise n architectures, differentiable in all."""
+        given = (learned, *features)
+        return View(*((part - m) / s for part, m, s in zip(given, self.means, self.scales, strict=True)))
 
 
-def relative_noise(values: Tensor, mean: Tensor) -> Tensor:
-    """Variance of measurements (B, S) relative to that of one of value `mean` (B,); physical units."""
-    return (values / mean.unsqueeze(1)).square().clamp(min=_SMALLEST_NOISE)
-
-
-def mix(learned: Tensor, features: Features, distance: Tensor, seen: Seen) -> Mixture:
-    """Predict n architectures.
+class Transfer:
+    """What is believed of a device after its measurements.
 
     Args:
-        learned: what the T learned devices say of them, each on its own scale, (n, T).
-        features: of the architectures.
-        distance: mean squared distance of the device's normalised references to each learned one's, (B, T); B
-            is n, or 1 if all rows are for one device.
-        seen: the device's measurements, with the same B.
+        seen: the S architectures measured.
+        values: (S,), positive, in any unit.
+        deviations: known standard deviation of each value, same unit, (S,); 0 where none is known.
+        correlation: between the learned devices over the space, (T, T).
     """
-    weights = (distance + 1e-6).rsqrt()
-    weights = weights / weights.sum(1, keepdim=True)
-    nearest, closest = distance.min(1, keepdim=True)
-    freedom = nearest / (nearest + _SAME_DEVICE)  # 0: a learned device, which speaks for itself; 1: a new one
-    alone = torch.zeros_like(weights).scatter(1, closest, 1.0)
-    weights = freedom * weights + (1 - freedom) * alone
 
-    grid = learned.new_tensor(_GRID)
-    noise, shares = grid[:, 0], grid[:, 1:]
-    factor = freedom.unsqueeze(2) * _weighed(shares, _parts(seen.learned, seen.features, seen)).unsqueeze(1)
-    factor = torch.linalg.cholesky(factor + torch.diag_embed(noise[:, None, None] * seen.noise))
-    residual = seen.values - weights @ seen.learned.T
-    inverse = torch.linalg.solve_triangular(
-        factor, torch.eye(residual.shape[1]).to(factor).expand_as(factor), upper=False
-    )
-    whitened = (inverse @ residual.unsqueeze(2)).squeeze(3)  # (G, B, S)
-    evidence = -whitened.square().sum(2) / 2 - factor.diagonal(dim1=2, dim2=3).log().sum(2)
-    belief = evidence.softmax(0)  # (G, B)
+    def __init__(self, seen: View, values: Tensor, deviations: Tensor, correlation: Tensor) -> None:
+        self.seen, self.mean = seen, values.mean()
+        self.sd = values.std(correction=0).clamp(min=1e-3 * float(self.mean))
+        targets = (values - self.mean) / self.sd
+        everything = draw(_agreement(seen.learned, targets), correlation, len(values))
+        noise = everything.noise.unsqueeze(1) * self._relative(values) + (deviations / self.sd).square()
+        covariance = _covariance(everything, seen, seen)
+        factor = torch.linalg.cholesky(covariance + torch.diag_embed(noise + _JITTER))
+        whitened = torch.linalg.solve_triangular(
+            factor, targets.expand(len(factor), -1).unsqueeze(2), upper=False
+        )
+        evidence = -whitened.square().sum((1, 2)) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        best = evidence.topk(min(_KEPT, len(evidence))).indices
+        self.hypotheses, self.belief = everything.rows(best), evidence[best].softmax(0)
+        self.factor, self.whitened = factor[best], whitened[best]
+        self._collapse()
 
-    cross = freedom.unsqueeze(0) * _weighed(shares, _parts(learned, features, seen))  # (G, n, S)
-    if len(residual) == 1:
-        explained = cross @ inverse.squeeze(1).mT
-    else:
-        explained = (cross.unsqueeze(2) @ inverse.mT).squeeze(2)
-    corrections = (explained * whitened).sum(2)  # (G, n)
-    correction = (belief * corrections).sum(0)
-    own = _CONSTANT + shares @ _own(learned, features)
-    variance = (freedom.squeeze(1) * own - explained.square().sum(2)).clamp(min=0)
-    spread = (belief * (variance + (corrections - correction).square())).sum(0)
-    values = (learned * weights).sum(1) + correction
-    return Mixture(values, spread, noise @ belief, freedom.squeeze(1))
+    def _relative(self, values: Tensor) -> Tensor:
+        relative: Tensor = (values / self.mean).square().clamp(min=_SMALLEST_NOISE)
+        return relative
+
+    def _collapse(self) -> None:
+        """The expected value of all hypotheses together is one linear function and one smooth one."""
+        known, seen = self.hypotheses, self.seen
+        solved = torch.linalg.solve_triangular(self.factor.mT, self.whitened, upper=True).squeeze(2)
+        solved = solved * self.belief.unsqueeze(1)  # (H, S)
+        self.constant = _CONSTANT * solved.sum()
+        by_share = known.shares.mT @ solved  # (5, S)
+        slopes = known.lead * torch.einsum("ht,st,hs->h", known.leads, seen.learned, solved)
+        count = max(1, seen.learned.shape[1])
+        self.weights = View(
+            slopes @ known.leads + by_share[0] @ seen.learned / count,
+            *(share @ part for share, part in zip(by_share[1:4], seen[1:], strict=True)),
+        )
+        self.smooth = by_share[4]
+
+    def values(self, view: View) -> Tensor:
+        """Expected values, (n,), in the unit of what was measured; differentiable in the view."""
+        linear = sum(part @ weights for part, weights in zip(view, self.weights, strict=True))
+        curved = smooth(view.live, self.seen.live, view.live.new_tensor(_LENGTH)) @ self.smooth
+        result: Tensor = (self.constant + linear + curved) * self.sd + self.mean
+        return result
+
+    def deviations(self, view: View) -> Tensor:
+        """Standard deviation of a measurement of each architecture, (n,), before calibration."""
+        known, belief = self.hypotheses, self.belief
+        explained, expected = self._explained(view)
+        variance = (_variance(known, view) - explained.square().sum(1)).clamp(min=0)
+        spread = belief @ (variance + (expected - belief @ expected).square())
+        noise = (belief @ known.noise) * self._relative(self.values(view))
+        deviations: Tensor = (spread + noise).sqrt() * self.sd
+        return deviations
+
+    def uncertainty(self, view: View) -> tuple[Tensor, Tensor]:
+        """Covariance of the noise-free values, (n, n), and variance of each measurement's noise, (n,); in
+        units of the variance of what was measured."""
+        known, belief = self.hypotheses, self.belief
+        explained, expected = self._explained(view)
+        apart = (expected - belief @ expected) * belief.sqrt().unsqueeze(1)
+        covariance = torch.einsum(
+            "h,hij->ij", belief, _covariance(known, view, view) - explained.mT @ explained
+        )
+        noise = (belief @ known.noise) * self._relative(self.values(view))
+        return covariance + apart.mT @ apart, noise
+
+    def _explained(self, view: View) -> tuple[Tensor, Tensor]:
+        """What the measurements explain of each architecture, (H, S, n), and expected values, (H, n)."""
+        cross = _covariance(self.hypotheses, self.seen, view)
+        explained = torch.linalg.solve_triangular(self.factor, cross, upper=False)
+        return explained, (explained * self.whitened).sum(1)
 
 
-def _parts(learned: Tensor, features: Features, seen: Seen) -> Tensor:
-    """Covariance of n architectures with those seen, by its three parts: (3, n, S)."""
-    decisions = _decisions(features)
-    return torch.stack(
-        [
-            learned @ seen.learned.T / learned.shape[1],
-            features.counts @ seen.features.counts.T / decisions**2,
-            smooth(features.live, seen.features.live, learned.new_tensor(_LENGTH)),
-        ]
-    )
+def _agreement(learned: Tensor, targets: Tensor) -> Tensor:
+    """Correlation of the S targets with each column, (T,)."""
+    centred = learned - learned.mean(0)
+    scale = centred.norm(dim=0) * (targets - targets.mean()).norm()
+    agreement: Tensor = (targets - targets.mean()) @ centred / scale.clamp(min=1e-12)
+    return agreement
 
 
-def _own(learned: Tensor, features: Features) -> Tensor:
-    """The parts of the variance of each architecture: (3, n)."""
-    products = learned.square().mean(1), features.counts.square().sum(1) / _decisions(features) ** 2
-    return torch.stack([*products, torch.ones_like(products[0])])
+def _covariance(known: Hypotheses, a: View, b: View) -> Tensor:
+    """Prior covariance of the noise-free values under each hypothesis: (H, n, m)."""
+    count = max(1, a.learned.shape[1])
+    parts = [part @ other.T for part, other in zip(a, b, strict=True)]
+    curved = smooth(a.live, b.live, a.live.new_tensor(_LENGTH))
+    sums = torch.einsum("hp,pnm->hnm", known.shares, torch.stack([parts[0] / count, *parts[1:], curved]))
+    following = (known.leads @ a.learned.T).unsqueeze(2) * (known.leads @ b.learned.T).unsqueeze(1)
+    return _CONSTANT + sums + known.lead[:, None, None] * following
 
 
-def _decisions(features: Features) -> float:
-    """Number of decisions of the space, as every row of counts sums to it; 1 if there are no counts."""
-    return max(1.0, float(features.counts[:1].detach().sum()))
+def _variance(known: Hypotheses, view: View) -> Tensor:
+    """The diagonal of `_covariance` of a view with itself: (H, n)."""
+    count = max(1, view.learned.shape[1])
+    squares = [part.square().sum(1) for part in view]
+    parts = torch.stack([squares[0] / count, *squares[1:], torch.ones_like(squares[0])])
+    following = (known.leads @ view.learned.T).square()
+    return _CONSTANT + known.shares @ parts + known.lead.unsqueeze(1) * following
 
 
-def _weighed(shares: Tensor, parts: Tensor) -> Tensor:
-    """The covariance under each setting of the grid: (G, 3) and (3, n, S) -> (G, n, S)."""
-    return _CONSTANT + torch.einsum("gp,pns->gns", shares, parts)
+def most_telling(covariance: Tensor, noise: Tensor, count: int) -> list[int]:
+    """Which of n candidates to measure so that the uncertainty of all falls most, greedily.
+
+    Args:
+        covariance: of the candidates' values, (n, n).
+        noise: variance of each one's measurement, (n,).
+
+    Source: Seo et al., "Gaussian Process Regression: Active Data Selection and Test Point Rejection", 2000.
+    """
+    found: list[int] = []
+    for _ in range(min(count, len(noise))):
+        gain = covariance.square().sum(0) / (covariance.diagonal() + noise)
+        gain[found] = -1
+        best = int(gain.argmax())
+        found.append(best)
+        column = covariance[:, best].clone()
+        covariance = covariance - torch.outer(column, column) / (column[best] + noise[best])
+    return found

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from modnas.prediction.device_vectors import device_vector
+from modnas.prediction.measured import Measured
+from modnas.spaces import Architecture, Space
 
+_BLOCK = 4000  # architectures predicted at once, which bounds the memory
 # One-hot samples (n, width) -> values (n,), or (n, metrics); differentiable in the samples.
 Predict = Callable[[Tensor], Tensor]
 
@@ -20,8 +23,8 @@ Predict = Callable[[Tensor], Tensor]
 class Predictor(Protocol):
     """What predicts a metric for any device, such as a `MetaPredictor`."""
 
-    def bound(self, device_features: Tensor) -> Predict:
-        """The predictor of the device with these reference measurements (D,), raw."""
+    def bound(self, device_features: Tensor, further: Measured | None = None) -> Predict:
+        """The predictor of the device with these reference measurements (D,), raw, and further ones."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,19 @@ class SearchDevice:
     predict: Predict
     low: Tensor
     high: Tensor
+    _known: dict[Architecture, NDArray[np.float64]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @torch.no_grad()
+    def metrics(self, space: Space, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """What is predicted of architectures, each predicted once: (n, M - 1)."""
+        new = [a for a in dict.fromkeys(architectures) if a not in self._known]
+        for start in range(0, len(new), _BLOCK):
+            some = new[start : start + _BLOCK]
+            values = self.predict(space.encode(some).to(self.features.device)).detach().double().cpu()
+            self._known.update(zip(some, values.numpy(), strict=True))
+        return np.stack([self._known[a] for a in architectures])
 
     @classmethod
     def predicted(
@@ -67,14 +83,20 @@ class SearchDevice:
         predictors: Mapping[str, Predictor],
         sample: Tensor,
         signs: Tensor | None = None,
+        *,
+        further: Mapping[str, Measured | None] | None = None,
     ) -> SearchDevice:
         """A device known by its reference measurements, learned or not, and a predictor for each metric.
 
         `references`, `sample`: as in `predicted`; the predictors are where the sample lies. `signs`: -1 for a
-        metric that is to be maximised, else 1, (M - 1,); all are minimised without.
+        metric that is to be maximised, else 1, (M - 1,); all are minimised without. `further`: by metric,
+        what else was measured on the device.
         """
         bound = [
-            predictor.bound(torch.as_tensor(np.array(references[metric], np.float64)).to(sample.device))
+            predictor.bound(
+                torch.as_tensor(np.array(references[metric], np.float64)).to(sample.device),
+                (further or {}).get(metric),
+            )
             for metric, predictor in predictors.items()
         ]
 

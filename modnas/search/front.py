@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +46,6 @@ def read_front(
     ]
 
 
-@torch.no_grad()
 def fastest_forms(space: Space, device: SearchDevice, points: Iterable[FrontPoint]) -> list[FrontPoint]:
     """The same networks in the forms that are best on a device, as far as its predictor tells.
 
@@ -57,15 +57,14 @@ def fastest_forms(space: Space, device: SearchDevice, points: Iterable[FrontPoin
     every = list(dict.fromkeys(form for several in forms.values() if len(several) > 1 for form in several))
     if not every:
         return points
-    metrics = device.predict(space.encode(every).to(device.features.device))
-    place = {form: row for row, form in enumerate(every)}
+    metrics = dict(zip(every, device.metrics(space, every), strict=True))
 
     def best(preference: tuple[float, ...], several: Sequence[Architecture]) -> Architecture:
         if len(several) == 1:
             return several[0]
-        own = metrics[[place[form] for form in several]]
-        change = (own - own[:1]) / own[:1].abs()
-        weights = change.new_tensor(preference[1:]) + 1e-6  # where only the task counts, all as much
+        own = np.stack([metrics[form] for form in several])
+        change = (own - own[0]) / np.abs(own[0])
+        weights = np.array(preference[1:]) + 1e-6  # where only the task counts, all as much
         costs = change @ (weights / weights.sum())
         chosen = int(costs.argmin())
         return several[chosen if costs[chosen] < -_TOLD_APART else 0]

@@ -32,6 +32,9 @@ from modnas.search.upper_level import Setting, UpperLevel
 
 # Where losses are dear, lessons are drawn up anew so many times in the course of a search.
 _ROUNDS = 4
+# Standard deviation of what is added to device vectors while training, relative to theirs over the devices,
+# for the sake of devices that were not searched (see `docs/decisions.md`).
+_JITTER = 0.5
 
 
 class Imitation(UpperLevel):
@@ -118,12 +121,15 @@ class Imitation(UpperLevel):
     def _train(self, numbers: range, count: int) -> None:
         """Steps `numbers` of `count`, over which the learning rate falls to zero as a cosine."""
         setting, per_device = self.setting, self.config.imitation_batch
-        features = setting.features.repeat_interleave(per_device, 0)
+        exact = setting.features.repeat_interleave(per_device, 0)
+        spread = _JITTER * setting.features.std(0, correction=0)
         for number in numbers:
             self._adam.param_groups[0]["lr"] = (
                 self.config.imitation_rate * (1 + math.cos(math.pi * number / count)) / 2
             )
-            drawn = preferences.sample(len(features), setting.objectives, setting.generator)
+            drawn = preferences.sample(len(exact), setting.objectives, setting.generator)
+            jitter = torch.empty(exact.shape).normal_(generator=setting.generator).to(exact)
+            features = exact + spread * jitter
             targets = torch.cat(
                 [
                     lesson.choices[torch.cdist(rows, lesson.preferences).argmin(1)]

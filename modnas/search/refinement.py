@@ -45,9 +45,8 @@ def score_on(space: Space, device: SearchDevice, losses: Losses, bounds: tuple[f
     high = np.array([bounds[1], *device.high.tolist()])
 
     def score(architectures: Sequence[Architecture]) -> Values:
-        samples = space.encode(architectures).to(device.features.device)
-        metrics = device.predict(samples).detach().double().cpu().numpy()
-        return indicators.scale(np.column_stack([losses(architectures), metrics]), low, high)
+        values = np.column_stack([losses(architectures), device.metrics(space, architectures)])
+        return indicators.scale(values, low, high)
 
     return score
 

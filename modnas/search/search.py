@@ -202,8 +202,7 @@ class Search:
         rows = preferences.spread(self.config.front_size, self.objectives)
         fronts, objectives, volumes = {}, {}, {}
         for device in self.devices:
-            read = front.read_front(hypernetwork, self.space, device.features, rows)
-            points = front.distinct(front.fastest_forms(self.space, device, read))
+            points = front.distinct(front.read_front(hypernetwork, self.space, device.features, rows))
             samples = self.space.encode([point.architecture for point in points]).to(self.features)
             for point, sample in zip(points, samples, strict=True):
                 if point.architecture not in errors:

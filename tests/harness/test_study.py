@@ -65,6 +65,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return found
 
 
+@pytest.mark.slow
 def test_all_of_a_search_and_nothing_is_loaded_twice(
     tiny_preset: str, table: str, loads: Counter[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_front_of_a_new_study_searches_first(tiny_preset: str) -> None:
         assert front["architectures"] and study.folder.joinpath("front.json").is_file()
 
 
+@pytest.mark.slow
 def test_devices_that_were_not_searched(tiny_preset: str, table: str) -> None:
     with Study(preset=tiny_preset) as study:
         with pytest.raises(harness.ModnasHwError, match="features --device cpu@2"):
@@ -349,6 +351,7 @@ def test_what_is_public() -> None:
     assert done.stdout.split()[0] == "False" and done.stdout.split()[1][0].isdigit()
 
 
+@pytest.mark.slow
 def test_the_example_finds_what_the_command_finds(
     tiny_preset: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -263,13 +263,13 @@ class NamespaceBoard:
             raise RuntimeError(f"{script!r} on the board: {done.stderr}")
         return done.stdout
 
-    def mount_small_disk(self, path: str, kilobytes: int) -> None:
+    def mount_disk(self, path: str, kilobytes: int, options: str = "mode=777") -> None:
         """Mount a disk of this size, which everybody may write to, over a folder of the board."""
         assert self._holder is not None
         self.shell(f"mkdir -p {path}")
         inside = next(pid for pid, command in self.commands().items() if "sshd" in command)
         # The board has no mount of its own; its root is a folder of the mount namespace's root.
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "tmpfs"]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,{options}", "tmpfs"]
         subprocess.run(
             ["nsenter", "--target", str(inside), "--mount", *mount, f"{self.folder}/root{path}"], check=True
         )

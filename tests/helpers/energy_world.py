@@ -142,15 +142,15 @@ class Situation:
         for module in (energy, base, meter):
             monkeypatch.setattr(module, "time", world)
         monkeypatch.setattr(energy, "Recorder", SteppedRecorder)
-        made = {
-            **sensors.SENSORS,
+        made: dict[str, Callable[..., sensors.Sensor]] = {
             "csv": lambda _sysfs, **named: Meter(wall_clock=world.time, **named),
             "nvml": lambda _sysfs, **named: Nvml(library=self.library(world), **named),
         }
         if self.command is not None:
             answer = self.command
             made["pmic"] = lambda _sysfs: Pmic(lambda _command: answer(world))
-        monkeypatch.setattr(sensors, "SENSORS", made)
+        for name, make in made.items():
+            monkeypatch.setitem(sensors.SENSORS, name, make)
         options = {"sysfs_root": str(world.root), **self.make(world)}
         opening = energy.Opening(EnergyRequest(self.sensor, options), on_gpu=False)
         return run_measurement(world, energy.EnergyMeasurement(opening.open()))

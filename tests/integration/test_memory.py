@@ -12,9 +12,9 @@ import attack_frames
 import pytest
 from attack_frames import DEVICE
 
-ROWS, BEFORE = 2000, 500
-#: What a row may add, of the 13 KB that one of these takes: its id and key, and what allocators leave free.
-MOST_KB_A_ROW = 1.5
+ROWS, BEFORE = 1000, 400
+#: What a row may add. One of these takes 13 KB; what is kept of it and what SQLite keeps of its file, 2 to 3.
+MOST_KB_A_ROW = 5.0
 PROGRAM = """
 import json
 import sys

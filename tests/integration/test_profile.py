@@ -27,7 +27,7 @@ def rows_in(home: Home) -> int:
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(
-            sqlite3.connect(f"file:{home.folder / 'store.sqlite'}?mode=ro", uri=True)
+            sqlite3.connect(f"{(home.folder / 'store.sqlite').as_uri()}?mode=ro", uri=True)
         ) as connection,
     ):
         return int(connection.execute("SELECT count(*) FROM measurements").fetchone()[0])
@@ -48,6 +48,16 @@ def test_cells_are_measured_once(home: Home) -> None:
     assert (again["measured"], again["reused"]) == (0, 3)
     assert again["measurements"] == first["measurements"]
     assert rows_in(home) == 3
+
+
+@pytest.mark.slow
+def test_a_home_may_have_any_path(tmp_path: Path) -> None:
+    home = Home(tmp_path / """it's "50%41" #1? &ä 名;$(touch x) -r [a] file:x""")
+    found = home.run("profile", "--device", "quick", "--archs", "2", *TINY)
+    assert (found["measured"], found["failed"]) == (2, 0) and rows_in(home) == 2
+    home.run("search", "--devices", "quick", "--preset", "tiny", "--run", "mine")
+    assert (home.folder / "runs" / "mine" / "report.html").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [home.folder.name], "nothing lies elsewhere"
 
 
 def spoil(cells: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

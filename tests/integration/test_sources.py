@@ -45,6 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 TOKENS = InputSpec("ids", (9,), "int64", (0, WORDS - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch", "tvm"])
 def test_networks_of_tokens_are_measured(backend: str) -> None:
@@ -91,6 +92,7 @@ def test_a_trained_module_stays_as_it_is() -> None:
     assert not fresh_norm.num_batches_tracked
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_onnx_files_are_measured_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "reader.onnx"

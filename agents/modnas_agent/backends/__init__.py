@@ -11,6 +11,7 @@ import pkgutil
 from types import ModuleType
 
 from modnas_agent.backends.base import Backend, UnavailableError
+from modnas_agent.foreign_words import understood
 
 #: Modules here that are no runtime.
 _OTHERS = ("base",)
@@ -28,7 +29,7 @@ def load_backend(name: str) -> Backend:
     try:
         made = _module(name).backend()
     except ImportError as error:
-        raise UnavailableError(f"{name} cannot be imported: {error}") from error
+        raise UnavailableError(f"{name} cannot be imported: {understood(str(error))}") from error
     assert isinstance(made, Backend)
     return made
 

@@ -20,7 +20,8 @@ from modnas_agent.board.journal import Journal
 from modnas_agent.board.lock import BoardLock, utc_now
 from modnas_agent.energy.measurement import EnergyMeasurement, OpenedSensor, Opening, uses_gpu
 from modnas_agent.energy.trace import energy_warnings
-from modnas_agent.serving.finish import classify_exit, keep, not_journaled, result_frame
+from modnas_agent.foreign_words import understood
+from modnas_agent.serving.finish import CRASH_SIGNALS, classify_exit, keep, not_journaled, result_frame
 from modnas_agent.serving.job import DISK_LIMIT_S, IMPORT_LIMIT_S, SENSOR_LIMIT_S, Job, lease_s
 from modnas_agent.serving.supervisor import ZygoteHandle
 from modnas_agent.wire.output import tell
@@ -137,7 +138,8 @@ class Executor:
 
         def tell_how(ended: object) -> None:
             if importing:
-                self._refuse(job, errors.RUNTIME, f"importing {job.backend} ended with {ended}")
+                reason = errors.CRASHED if ended in CRASH_SIGNALS else errors.RUNTIME
+                self._refuse(job, reason, understood(f"importing {job.backend} ended with {ended}"))
             else:
                 what = f"the worker's parent ended: {ended}"
                 self._fail(job, job.stopped_for or errors.ENVIRONMENT, what)

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from modnas_agent import errors
 from modnas_agent.backends import load_backend
 from modnas_agent.backends.base import Backend
+from modnas_agent.foreign_words import understood
 from modnas_agent.timing.worker import be_expendable, measure
 from modnas_agent.wire.protocol import FrameReader, ProtocolError, encode
 from modnas_agent.wire.request import parse_measure
@@ -36,7 +37,7 @@ def main(backend_name: str) -> int:
         backend = load_backend(backend_name)
         ready = {"kind": "ready", "version": backend.version(), "providers": backend.providers()}
     except Exception as error:
-        _report(report_fd, {"kind": "failed", "message": errors.one_line(error)})
+        _report(report_fd, {"kind": "failed", "message": errors.one_line(understood(str(error)))})
         return 0
     gc.collect()
     gc.freeze()  # else the first collection in every child would copy all pages

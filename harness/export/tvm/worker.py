@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from modnas_agent.foreign_words import meaning_of
+
 from harness.core.errors import DeviceUnavailableError
 
 # Before TVM is imported: its FFI would load PyTorch, for seconds, and compile an extension for it.
@@ -59,7 +61,8 @@ class Worker:
             except Exception as error:
                 traceback.print_exc()
                 said = [line for line in str(error).strip().splitlines() if line.strip()]
-                answer = {"error": f"{type(error).__name__}: {said[-1].strip() if said else 'no message'}"}
+                told = meaning_of(str(error)) or (said[-1].strip() if said else "no message")
+                answer = {"error": f"{type(error).__name__}: {told}"}
             self._send(answer)
 
     def _requests(self) -> Iterator[Frame]:

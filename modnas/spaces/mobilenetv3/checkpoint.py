@@ -21,6 +21,10 @@ from modnas.core.weights import named, set_weights
 # Bytes of a file, unpacked; the larger of the two has under 100 MB.
 _LARGEST = 1 << 30
 
+# Where a file has its weights, if it has something else besides.
+_ENTRIES = ("state_dict", "model_state_dict", "model")
+# What is put before all names by `DataParallel`, `torch.compile` and training programs.
+_WRAPPERS = {"module", "_orig_mod", "model"}
 _PARTS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:mobile_inverted_conv|conv)\.(\w+)\.(.+)")
 _LAYER = re.compile(r"(conv|bn)\.(?:\1\.)?(\w+)")  # elastic layers have `conv.conv.weight`, `bn.bn.bias`
@@ -69,9 +73,13 @@ def load_published(supernetwork: Supernetwork, state: Mapping[str, Tensor]) -> N
     Raises:
         ValueError: a tensor is missing, unknown or of another shape.
     """
+    _set_placed(supernetwork, _placed(state))
+
+
+def _set_placed(supernetwork: Supernetwork, placed: Mapping[str, Tensor]) -> None:
     # How many batches were counted decides nothing, and the oldest files do not say it.
     counts = {n: t for n, t in supernetwork.state_dict().items() if n.endswith("num_batches_tracked")}
-    set_weights(supernetwork, counts | _placed(state))
+    set_weights(supernetwork, {**counts, **placed})
 
 
 def _placed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -100,13 +108,35 @@ def load_published_file(supernetwork: Supernetwork, path: Path) -> int:
     Raises:
         ValueError: the file cannot be read, or is of another network.
     """
+    placed, others = read_published_file(path)
+    _set_placed(supernetwork, placed)
+    return others
+
+
+def read_published_file(path: Path) -> tuple[dict[str, Tensor], int]:
+    """The weights in a published file by their names in an `ElasticNetwork`, and how much else it has.
+
+    They may be in an entry `state_dict` or, as other programs write it, `model_state_dict` or `model`, and
+    have the names of a network in a wrapper (`module.`, `_orig_mod.`).
+
+    Raises:
+        ValueError: the file cannot be read, or a tensor has no place in such a network.
+    """
     try:
         check_torch_file(path, _LARGEST)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        state = content.get("state_dict", content)
+        inner = (content.get(name) for name in _ENTRIES)
+        state = next((entry for entry in inner if isinstance(entry, Mapping)), content)
         tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     except Exception as error:  # a damaged or foreign file fails in a dozen ways
         reason = str(error).partition("\n")[0]
         raise ValueError(f"no published supernetwork that can be read: {reason}") from error
-    load_published(supernetwork, tensors)
-    return len(state) - len(tensors) + (len(content) - 1 if state is not content else 0)
+    others = len(state) - len(tensors) + (len(content) - 1 if state is not content else 0)
+    return _placed(_bare(tensors)), others
+
+
+def _bare(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors without a wrapper's name before all of theirs."""
+    while (wrapper := {name.partition(".")[0] for name in tensors}) <= _WRAPPERS and len(wrapper) == 1:
+        tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+    return tensors

@@ -20,11 +20,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
-from modnas.spaces.mobilenetv3.checkpoint import load_published_file
+from modnas.spaces.mobilenetv3.checkpoint import load_published_file, read_published_file
 from modnas.spaces.mobilenetv3.choices import (
     EXPANSIONS_AT,
     KERNELS_AT,
@@ -167,9 +167,9 @@ class MobileNetV3(Space):
             return architecture
         except ValueError as error:
             raise ArchitectureError(
-                f"not a network of {self.name} {self.variant}: {stripped!r} (expected r, an input side of "
-                f"{self.sides[0]} to {self.sides[-1]}, and after - each five stages of 2 to 4 blocks, as in "
-                "r176-k5e3.k3e3-k3e6.k3e4.k3e3-k3e4.k3e4-k3e6.k3e4-k3e3.k5e6)"
+                f"not a network of {self.name} {self.variant}: {shown(stripped)} (expected r, an input side "
+                f"of {self.sides[0]} to {self.sides[-1]}, and after - each five stages of 2 to 4 blocks, as "
+                "in r176-k5e3.k3e3-k3e6.k3e4.k3e3-k3e4.k3e4-k3e6.k3e4-k3e3.k5e6)"
             ) from error
 
     def describe(self, side: int, stages: Sequence[Sequence[Block]]) -> Architecture:
@@ -246,8 +246,12 @@ class MobileNetV3(Space):
     def supernetwork(self) -> Supernetwork:
         return ElasticNetwork(self.skeleton, self.sides)
 
-    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
+    def read_weights(self, path: Path) -> tuple[dict[str, Tensor], int]:
         """As in every space from a `.safetensors` file; any other is read as once-for-all publishes it."""
+        return super().read_weights(path) if path.suffix == ".safetensors" else read_published_file(path)
+
+    def load_weights(self, supernetwork: Supernetwork, path: Path) -> int:
+        """See `read_weights`."""
         if path.suffix == ".safetensors":
             return super().load_weights(supernetwork, path)
         return load_published_file(supernetwork, path)

@@ -64,15 +64,6 @@ def simplest(choices: Sequence[int]) -> tuple[int, ...]:
     return _choices(ops)
 
 
-@cache
-def cells_by_network() -> dict[tuple[int, ...], list[tuple[int, ...]]]:
-    """All cells that are the same network, by its plainest one; in the official order."""
-    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-    for cell in official_order():
-        found.setdefault(simplest(cell), []).append(cell)
-    return found
-
-
 def _choices(ops: dict[tuple[int, int], int]) -> tuple[int, ...]:
     return tuple(ops.get(edge, NONE) for edge in EDGES)
 

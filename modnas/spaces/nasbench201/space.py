@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modnas.core.architecture import Architecture, ArchitectureError
+from modnas.core.architecture import Architecture, ArchitectureError, shown
 from modnas.core.preset import Preset
 from modnas.core.space import Space
 from modnas.core.supernetwork import Supernetwork
@@ -28,7 +28,6 @@ from modnas.spaces.nasbench201.cells import (
     OPERATORS,
     POOL,
     SKIP,
-    cells_by_network,
     format_cell,
     live_edges,
     official_order,
@@ -142,8 +141,8 @@ class NasBench201(Space):
         match = _PATTERN.fullmatch(text.strip().removeprefix(f"{self.name}:"))
         if match is None:
             raise ArchitectureError(
-                f"not a NAS-Bench-201 cell: {text.strip()!r} (expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
-                f"with op one of {', '.join(OPERATORS)})"
+                f"not a NAS-Bench-201 cell: {shown(text.strip())} (expected "
+                f"|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of {', '.join(OPERATORS)})"
             )
         return self.architecture([OPERATORS.index(op) for op in match.groups()])
 
@@ -177,9 +176,7 @@ class NasBench201(Space):
     def forms(self, architecture: Architecture) -> list[Architecture]:
         """See `Space.forms`: with operators on dead edges, nodes that only hand on what they get, the inner
         nodes exchanged."""
-        plainest = simplest(architecture.choices)
-        others = [cell for cell in cells_by_network()[plainest] if cell != plainest]
-        return [self.architecture(cell) for cell in (plainest, *others)]
+        return list(_forms()[simplest(architecture.choices)])
 
     def neighbours(self, architecture: Architecture, distance: int = 2) -> list[Architecture]:
         """See `Space.neighbours`; two edges unless told, because a path through an inner node takes two."""
@@ -257,6 +254,19 @@ def _path_places() -> list[tuple[tuple[int, ...], Tensor]]:
         )
         for edges in paths
     ]
+
+
+@cache
+def _forms() -> dict[tuple[int, ...], list[Architecture]]:
+    """By plainest cell, the cells that are the same network, itself first; in the official order."""
+    found: dict[tuple[int, ...], list[Architecture]] = {}
+    for cell in official_order():
+        plainest = simplest(cell)
+        first = Architecture(NasBench201.name, format_cell(plainest), plainest)
+        forms = found.setdefault(plainest, [first])
+        if cell != plainest:
+            forms.append(Architecture(NasBench201.name, format_cell(cell), cell))
+    return found
 
 
 @cache

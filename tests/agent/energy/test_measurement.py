@@ -214,6 +214,7 @@ def test_a_slow_meter_says_that_the_window_is_too_short(agent: AgentProcess, tmp
     assert result["energy"]["reason"].startswith("window too short: csv:meter.csv is updated every 1 s")
 
 
+@pytest.mark.slow
 def test_a_meter_that_stops_is_not_waited_for_for_ever(
     agent: AgentProcess, board: Board, tmp_path: Path
 ) -> None:

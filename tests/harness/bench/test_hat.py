@@ -83,6 +83,7 @@ def test_the_paper_network_learns_a_device_by_its_vector():
     assert float(torch.corrcoef(torch.stack([guess, scaled[500:]]))[0, 1]) > 0.9
 
 
+@pytest.mark.slow
 def test_held_out_rows_are_predicted(problem: HatProblem, monkeypatch: pytest.MonkeyPatch):
     """On the average over what is held out: the throttled rows weigh more or less in it."""
     monkeypatch.setattr(hat_predictor, "_paper_network", lambda *_: iter(()))
@@ -132,11 +133,10 @@ def test_an_unseen_device_is_known_by_its_references(problem: HatProblem):
     assert torch.allclose(device.predict(samples)[:, 0].double(), true, rtol=0.35)
 
 
-def test_a_short_search_reaches_beyond_published_networks(
-    problem: HatProblem, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(hat_search, "CONFIG", replace(hat_search.CONFIG, epochs=2, steps_per_epoch=10))
-    rows = list(hat_search.run(problem, 0))
+@pytest.mark.slow
+def test_a_short_search_reaches_beyond_published_networks(problem: HatProblem):
+    short = replace(problem.search, epochs=2, steps_per_epoch=10)
+    rows = list(hat_search.run(replace(problem, search=short), 0))
     found = values(rows, "modnas", "hypervolume")
     for device in hat_search.DEVICES:
         for method in ("hat-published", "help-published", "rs"):

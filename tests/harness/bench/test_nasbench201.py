@@ -48,10 +48,11 @@ def test_the_search_devices_and_the_unseen_ones_do_not_overlap(problem):
     assert not set(problem.search_devices) & set(problem.unseen_devices)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeypatch):
-    monkeypatch.setattr(problem, "search_devices", ["1080ti_1", "pixel3", "gold_6240"])
-    monkeypatch.setattr(problem, "unseen_devices", ["raspi4"])
+    searched = ["1080ti_1", "pixel3", "gold_6240"]
+    problem = Problem(problem.tables, search_devices=searched, unseen_devices=["raspi4"])
     monkeypatch.setattr(
         main_experiment, "CONFIG", replace(modnas_method.CONFIG, epochs=2, steps_per_epoch=20)
     )

@@ -82,6 +82,7 @@ def drawn_help(rows, published, problem) -> np.ndarray:
     return points(figure)["HELP's published networks, judged"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("random_methods")
 def test_one_page_with_all_devices(data_dir, tmp_path, problem, capsys):
     out = tmp_path / "new" / "plots"

@@ -328,6 +328,7 @@ def test_predictions_without_a_predictor(capsys: pytest.CaptureFixture[str]) -> 
     assert_one_line(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_advice_leads_from_nothing_to_predictions(capsys: pytest.CaptureFixture[str]) -> None:
     """Each command that fails says which to run first, and after that one it fails no more for that."""
@@ -344,6 +345,7 @@ def test_advice_leads_from_nothing_to_predictions(capsys: pytest.CaptureFixture[
     assert [command.split()[0] for command in taken] == ["predictor", "features", "profile"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_search_front_verify_report(
     capsys: pytest.CaptureFixture[str], home_folder: Path, tiny_preset: str
@@ -383,6 +385,7 @@ def test_search_front_verify_report(
     assert (code, output) == (0, "") and "architecture" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_front_of_a_device_without_references(capsys: pytest.CaptureFixture[str], tiny_preset: str) -> None:
     document(capsys, "search", "--devices", "cpu", "--preset", tiny_preset, "--run", "mine", "--no-verify")
@@ -407,6 +410,7 @@ def shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_process() -> None:
     wrong = shell("search", "--devices", "nope")
     assert (wrong.returncode, wrong.stdout) == (2, "")

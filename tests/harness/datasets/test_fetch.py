@@ -87,6 +87,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     return code, last
 
 
+@pytest.mark.slow
 def test_nasbench201_equals_the_tables_it_was_made_of(
     upstream: Upstream, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +147,7 @@ def generated(folder: Path) -> dict[str, bytes]:
     return nasbench201_files(folder, metrics, latency)
 
 
+@pytest.mark.slow
 def test_bad_sources_leave_the_tables_as_they_were(
     upstream: Upstream, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +171,7 @@ def test_bad_sources_leave_the_tables_as_they_were(
         assert (to / "nb201" / name).read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_damaged_sources_of_nasbench201_are_named(tmp_path: Path) -> None:
     good = generated(tmp_path)
     paths = [path for path in good if "/latency/" not in path or path == DEVICE]

@@ -122,7 +122,7 @@ def test_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "command"),
     [
-        (b"\x80\x04\x95pickled", "modnas-hw search --weights"),
+        (b"\x80\x04\x95pickled", "modnas-hw search --devices NAME --weights"),
         (b"\x08\x08\x12\x04made by somebody", "harness.profile"),
         (b"\x1f\x8b\x08compressed", "gunzip -k"),
     ],
@@ -154,6 +154,7 @@ def test_file_round_trip(tmp_path: Path, entries: dict[str, float]) -> None:
 # Importing.
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(ENTRIES, min_size=1, max_size=4))
 def test_imports_add_up_and_the_newest_value_counts(imports: list[dict[str, float]]) -> None:
@@ -326,6 +327,7 @@ def test_features_of_the_state_that_was_asked_for(make_row: MakeRow, space: Spac
 # With predictors, searches and verification.
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_front_of_an_imported_device_without_a_search(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_preset: str
@@ -348,6 +350,7 @@ def test_front_of_an_imported_device_without_a_search(
     assert code == 0 and "not measured here" in errors and PUBLISHED.variant in errors
 
 
+@pytest.mark.slow
 def test_front_needs_all_references(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_preset: str, fake_agents: list[Any]
 ) -> None:

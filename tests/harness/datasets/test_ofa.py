@@ -16,6 +16,7 @@ from harness.store import Store
 from modnas.spaces.mobilenetv3 import MobileNetV3
 
 
+@pytest.mark.slow
 def test_import_makes_twelve_devices(data_dir, home_folder, capsys):
     assert main(["dataset", "import", "ofa", "--from", str(data_dir), "--json"]) == 0
     capsys.readouterr()

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from harness.core.errors import UsageError
 from harness.datasets.training_sets import (
     DatasetError,
+    device_deviations,
     device_features,
     device_table,
     device_values,
+    further_measurements,
     load_dataset,
     measured_devices,
     save_dataset,
@@ -211,6 +213,36 @@ def test_incomplete_device_is_told_what_to_do(make_row: MakeRow) -> None:
                 device_features(store, device, SPACE)
         assert measured_devices(store, SPACE) == ["whole"]
         assert device_values(store, "broken", SPACE, "latency") == {}
+
+
+def test_wide_intervals_and_warnings_make_a_value_uncertain(make_row: MakeRow) -> None:
+    """In units of the value; unless most have warnings: then it is the device's way."""
+    wide, warned = SPACE.references[2], SPACE.references[5]
+    with Store() as store:
+        fill(store, make_row, "cpu", latency_ci_low_ms=0.9, latency_ci_high_ms=1.1)
+        store.add(make_row(wide, 4.0, key="wide", latency_ci_low_ms=2.0, latency_ci_high_ms=6.0))
+        known = {"latency_ci_low_ms": 4.9, "latency_ci_high_ms": 5.1, "record": {"warnings": ["clock fell"]}}
+        store.add(make_row(warned, 5.0, key="warned", **known))
+        table = device_table(store, "cpu", SPACE)
+        found = dict(zip(table.architectures, np.asarray(table.deviations).tolist(), strict=True))
+        assert found[SPACE.references[0]] == pytest.approx(0.1 / 1.96)
+        assert found[wide] == pytest.approx(2 / 1.96)
+        assert found[warned] == pytest.approx(0.5)
+        for n, cell in enumerate(SPACE.references[:7]):
+            store.add(make_row(cell, 5.0, key=f"again-{n}", **known))
+        assert device_deviations(store, "cpu", SPACE, "latency")[warned] == pytest.approx(0.1 / 1.96)
+
+
+def test_further_measurements_are_those_besides_the_references(make_row: MakeRow) -> None:
+    with Store() as store:
+        fill(store, make_row, "cpu")
+        assert further_measurements(store, "cpu", SPACE, "latency") is None
+        cells = [SPACE.architecture((1,) * 5 + (last,)) for last in range(4)]
+        for n, cell in enumerate(cells):
+            store.add(make_row(cell, 7.0 + n, key=f"more-{n}"))
+        found = further_measurements(store, "cpu", SPACE, "latency", limit=3)
+    assert found is not None
+    assert list(found.architectures) == cells[1:] and list(found.values) == [8.0, 9.0, 10.0]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ for cell in space.references[:3]:
 """
 
 
+@pytest.mark.slow
 def test_every_process_exports_the_same_bytes(tmp_path: Path, space: Space) -> None:
     torch.manual_seed(99)
     ours = [ArtifactCache(tmp_path).get(space, cell, 1).sha256 for cell in space.references[:3]]

@@ -242,7 +242,7 @@ def test_pickles_are_told_and_never_opened(tmp_path: Path, of: str) -> None:
     trap = Runs(tmp_path / "ran")
     options = {"_use_new_zipfile_serialization": of == "torch"}
     content = pickle.dumps(trap) if of == "pickle" else saved({"net": trap}, **options)
-    with pytest.raises(UsageError, match="modnas-hw search --weights") as caught:
+    with pytest.raises(UsageError, match="modnas-hw search --devices NAME --weights") as caught:
         read(tmp_path / "net.pt", OFA, content)
     assert "net.pt" in str(caught.value) and not (tmp_path / "ran").exists()
 
@@ -275,5 +275,5 @@ def test_programs_of_pytorch_are_told(tmp_path: Path) -> None:
 def test_safetensors_are_told(tmp_path: Path) -> None:
     path = tmp_path / "weights.txt"
     save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(UsageError, match="modnas-hw search --weights"):
+    with pytest.raises(UsageError, match="modnas-hw search --devices NAME --weights"):
         select_architectures(str(path), OFA)

@@ -15,7 +15,12 @@ from sqlalchemy import inspect
 from harness import Study
 from harness.cli import main
 from harness.core.errors import UsageError
-from harness.datasets.training_sets import DatasetError, dataset_path, load_dataset
+from harness.datasets.training_sets import (
+    DatasetError,
+    dataset_path,
+    further_measurements,
+    load_dataset,
+)
 from harness.runs.run import Run
 from harness.runs.search import open_search
 from harness.store import Measurement, Store
@@ -114,6 +119,23 @@ def test_predictors_are_made_of_each_metric(capsys: Capture, space: Space, name:
 
 
 @pytest.mark.usefixtures("fake_agents")
+def test_the_predictor_chooses_further_measurements(capsys: Capture, space: Space) -> None:
+    of = ("features", "--device", "cpu", "--references", "14", *TINY)
+    assert "predictor train" in said(capsys, *of, code=2)
+    run(capsys, "features", "--device", "cpu", *TINY)
+    run(capsys, "profile", "--device", "cpu", "--archs", "12", *TINY)
+    run(capsys, "predictor", "train", *TINY)
+    found, _ = run(capsys, *of)
+    chosen = {one["arch"]: one["value"] for one in found["further"]}
+    assert len(chosen) == 4 and min(chosen.values()) > 0
+    assert not set(chosen) & {a.id for a in space.references}
+    with Store() as store:
+        kept = further_measurements(store, "cpu", space, "latency")
+    assert kept is not None and {a.id for a in kept.architectures} >= set(chosen)
+    assert "further architecture" in said(capsys, *of)
+
+
+@pytest.mark.usefixtures("fake_agents")
 @pytest.mark.parametrize(
     "command",
     [
@@ -186,6 +208,7 @@ def test_two_sessions_are_compared_in_each_metric(capsys: Capture) -> None:
     assert "repeatability of file_size over 5 architectures: Kendall tau 1.000" in told
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 @pytest.mark.usefixtures("fake_agents", "throughput")
 def test_a_search_for_another_packages_metric_which_is_maximised(capsys: Capture, tiny_preset: str) -> None:

@@ -197,6 +197,7 @@ def test_preset_paper_makes_networks_of_the_published_size(tmp_path: Path) -> No
     assert all((parameter == 1).all() for parameter in supernetwork.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_a_published_once_for_all_file_is_searched_on(
     home_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

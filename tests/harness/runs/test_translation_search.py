@@ -68,6 +68,7 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(output)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_search_and_verify_with_inherited_weights(
     fake_agents: list[FakeAgent], tiny: str, folder: Path, capsys: pytest.CaptureFixture[str]

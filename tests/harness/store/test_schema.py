@@ -124,6 +124,7 @@ def test_a_store_of_this_version_is_opened_without_writing_or_alembic(home_folde
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin_with", ["nothing", "0.1.0"])
 def test_six_processes_open_one_store_at_once(home_folder: Path, begin_with: str) -> None:
     home_folder.mkdir(parents=True, exist_ok=True)

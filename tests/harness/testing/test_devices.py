@@ -13,7 +13,7 @@ from harness.datasets.importing import import_named
 from harness.devices.profile import DeviceProfile
 from harness.devices.registry import device_names, get_profile
 from harness.devices.table import TableDevice
-from harness.measure.profiling import ProfileReport
+from harness.measure.reports import ProfileReport
 from harness.store import Measurement, Store
 from harness.testing import check_device
 from harness.testing.devices import check_profile, check_rows, check_values

@@ -14,6 +14,7 @@ from boards_loopback import LoopbackBoard
 
 from harness.agent import client as agent_client
 from harness.agent import reconnecting
+from harness.core.home import subfolder
 from harness.measure import session
 from harness.transport import child
 
@@ -65,7 +66,9 @@ def attack(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attack:
 
     def play(mode: str, always: bool = False) -> Lab:
         program = write_agent(tmp_path, mode, always)
-        monkeypatch.setattr(session, "write_archive", lambda *_: program)
+        monkeypatch.setitem(
+            session.TRANSPORTS, "local", lambda _: child.ChildTransport(program, subfolder("agent"))
+        )
         return lab
 
     return play

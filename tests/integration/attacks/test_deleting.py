@@ -148,6 +148,7 @@ BESIDE: dict[str, Put] = {
 }
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_agent_is_there_at_the_end(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

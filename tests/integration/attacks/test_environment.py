@@ -149,6 +149,7 @@ def test_options_that_cannot_be_had(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_cpus
 def test_a_cpu_that_taskset_takes_away(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     write_device(home.folder, options={"affinity": [1]})
@@ -249,6 +250,7 @@ Session.run = run
     assert_measures(capsys, measured=2, archs=5)
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_alone_is_a_row_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,6 +322,7 @@ def poisoned(row: Measurement, reason: str) -> Measurement:
     )
 
 
+@pytest.mark.slow
 def test_rows_of_old_versions_are_healed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command(5), "--json"]) == 0
     with Store() as store:

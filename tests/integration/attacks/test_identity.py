@@ -253,6 +253,7 @@ def test_the_same_content_is_the_same_run(
     assert Run.open("mine").config.data_dir == str(now.absolute()), "where they were found last"
 
 
+@pytest.mark.slow
 def test_one_relative_name_in_two_folders(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.import_table("tab", "3x8x8")
     image_data(lab.folder / "A" / "data", seed=1)
@@ -328,6 +329,7 @@ def test_data_that_change_during_a_training(
     assert not weights.exists() or not list(weights.iterdir())
 
 
+@pytest.mark.slow
 def test_data_that_change_during_a_search(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.import_table("tab", "3x8x8")
     data = image_data(lab.folder / "data")
@@ -352,6 +354,7 @@ def test_data_that_change_during_a_search(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert "1 of 2 epochs are done already" in errors, "up to where the data were still the same"
 
 
+@pytest.mark.slow
 def test_runs_and_evaluations_from_before_contents_were_recorded(
     lab: Lab, searched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,7 @@ def test_numbers_of_options_are_plain_too(
 # Published tables are taken without a word.
 
 
+@pytest.mark.slow
 def test_published_tables_are_plausible(data_dir: Path) -> None:
     cells, networks = nasbench201.load(data_dir), ofa.load(data_dir)
     mobile = [a.string for a in networks.architectures]
@@ -466,6 +467,7 @@ def test_a_profile_does_not_make_a_table_ambiguous(
         assert not isinstance(find_device("board", store), TableDevice)
 
 
+@pytest.mark.slow
 def test_published_devices_with_a_name_that_is_taken_are_left_out(
     capsys: pytest.CaptureFixture[str], home: Home, data_dir: Path
 ) -> None:

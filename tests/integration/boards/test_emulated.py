@@ -5,6 +5,8 @@ Its timings mean nothing and are not looked at; that it computes what PyTorch co
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import yaml
 from boards_image import base_layer, share_wheels
 from boards_namespace import QEMU_REGISTRATION, NamespaceBoard
 
+from harness.backends import onnxruntime
 from harness.cli import main
 from harness.store import Measurement, Store
 from modnas.spaces import get_space
@@ -115,3 +118,35 @@ def test_library_compiled_here_computes_the_same_there(home: Path, arm: Namespac
         assert row.request["runtime_version"].startswith("ffi ")
     run("agent", "uninstall", "--device", "arm")
     assert arm.shell("ls -A /home/board").split() == [".ssh"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_version_that_the_cpu_cannot_run(
+    home: Path, arm: NamespaceBoard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime 1.21.0 on a Cortex-A72: refused where that is known; elsewhere the crash is told."""
+    arm.endpoint().write_profile(home, "old", directory=".old-agent")
+    before = arm.shell("find /home/board | sort")
+
+    def install(line: str, code: int = 0) -> str:
+        ended = main(shlex.split(line))
+        read = capsys.readouterr().err
+        if "no wheels for" in read:
+            pytest.skip(f"the board's packages are not to be had here: {read}")
+        assert ended == code, read
+        return read
+
+    command = "agent install --device old --runtime onnxruntime==1.21.0 --offline"
+    read = install(command, code=3)
+    assert "has no asimdhp, which onnxruntime==1.21.0 needs" in read and "fetching" not in read
+    assert arm.shell("find /home/board | sort") == before, "nothing is left behind"
+    with monkeypatch.context() as patch:
+        patch.setattr(onnxruntime, "CPU_NEEDS", ())
+        read = install(command, code=3)
+    assert "onnxruntime 1.21.0" in read and "SIGILL" in read
+    assert arm.shell("find /home/board | sort") == before, "nothing is left behind"
+    advised = re.search(r"with: modnas-hw (.*)$", read.strip().splitlines()[-1])
+    assert advised is not None and "ONNX Runtime 1.20.1 installed" in install(advised[1])
+    assert main(["agent", "uninstall", "--device", "old"]) == 0
+    assert arm.shell("find /home/board | sort") == before

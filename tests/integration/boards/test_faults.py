@@ -201,7 +201,7 @@ def test_agent_that_dies_each_time_is_given_up(board: NamespaceBoard, tmp_path: 
 
 
 def test_full_disk_is_named(board: NamespaceBoard) -> None:
-    board.mount_small_disk("/home/board/small", kilobytes=400)
+    board.mount_disk("/home/board/small", kilobytes=400)
     board.shell("head -c 390000 /dev/zero > /home/board/small/x")
     profile = board.endpoint().profile("board", directory="small/agent")
     with pytest.raises(DeviceUnavailableError, match=r"the disk of board@.* is full") as caught:
@@ -217,6 +217,7 @@ def test_full_disk_is_named(board: NamespaceBoard) -> None:
     assert board.shell("ls -A /home/board/small") == "x\n", "nor does the folder"
 
 
+@pytest.mark.slow
 def test_two_hosts_and_a_host_that_died(board: NamespaceBoard, tmp_path: Path) -> None:
     path, sha256 = spin_artifact(tmp_path, 1.0)
     profile = DeviceProfile.model_validate(board.endpoint().profile("board"))

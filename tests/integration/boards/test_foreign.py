@@ -33,6 +33,7 @@ def hashes(board: NamespaceBoard) -> str:
     return board.shell(f"sha256sum {' '.join(PLACES)} {SMALL}/fill*; readlink {LINK}")
 
 
+@pytest.mark.slow
 def test_every_foreign_file_is_there_with_its_hash(
     board: NamespaceBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,7 +50,7 @@ def test_every_foreign_file_is_there_with_its_hash(
         settings = "--set channels=16 --set cells=1 --set input=1x8x8"
         return types(f"profile --device pi --archs {count} {settings}", code)
 
-    board.mount_small_disk(SMALL, kilobytes=3000)
+    board.mount_disk(SMALL, kilobytes=3000)
     board.endpoint().write_profile(tmp_path / "home", "pi", directory="small/agent")
     board.endpoint().write_profile(tmp_path / "home", "wrong", directory="photos")
     board.shell(f"mkdir -p /home/board/photos/2024; echo cat > {PLACES[0]}; echo dog > {PLACES[1]}")

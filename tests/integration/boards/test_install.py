@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import _ctypes
-import base64
-import hashlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +18,7 @@ import yaml
 from boards_image import share_wheels
 from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
+from boards_wheels import make_wheel
 
 from harness.boards import runtime_install
 from harness.cli import main
@@ -129,28 +127,11 @@ def test_too_little_space_is_named(
     make_board: Callable[..., NamespaceBoard], run: Run, tmp_path: Path
 ) -> None:
     board = make_board(with_runtime=False)
-    board.mount_small_disk("/home/board/small", kilobytes=20_000)
+    board.mount_disk("/home/board/small", kilobytes=20_000)
     board.endpoint().write_profile(tmp_path / "home", "bare", directory="small/agent")
     read = run("agent install --device bare --offline", code=3)
     assert re.search(r"has \d+ MB free, the runtime needs \d+", read), read
     assert board.shell("ls -A /home/board/small") == "", "nothing is left behind"
-
-
-def make_wheel(folder: Path, name: str, release: str, module: str | None = None) -> None:
-    """A wheel with one module that knows its version."""
-    info = f"{name}-{release}.dist-info"
-    files = {
-        f"{module or name}/__init__.py": f"__version__ = {release!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = ""
-    with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
-        for path, content in files.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
-            record += f"{path},sha256={digest},{len(content)}\n"
-            wheel.writestr(path, content)
-        wheel.writestr(f"{info}/RECORD", record + f"{info}/RECORD,,\n")
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def refusal(endpoint: Endpoint, **changes: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_measures_and_brings_every_file_once(loopback: LoopbackBoard, tmp_path: Path) -> None:
     artifact = ArtifactCache(tmp_path).get(SPACE, SPACE.references[0], 1)
     with DeviceSession(profile(loopback.endpoint)) as session:
@@ -286,6 +287,7 @@ def test_agent_under_systemd(tmp_path: Path, can_make_loopback: None) -> None:
     )
 
 
+@pytest.mark.slow
 def test_frame_over_the_limit(loopback: LoopbackBoard) -> None:
     large, python = loopback.folder / "large", loopback.endpoint.extra["python"]
     greeting = f'{{"event": "hello", "id": "", "protocol": {PROTOCOL_VERSION}, "agent_version": "1",'

@@ -49,6 +49,7 @@ def run(choice: Choice = "active", budget: int = 40, **given: object) -> Evaluat
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["active", "random"])
 def test_as_many_as_told_and_what_is_known_is_not_guessed(choice: Choice) -> None:
     accuracy = run(choice)
@@ -86,6 +87,7 @@ def test_only_what_there_is_to_choose_from(choice: Choice) -> None:
         run(choice, len(pool) + 1, pool=lambda: pool)
 
 
+@pytest.mark.slow
 def test_candidates_are_all_of_a_small_space_or_a_sample_of_a_large_one() -> None:
     plain, every = (candidates(SPACE, 0, plain=is_plain) for is_plain in (True, False))
     assert len(every) == len(set(every)) == sum(map(SPACE.is_usable, SPACE.all()))

@@ -35,6 +35,7 @@ def test_links_of_the_cell_graph():
     assert normalised_adjacency().sum(1).tolist() == pytest.approx([1] * 8)
 
 
+@pytest.mark.slow
 def test_fit_predicts_unseen_cells_and_adapting_fits_the_device():
     cells = SPACE.sample(260, torch.Generator().manual_seed(0))
     train, rest = cells[:200], cells[200:]

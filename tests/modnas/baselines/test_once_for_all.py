@@ -43,6 +43,7 @@ def test_a_bound_that_nothing_keeps_gives_the_fastest_found():
     assert sum(map(len, SPACE.stages(found))) == 10
 
 
+@pytest.mark.slow
 def test_the_two_branch_predictor_learns_devices_that_differ():
     generator = torch.Generator().manual_seed(0)
     architectures = SPACE.sample(900, generator)

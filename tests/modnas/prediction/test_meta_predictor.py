@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from modnas.prediction import DeviceTable, fit_predictor, from_state, to_state
+from modnas.prediction import DeviceTable, Measured, fit_predictor, from_state, to_state
 from modnas.prediction.metrics import mean_relative_error, spearman
 from modnas.spaces.nasbench201 import NasBench201
 
@@ -243,3 +243,132 @@ def test_no_table_is_refused():
 def test_unusable_features_are_refused_when_predicting(one):
     with pytest.raises(ValueError, match="the device: 10 reference measurements"):
         one.predict(TEST, GOOD[:5])
+
+
+def _further(device, cells, seed=11):
+    return Measured(cells, device.measured(cells, seed))
+
+
+def test_further_measurements_sharpen_what_is_known_of_an_unseen_device(several):
+    """Of one that is unlike those learned: it does not delete dead operators; and noisy."""
+    device = Device(KEEPS.scale, KEEPS.costs, noise=0.03, deletes=False)
+    true, errors = device.true(TEST), []
+    for seed in range(4):
+        features, more = device.measured(SPACE.references, 3 + seed), _further(device, TRAIN[:20], 20 + seed)
+        guesses = several.predict(TEST, features), several.predict(TEST, features, more)
+        errors.append([mean_relative_error(guess.value, true) for guess in guesses])
+        widths = [(guess.upper - guess.lower).mean() for guess in guesses]
+        assert widths[1] < widths[0]
+    before, after = np.mean(errors, axis=0)
+    assert after < 0.8 * before
+    features = KEEPS.measured(SPACE.references, 3)
+    after = several.predict(TEST, features, _further(KEEPS, TRAIN[:20]))
+    bound = several.bound(torch.as_tensor(features), _further(KEEPS, TRAIN[:20]))
+    np.testing.assert_allclose(bound(SPACE.encode(TEST)).numpy(), after.value, rtol=1e-4)
+
+
+def test_chosen_measurements_tell_more_than_random_ones(several):
+    features, true = KEEPS.measured(SPACE.references, 3), KEEPS.true(TEST)
+    chosen = []
+    for _ in range(4):
+        chosen += several.choose(TRAIN, features, _further(KEEPS, chosen), count=5)
+    assert len(set(chosen)) == 20 and not set(chosen) & set(SPACE.references)
+
+    def error(cells):
+        return mean_relative_error(several.predict(TEST, features, _further(KEEPS, cells)).value, true)
+
+    random = [error([TRAIN[i] for i in np.random.default_rng(s).permutation(80)[:20]]) for s in range(5)]
+    assert error(chosen) < np.mean(random)
+
+
+def test_nothing_is_chosen_twice_nor_more_than_there_is(several):
+    features = KEEPS.measured(SPACE.references)
+    assert several.choose(SPACE.references, features, count=3) == []
+    assert len(several.choose(TRAIN[:4], features, _further(KEEPS, TRAIN[:2]), count=9)) == 2
+
+
+def test_a_learned_device_hears_of_further_measurements(one):
+    """It has become slower by a tenth where nobody looked before: many new values say so."""
+    features = FAST.table("fast", TRAIN).features
+    slower = Measured(TEST[:60], 1.1 * FAST.true(TEST[:60]))
+    before, after = one.predict(TEST, features), one.predict(TEST, features, slower)
+    assert after.value.mean() > 1.02 * before.value.mean()
+
+
+def test_a_learned_device_with_few_measurements_is_helped_by_the_others(several):
+    device = Device(3.0, [0.2, 1.3, 2.4, 1.0])
+    few, true = device.table("few", TRAIN[:12]), device.true(TEST)
+    others = [Device(1.0, [0.1 * i, 1.0, 2.0 + 0.3 * i, 1.0]).table(f"o{i}", TRAIN, i) for i in range(4)]
+    alone = fit_predictor(SPACE, [few]).predict(TEST, few.features)
+    helped = fit_predictor(SPACE, [few, *others]).predict(TEST, few.features)
+    assert mean_relative_error(helped.value, true) < 0.7 * mean_relative_error(alone.value, true)
+
+
+def test_learned_devices_that_contradict_the_measurements_do_no_harm():
+    """Beside devices that are unlike it, one that is like it counts as if it were alone."""
+    true, references = KEEPS.true(TEST), Device(7.0, KEEPS.costs, deletes=False).measured(SPACE.references, 5)
+    like = KEEPS.table("like", CELLS[:160])
+    unlike = [Device(1.0, [3.0 - i, 0.1, 0.2, 2.0 + i]).table(f"u{i}", CELLS[:160], i) for i in range(4)]
+    alone = spearman(fit_predictor(SPACE, [like]).predict(TEST, references).value, true)
+    beside = spearman(fit_predictor(SPACE, [like, *unlike]).predict(TEST, references).value, true)
+    assert beside > alone - 0.005
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["described", "learned"])
+def test_values_known_to_be_uncertain_count_less(several, one, few):
+    """A third of the values is far off: told so, the predictor does not believe them."""
+    predictor, device = (several, SLOW) if few else (None, FAST)
+    cells = CELLS[:24]
+    values = device.measured(cells, 2)
+    values[::3] *= 2
+    uncertain = np.where(np.arange(24) % 3 == 0, values, 0)
+    true = device.true(TEST)
+
+    def error(deviations):
+        if predictor is None:
+            table = DeviceTable("fast", device.measured(SPACE.references, 1), cells, values, deviations)
+            return mean_relative_error(
+                fit_predictor(SPACE, [table]).predict(TEST, table.features).value, true
+            )
+        measured = Measured(cells, values, deviations)
+        features = device.measured(SPACE.references, 1)
+        return mean_relative_error(predictor.predict(TEST, features, measured).value, true)
+
+    assert error(uncertain) < 0.5 * error(None)
+
+
+@pytest.mark.parametrize(
+    ("values", "deviations"),
+    [([1.0], None), ([1.0, -1.0], None), ([1.0, 2.0], [0.1]), ([1.0, 2.0], [0.1, -1])],
+)
+def test_unusable_further_measurements_are_refused(one, values, deviations):
+    with pytest.raises(ValueError, match="the device: "):
+        one.predict(TEST, GOOD, Measured(TEST[:2], values, deviations))
+
+
+def test_a_predictor_of_the_older_format_is_read(several):
+    """It held one calibration and what the learned devices say of the references."""
+    tensors, description = to_state(several)
+    older = {
+        **tensors,
+        "quantile": torch.tensor(1.7, dtype=torch.float64),
+        "at_references": torch.zeros(10, len(description["rows"]), dtype=torch.float64),
+    }
+    restored = from_state(SPACE, older, {**description, "format": 2})
+    features = SLOW.measured(SPACE.references)
+    for field in ("value", "lower", "upper"):
+        np.testing.assert_allclose(
+            getattr(restored.predict(TEST, features), field),
+            getattr(several.predict(TEST, features), field),
+            rtol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("rows", [60, 160], ids=["beside-others", "alone"])
+def test_what_a_device_was_fitted_on_does_not_count_twice(rows):
+    table = FAST.table("fast", CELLS[:rows])
+    predictor = fit_predictor(SPACE, [table, SLOW.table("slow", TRAIN)])
+    once = predictor.predict(TEST, table.features)
+    twice = predictor.predict(TEST, table.features, Measured(table.architectures, table.values))
+    np.testing.assert_allclose(twice.upper - twice.lower, once.upper - once.lower, rtol=1e-6)
+    np.testing.assert_allclose(twice.value, once.value, rtol=1e-6)

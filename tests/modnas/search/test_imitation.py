@@ -149,11 +149,14 @@ def test_its_statistics_are_of_the_fronts_that_it_is_taught(searched):
     json.dumps(searched.checkpoint()[1])
 
 
-def test_a_bound_that_is_always_kept_leaves_only_the_task():
+def test_a_bound_that_nearly_all_keep_leaves_only_the_task(searched):
     bound = run(make_search(constraints=(1.0,), imitation_steps=200))
     for which in DEVICES:
-        found = errors([point.architecture for point in bound.proposals(which)])
-        assert found.max() == pytest.approx(errors(SPACE.all()).min())
+        free, found = (
+            errors([point.architecture for point in search.proposals(which)]) for search in (searched, bound)
+        )
+        assert free.max() > 50
+        assert found.max() < 10
 
 
 @pytest.mark.parametrize("make", [make_search, weight_sharing_search])

@@ -143,6 +143,7 @@ def test_bleu_of_known_texts():
     assert bleu(["the cat sat on the rug ."], pairs[:1]) == pytest.approx(value)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_a_network_learns_to_translate_beyond_copying(task: TranslationTask):
     space = Transformer(
@@ -189,6 +190,7 @@ def test_sentences_have_no_side(task: TranslationTask):
         task.resized(8)
 
 
+@pytest.mark.slow
 def test_debians_dictionary():
     if not DICTIONARY.is_file():
         pytest.skip(f"no {DICTIONARY}: install the package trans-de-en")

@@ -10,6 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import Callable, NamedTuple, Sequence
 
+from modnas_agent.foreign_words import meaning_of
+
 #: What the values of a sensor are: power now in watts, or energy since some moment in joules.
 POWER = "power"
 COUNTER = "counter"
@@ -126,8 +128,10 @@ def run_command(command: Sequence[str]) -> str:
     except OSError as error:
         raise LostSensorError(f"{name} cannot be run: {error.strerror}") from error
     if code != 0:
-        said = " ".join((errors or output).split())[-200:]
-        raise LostSensorError(f"{name} failed with exit code {code}: {said}")
+        said = (
+            meaning_of(errors or output) or f"exit code {code}: {' '.join((errors or output).split())[-200:]}"
+        )
+        raise LostSensorError(f"{name} failed: {said}")
     return output
 
 

@@ -7,19 +7,21 @@ from typing import Iterator
 
 from modnas_agent.energy.sensors.base import LostSensorError, SensorError
 from modnas_agent.files import read_number, read_text
+from modnas_agent.permissions import permission_hint
 
 #: Reading faster than this costs more than it tells, whatever a driver says of itself.
 MIN_PERIOD_S = 0.02
 
 
-def required_number(path: Path, permission_hint: str = "") -> int:
-    """The whole number in `path`; raises `SensorError` that says why there is none."""
+def required_number(path: Path, mend: str = "") -> int:
+    """The whole number in `path`; raises `SensorError` that says why there is none.
+
+    `mend`: what to do where it may not be read; by default what its owner and group tell.
+    """
     try:
         text = path.read_text(encoding="ascii").strip().strip("\0")
     except PermissionError as error:
-        raise LostSensorError(
-            f"no permission to read {path}{permission_hint and '; ' + permission_hint}"
-        ) from error
+        raise LostSensorError(f"no permission to read {path}; {mend or permission_hint(path)}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise LostSensorError(f"cannot read {path}: {reason}") from error

@@ -81,6 +81,7 @@ def test_what_cannot_be_compiled_is_one_error_and_the_compiler_lives(
     assert [child.pid for child in psutil.Process().children()] == pids
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_compiler_is_an_error_and_the_next_one_works(
     network: Artifact, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_crash_of_the_compiler_is_an_error_and_the_next_one_works(
         assert compiler.host()[0]["kind"] == "llvm"
 
 
+@pytest.mark.slow
 def test_a_failed_build_is_a_row(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     compile_, bad = Compiler.compile, ArtifactCache().get(space, space.references[0], 1).path
 
@@ -133,6 +135,7 @@ def test_a_cell_is_measured_untuned_then_tuned(space: Space, monkeypatch: pytest
     assert tuned.request["options"]["target"]["mcpu"] == first.target["mcpu"]
 
 
+@pytest.mark.slow
 def test_one_process_tunes_into_a_database(space: Space) -> None:
     with closing(TvmExporter(ArtifactCache(), BOARD)) as exporter:
         folder = tuning_folder(BOARD, space, exporter.target)

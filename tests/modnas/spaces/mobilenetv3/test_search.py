@@ -59,6 +59,7 @@ def make_search(epochs=2, warmup=10):
     )
 
 
+@pytest.mark.slow
 def test_a_search_trains_weights_that_its_networks_inherit():
     search = make_search()
     networks = [

@@ -213,6 +213,7 @@ def test_names_of_edges_and_operators_fit_the_encoding():
     assert SPACE.variant == "c16n5-3x32x32-10"
 
 
+@pytest.mark.slow
 @given(choices_of_a_cell, st.integers(1, 2))
 def test_variations_are_all_usable_cells_within_a_distance(choices, distance):
     cell = SPACE.architecture(choices)

@@ -25,6 +25,7 @@ def paid_operators(choices):
     return sorted(op for op, is_live in zip(choices, live, strict=True) if is_live and op != SKIP)
 
 
+@pytest.mark.slow
 def test_every_cell_keeps_its_function_and_its_operators():
     for cell in official_order():
         plain = simplest(cell)

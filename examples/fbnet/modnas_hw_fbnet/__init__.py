@@ -1,0 +1,1 @@
+"""FBNet's search space for modnas-hw."""
