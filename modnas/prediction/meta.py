@@ -29,8 +29,8 @@ from modnas.spaces import Architecture, Space
 _ENOUGH = 150
 _SAMPLE = 500  # architectures that stand for the space
 _CALIBRATION_ROWS = 200
-# Least half-width of the 90 % interval of a described device, after its references and after `MANY` measurements
-# that were chosen: the normal one, and what devices left out altogether took (`docs/decisions.md`).
+# Least half-width of the 90 % interval of a described device, after its references and after `MANY`
+# measurements that were chosen: the normal one, and what devices left out took (`docs/decisions.md`).
 _LEAST_QUANTILE = (NORMAL_QUANTILE, 1.8)
 _BLOCK = 2000  # architectures predicted at once, which bounds the memory
 _FORMAT = 3
