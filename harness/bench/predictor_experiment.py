@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import Row
-from modnas.prediction import fit_predictor, gcn, metrics
+from modnas.prediction import DeviceTable, fit_predictor, gcn, metrics
 from modnas.prediction.choosing import candidates, measure_chosen
 from modnas.spaces import Architecture
 
@@ -45,6 +45,15 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
     the same trained on with the ten references; `help-published` what HELP prints.
     """
     tables = [problem.known(device) for device in problem.search_devices]
+    yield from gaussian_process(problem, tables, seed)
+    yield from _graph_network(problem, tables, seed)
+    if seed == 0:
+        for device, value in HELP_SPEARMAN.items():
+            yield from _rows("help-published", device, None, {"spearman_help": value}, 0.0)
+
+
+def gaussian_process(problem: Problem, tables: Sequence[DeviceTable], seed: int) -> Iterator[Row]:
+    """The rows of the MetaPredictor fitted on `tables`."""
     began = time.monotonic()
     predictor = fit_predictor(problem.space, tables, seed=seed)
     for device in problem.unseen_devices:
@@ -59,6 +68,9 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
             inside = ((guess.lower <= true) & (true <= guess.upper))[kept]
             figures = {**_figures(problem, device, guess.value, kept), "coverage": float(inside.mean())}
             yield from _rows(name, device, seed, figures, time.monotonic() - began)
+
+
+def _graph_network(problem: Problem, tables: Sequence[DeviceTable], seed: int) -> Iterator[Row]:
     began = time.monotonic()
     network = gcn.fit_graph_predictor(problem.space, tables, seed=seed)
     for device in problem.unseen_devices:
@@ -67,9 +79,6 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
         for name, one in (("gcn", network), ("gcn-adapted", adapted)):
             figures = _figures(problem, device, one.predict(problem.space, problem.cells, references))
             yield from _rows(name, device, seed, figures, time.monotonic() - began)
-    if seed == 0:
-        for device, value in HELP_SPEARMAN.items():
-            yield from _rows("help-published", device, None, {"spearman_help": value}, 0.0)
 
 
 def _measure(problem: Problem, device: str, cells: Sequence[Architecture]) -> dict[Architecture, float]:

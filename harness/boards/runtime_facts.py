@@ -38,7 +38,7 @@ class Facts(BaseModel):
     termux: bool
 
 
-def ask(board: Board, python: str, runtime: Runtime, packages: str | None = None) -> Facts:
+def facts(board: Board, python: str, runtime: Runtime, packages: str | None = None) -> Facts:
     """What `python` says there, with `packages` on its path. The agent must be on the board.
 
     Raises DeviceUnavailableError when the interpreter fails.

@@ -17,7 +17,7 @@ _COUNT, _FEWER = 1024, 256
 _MANY = 50  # measurements, above which fewer hypotheses must do: each costs their third power
 # Logarithm to base 10 of the median of each variance and its standard deviation; units are the variance of
 # the measurements. In the order of `Hypotheses.shares`, then the lead's and the noise's.
-_MEDIANS = (0.0, -2.5, -3.0, -1.5, -2.5, 0.0, -2.0)
+_MEDIANS = (-1.5, -1.5, -2.0, -1.5, -2.0, 0.0, -1.5)
 _SPREADS = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 1.0)
 # Shares of the kinds of leads: one learned device; the mean of all; those near, by two powers; none.
 _LEADS = (0.2, 0.1, 0.3, 0.3, 0.1)

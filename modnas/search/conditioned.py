@@ -12,16 +12,17 @@ from torch.nn.functional import silu
 
 from modnas.search.hypernetwork import Hypernetwork
 
-# Standard deviations of a device vector's entry that are taken to be no smaller, so that entries in which the
-# known devices hardly differ do not count for much; and how many of them a device may lie away.
-_LEAST_SPREAD, _FARTHEST = 0.05, 3.0
+# Standard deviations of a device vector's entry are taken to be no smaller, so that entries in which the known
+# devices hardly differ do not count for much.
+_LEAST_SPREAD = 0.05
 
 
 class ConditionedHypernetwork(Hypernetwork):
     """H(r, d): two hidden layers on a radial basis of the preference and on the standardised device vector.
 
     Device vectors are standardised over the devices of the search, so that what tells these apart has the
-    size of the preference's entries, however little of the vector it is.
+    size of the preference's entries, however little of the vector it is. Beyond the range of these devices
+    nothing was learnt: another device counts as the nearest in it.
 
     Args:
         options: number of options of each decision; the logits are their concatenation.
@@ -34,6 +35,8 @@ class ConditionedHypernetwork(Hypernetwork):
 
     mean: Tensor
     spread: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class ConditionedHypernetwork(Hypernetwork):
         # One device says nothing of how devices differ.
         self.register_buffer("spread", spread if len(devices) > 1 else torch.ones_like(spread))
         self.register_buffer("mean", devices.mean(0))
+        self.register_buffer("low", devices.amin(0))
+        self.register_buffer("high", devices.amax(0))
         width = centres * (objectives - 1) + devices.shape[1]
         sizes = (width, hidden, hidden, sum(options))
         self.weights = nn.ParameterList(
@@ -61,7 +66,8 @@ class ConditionedHypernetwork(Hypernetwork):
 
     def standardised(self, device_features: Tensor) -> Tensor:
         """Device vectors (B, D) as standard deviations from the mean of the search's devices."""
-        return ((device_features - self.mean) / self.spread).clamp(-_FARTHEST, _FARTHEST)
+        inside = torch.minimum(torch.maximum(device_features, self.low), self.high)
+        return (inside - self.mean) / self.spread
 
     def forward(self, preferences: Tensor, device_features: Tensor) -> Tensor:
         centres = torch.linspace(0, 1, self.centres, device=preferences.device)
