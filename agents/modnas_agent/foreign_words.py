@@ -75,9 +75,7 @@ _TABLE: tuple[tuple[str, _Meaning], ...] = (
     ),
     (
         r"(importing \S+ ended with SIGILL)",
-        _says(
-            r"\1: this processor lacks an instruction that it is built with; install another version of it"
-        ),
+        _says(r"\1: this processor lacks an instruction that it is built with"),
     ),
     # The Raspberry Pi's vcgencmd
     (r"(?:open|access)\w*[^\n]*?(/dev/(?:vchiq|vcio|vcsm\w*))", lambda found: _device(found.group(1))),

@@ -13,7 +13,7 @@ from modnas_agent.folder import ARCHIVE, TREE
 from harness.backends import Runtime, get_backend
 from harness.boards.agent_folder import Left
 from harness.boards.board import Board, Manifest
-from harness.boards.runtime_facts import ask
+from harness.boards.runtime_facts import facts
 from harness.boards.runtime_install import RuntimeInstaller, Say, runtime_prefix
 from harness.core.errors import DeviceUnavailableError, UsageError
 from harness.store import content_key
@@ -80,7 +80,7 @@ def _install(
     python = board.find_python()
     say(f"{board.connection.address}: Python {python.text} at {python.path}")
     board.bring_archive()
-    found = ask(board, python.path, runtime)
+    found = facts(board, python.path, runtime)
     if found.runtime and set(chosen) <= {f"{name}=={there}" for name, there in found.versions.items()}:
         say(f"{runtime.name} {found.runtime} is there already")
         made = Manifest(version, python.path, None, "present", found.runtime, python.path, chosen)
@@ -124,7 +124,7 @@ def _is_whole(board: Board, manifest: Manifest, runtime: Runtime) -> bool:
         return False
     board.bring_archive()
     try:
-        return ask(board, manifest.python, runtime, manifest.packages).runtime is not None
+        return facts(board, manifest.python, runtime, manifest.packages).runtime is not None
     except DeviceUnavailableError:  # the interpreter itself fails
         return False
 

@@ -14,7 +14,8 @@ from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import ForeignDataError, clean_object, last_line
 
 _MODULE = "modnas_agent.board.runtime_facts"
-ASK_S = 120.0
+# Longer than its own limit for the import.
+ASK_S = 150.0
 
 
 class Facts(BaseModel):
@@ -37,7 +38,7 @@ class Facts(BaseModel):
     termux: bool
 
 
-def ask(board: Board, python: str, runtime: Runtime, packages: str | None = None) -> Facts:
+def facts(board: Board, python: str, runtime: Runtime, packages: str | None = None) -> Facts:
     """What `python` says there, with `packages` on its path. The agent must be on the board.
 
     Raises DeviceUnavailableError when the interpreter fails.

@@ -14,7 +14,7 @@ from modnas_agent.foreign_words import meaning_of
 
 from harness.backends import Runtime
 from harness.boards.board import Board, Interpreter, Manifest, install_command, other_version
-from harness.boards.runtime_facts import Facts, ask
+from harness.boards.runtime_facts import Facts, facts
 from harness.boards.wheels import BoardPlatform, runtime_archive, runtime_file
 from harness.core.errors import DeviceUnavailableError
 from harness.core.foreign import last_line
@@ -61,7 +61,7 @@ class RuntimeInstaller:
         interpreter, path, mode = made
         if not self.offline:  # what was unpacked is noted already
             board.in_folder("record", path=packages)
-        after = ask(board, interpreter, runtime, path)
+        after = facts(board, interpreter, runtime, path)
         if not after.runtime:
             self._fails(after)
         base, chosen = self.python.path, tuple(self.chosen)
@@ -100,8 +100,9 @@ class RuntimeInstaller:
             )
         if unfit := runtime.impossible(found.machine, found.lacking):
             version, need = unfit
+            lacking = ", ".join(flag for flag in need.flags if flag in found.lacking)
             raise DeviceUnavailableError(
-                f"the CPU of {address} has no {', '.join(need.flags)}, which {version} needs; take the "
+                f"the CPU of {address} has no {lacking}, which {version} needs; take the "
                 f"newest version that fits it with: {self._command([need.package])}"
             )
         self._check_space()
@@ -184,9 +185,9 @@ class RuntimeInstaller:
         if done.status == 0:
             return
         said = meaning_of(done.errors) or last_line(done.errors) or last_line(done.output) or "no message"
-        if self.found.bits < WHEEL_BITS:
-            raise DeviceUnavailableError(self._too_narrow)
         hint = f"; without a network there, use: {self._offline}" if "pip" in arguments else ""
+        if self.found.bits < WHEEL_BITS:
+            hint = f"; {self._too_narrow}"
         raise DeviceUnavailableError(f"installing on {self.board.connection.address} failed: {said}{hint}")
 
     def _command(self, versions: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import typer
+from modnas_agent.errors import MEMORY, RUNTIME
+from modnas_agent.foreign_errors import reason_of
 
 # Before anything imports onnxruntime, which otherwise sends usage data from a thread of its own.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -109,9 +111,18 @@ def _failure(error: BaseException) -> Failure:
         return Failure(UsageError.code, str(error), UsageError.exit_code, is_error=False)
     if hasattr(error, "format_message"):  # Click's, which Typer may carry as a copy of its own
         return Failure(UsageError.code, _usage(error), UsageError.exit_code)
-    if isinstance(error, OSError) and error.errno is not None:
-        return Failure("system", told(error), 1)
+    if refused := _refused_by_system(error):
+        return Failure("system", refused, 1)
     return Failure("internal", f"{_bounded(f'{type(error).__name__}: {error}')} ({_SEE_MORE})", 1)
+
+
+def _refused_by_system(error: BaseException) -> str | None:
+    """What the operating system did not give, told as that; None for any other error."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return told(error)
+    if isinstance(error, (MemoryError, RuntimeError)) and reason_of(error, RUNTIME) == MEMORY:
+        return "out of memory; end other programs, or choose smaller sizes"
+    return None
 
 
 def _bounded(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -61,8 +60,6 @@ def print_json(document: Any) -> None:
     try:
         print(text, flush=True)
     except OSError as error:
-        with suppress(OSError):  # what is left in its buffer would fail once more when the interpreter ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputError(
             f"the result cannot be written to stdout ({told(error)}); what was done is kept"
         ) from error

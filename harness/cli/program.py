@@ -25,8 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     open_streams()
     with _signals() as received:
-        code = _run(sys.argv[1:])
-    return 128 + received[0] if received else code
+        try:
+            code = _run(sys.argv[1:])
+            _empty_stdout()
+        except KeyboardInterrupt:  # a second one, while the first is told
+            code = INTERRUPTED
+    return 128 + received[0] if code == INTERRUPTED and received else code
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -68,6 +72,14 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_IGN)
 
 
+def _empty_stdout() -> None:
+    """Leave nothing in its buffer that would fail once more, with a traceback, when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def open_streams() -> None:
     """Standard streams where the process was started without them, and none that cannot write a character.
 
@@ -83,6 +95,7 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, way)  # the lowest number that is free: those below are open
+            os.set_inheritable(number, True)
             mode = "r" if number == 0 else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -24,6 +24,7 @@ from harness.devices.profile import DeviceProfile
 from harness.export import Artifact
 from harness.export.exporters import OUTPUT_TOLERANCE
 from harness.export.probe import to_document
+from harness.measure.local_runtime import local_hint
 from harness.store import content_key
 from harness.transport.base import Frame, Transport
 from harness.transport.child import ChildTransport
@@ -179,8 +180,13 @@ class DeviceSession:
         try:
             answer = self.client.probe(self.profile.backend)
         except RefusedError as error:
-            if self.profile.ssh is None or error.reason not in (RUNTIME, CRASHED):
+            if error.reason not in (RUNTIME, CRASHED):
                 raise
+            if self.profile.ssh is None:
+                here = local_hint(self.profile.backend, error.reason == CRASHED)
+                if here is None:
+                    raise
+                raise reworded(error, f"{error}; {here}") from error
             hint = install_hint(self.profile) if error.reason == RUNTIME else self._other_version()
             raise DeviceUnavailableError(f"{error}; {hint}") from error
         wanted, offered = self.profile.agent_options.get("provider"), answer.get("providers")

@@ -29,7 +29,8 @@ def check_searchable(config: RunConfig, space: Space, store: Store, device: str)
         if len(device_values(store, device, space, metric)) < len(space.references) + 10:
             raise UsageError(
                 f"device {device}: its table of {metric} has too little beside the reference architectures "
-                "to search on; search on other devices, then front --run NAME gives its front"
+                "to search on; search on other devices, and ask for its front with: "
+                f"modnas-hw front --run NAME --device {device}"
             )
 
 

@@ -12,7 +12,7 @@ from harness.measure.profiling import profile_device
 from harness.measure.reports import ProfileReport
 from harness.runs.lookup import look_up
 from harness.store import Measurement, Store
-from harness.store.metrics import get_metric, read
+from harness.store.metrics import HardwareMetric, get_metric, read
 from harness.testing.home import own_home
 from modnas.spaces import Architecture, Space, get_space
 
@@ -33,22 +33,36 @@ def check_device(
         DeviceUnavailableError: it is not there.
     """
     asked = space or get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
-    some, wanted = asked.references[:networks], [get_metric(metric)]
+    some, wanted = asked.references[:networks], get_metric(metric)
     with Store() as store:
         device = find_device(name, store)
         if isinstance(device, TableDevice):
-            reports = [look_up(store, device.id, asked, wanted, some) for _ in range(2)]
-            assert not reports[1].measured, "a table measures nothing"
-    if isinstance(device, DeviceProfile):
-        check_profile(device)
-        with own_home(), Store() as store:
-            reports = [profile_device(device, asked, some, store, metrics=wanted) for _ in range(2)]
-        assert reports[0].measured == len(some), f"{reports[0].measured} of {len(some)} were measured"
-        assert reports[1].measured == 0, "what was measured is measured again"
+            reports = [look_up(store, device.id, asked, [wanted], some) for _ in range(2)]
+            check_reports(reports, device, wanted, asked, some)
+            return
+    check_profile(device)
+    with own_home(), Store() as store:
+        reports = [profile_device(device, asked, some, store, metrics=[wanted]) for _ in range(2)]
+        measured = [report.measured for report in reports]
+        assert measured == [len(some), 0], (
+            f"of {len(some)} it measured {measured[0]}, then {measured[1]} again"
+        )
+        check_reports(reports, device, wanted, asked, some)
+
+
+def check_reports(
+    reports: Sequence[ProfileReport],
+    device: DeviceProfile | TableDevice,
+    metric: HardwareMetric,
+    space: Space,
+    architectures: Sequence[Architecture],
+) -> None:
+    """What it says when it is asked twice for the same."""
+    values = []
     for report in reports:
         assert report.device == device.id, f"the report of {device.id} is of {report.device}"
-        check_rows(report.rows, asked, some, device)
-    values = [[read(wanted[0], row).value for row in report.rows] for report in reports]
+        check_rows(report.rows, space, architectures, device)
+        values.append([read(metric, row).value for row in report.rows])
     assert values[0] == values[1], f"asked again, it says {values[1]} and not {values[0]}"
     check_values(reports[0], values[0])
 

@@ -49,6 +49,8 @@ class ChildTransport:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
+                # In any locale: runtimes take the bytes of a path from a text in UTF-8.
+                env={**os.environ, "PYTHONUTF8": "1"},
             )
         assert self._process.stdin and self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
@@ -101,7 +103,7 @@ class ChildTransport:
         return frame
 
     def put(self, path: Path) -> str:
-        return str(path)
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
 
     def put_again(self, path: Path) -> str:
         return self.put(path)

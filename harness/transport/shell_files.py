@@ -57,6 +57,8 @@ class ShellFiles:
             before = after
         for link in filter(None, links.split(b"\0")):
             found[_text(link[2:])] = Entry(OTHER, 0, 0)
+        if "." not in found:  # every folder has that: one that seems to be empty may be somebody's
+            raise OSError(errno.EIO, "`ls -n` or `xargs -0` does not work there")
         return {name: entry for name, entry in found.items() if name not in (".", "..")}
 
     def read(self, path: str) -> bytes:

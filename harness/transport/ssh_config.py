@@ -36,17 +36,28 @@ def look_up(
     """
     file = path or _home_file()
     where = f"{file or '~/.ssh/config'} cannot be used"
-    program = shutil.which("ssh") if _passwd_home() else None
+    program = _openssh()
     try:
         if program is None:
-            values: Values = _read(alias, file, user)
-            return as_config(alias, values, {}, user, port)
+            return as_config(alias, _read(alias, file, user), {}, user, port)
         given = [*(("-l", user) if user else ()), *(("-p", str(port)) if port else ())]
         source = () if file is None else ("-F", str(file) if file.exists() else "none")
         values = _ask(program, *source, *given, "--", alias)
         return as_config(alias, values, _defaults(program), user, port)
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+def _openssh() -> str | None:
+    """The program, if it is one that answers: Dropbear has an `ssh` too, and a user may have no name here."""
+    program = shutil.which("ssh")
+    if program is None:
+        return None
+    try:
+        _defaults(program)
+    except ValueError:
+        return None
+    return program
 
 
 def _home_file() -> Path | None:
@@ -56,7 +67,7 @@ def _home_file() -> Path | None:
 
 
 def _passwd_home() -> str | None:
-    """None for a user without an entry, as in some containers: OpenSSH refuses to do anything for them."""
+    """None for a user without an entry, as in some containers."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

@@ -11,11 +11,14 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.core.system_errors import told
 from harness.transport.ssh_known_hosts import matches
 from harness.transport.ssh_tokens import replace_in_command, token_values
+from modnas.core.bounded import check_file
 
 # OpenSSH's own limit for files that include each other.
 _MAX_DEPTH = 16
+_LARGEST = 1 << 24  # bytes
 # `Match exec` runs a command of the user's.
 COMMAND_S = 10.0
 _LINE = re.compile(r'\s*"?([A-Za-z][A-Za-z0-9]*)"?(?:\s*=\s*|\s+)(\S.*)', re.DOTALL)
@@ -153,9 +156,10 @@ class _Reading:
 
 def _lines(file: Path) -> Sequence[str]:
     try:
+        check_file(file, _LARGEST)
         return file.read_text("utf-8", "surrogateescape").split("\n")
     except OSError as error:
-        raise ConfigFileError(f"{file} cannot be read: {error.strerror}") from error
+        raise ConfigFileError(f"{file} cannot be read: {told(error, file)}") from error
 
 
 def _option(line: str) -> tuple[str, str, list[str]] | None:

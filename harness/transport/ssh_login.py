@@ -20,10 +20,12 @@ from paramiko.agent import AgentKey, AgentSSH
 from harness.transport.ssh_address import Address
 from harness.transport.ssh_errors import KeyReadableError
 from harness.transport.ssh_known_hosts import key_blob
+from modnas.core.bounded import TooLargeError, check_file
 
 # The usual names of keys, of the kinds that paramiko knows.
 USUAL_NAMES = ("id_rsa", "id_ecdsa", "id_ed25519")
 AGENT_S = 5.0
+_LARGEST = 1 << 20  # bytes of a file with a key
 _KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _PRIVATE = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"
@@ -110,14 +112,22 @@ def _load_certified(get_key: GetKey, certificate: Path) -> paramiko.PKey:
 def public_part(path: Path) -> bytes | None:
     """The public key, as it travels, that a file has: a private key's, or the one beside it; None without."""
     for file in (path, path.with_name(f"{path.name}.pub")):
-        with suppress(OSError):
-            content = file.read_bytes()
-            if (blob := _public_in(content) or _public_of_private(content)) is not None:
-                return blob
+        content = _content(file)
+        if (blob := _public_in(content) or _public_of_private(content)) is not None:
+            return blob
     try:
         return _load(path).asbytes()
     except (KeyReadableError, paramiko.SSHException, OSError, ValueError):
         return None
+
+
+def _content(file: Path) -> bytes:
+    """What a file has that may be a key; nothing where there is none."""
+    try:
+        check_file(file, _LARGEST)
+        return file.read_bytes()
+    except (OSError, TooLargeError):
+        return b""
 
 
 def _public_in(content: bytes) -> bytes | None:
@@ -143,12 +153,12 @@ def _public_of_private(content: bytes) -> bytes | None:
 def certified(certificate: Path) -> bytes | None:
     """The public key, as it travels, that a certificate is for; None where there is no certificate."""
     try:
-        found = serialization.load_ssh_public_identity(certificate.read_bytes())
+        found = serialization.load_ssh_public_identity(_content(certificate))
         if not isinstance(found, serialization.SSHCertificate):
             return None
         openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         return _public_in(found.public_key().public_bytes(*openssh))
-    except (OSError, ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm):
         return None
 
 

@@ -90,7 +90,7 @@ def as_config(alias: str, values: Values, defaults: Values, user: str | None, po
     """
     given = _Given({key: found for key, found in values.items() if found != defaults.get(key)})
     host = (values.get("hostname") or ["%h"])[0].replace("%h", alias).lower()
-    user = user or given.one("user") or getpass.getuser()
+    user = user or (values.get("user") or [getpass.getuser()])[0]
     port = port or int(given.one("port") or DEFAULT_PORT)
     if not 0 < port < 65536:
         raise ValueError(f"there is no port {port}")

@@ -29,6 +29,9 @@ from modnas.spaces import Architecture, Space
 _ENOUGH = 150
 _SAMPLE = 500  # architectures that stand for the space
 _CALIBRATION_ROWS = 200
+# Least half-width of the 90 % interval of a described device, after its references and after `MANY`
+# measurements that were chosen: the normal one, and what devices left out took (`docs/decisions.md`).
+_LEAST_QUANTILE = (NORMAL_QUANTILE, 1.8)
 _BLOCK = 2000  # architectures predicted at once, which bounds the memory
 _FORMAT = 3
 _OLDER = 2  # the learned devices are the same, the calibration is another's
@@ -217,7 +220,8 @@ class MetaPredictor(nn.Module):
 
         With three devices or more, each is described to the others, once by its references and once by
         further measurements that are chosen from 200 of its rows; the interval is made so wide that it holds
-        90 % of the other rows' measurements.
+        90 % of the other rows' measurements. It has a least width: devices to come may be less like
+        these than they are like each other.
         """
         if len(self.devices) < 3:
             return
@@ -225,9 +229,10 @@ class MetaPredictor(nn.Module):
         for t, device in enumerate(self._processes()):
             order = torch.randperm(len(device.alpha), generator=torch.Generator().manual_seed(seed))
             rows = order[:_CALIBRATION_ROWS].to(device.alpha.device)
-            for found, score in zip(scores, self._scores(t, device, rows), strict=True):
-                found.append(score)
-        self.quantile.copy_(torch.stack([torch.cat(found).quantile(0.9) for found in scores]))
+            for scored, score in zip(scores, self._scores(t, device, rows), strict=True):
+                scored.append(score)
+        found = torch.stack([torch.cat(score).quantile(0.9) for score in scores])
+        self.quantile.copy_(found.maximum(found.new_tensor(_LEAST_QUANTILE)))
 
     def _scores(self, t: int, device: GaussianProcess, rows: Tensor) -> tuple[Tensor, Tensor]:
         """How far learned device t's measurements are from what the others predict, in standard deviations:

@@ -81,7 +81,7 @@ class Transfer:
         self.seen, self.mean = seen, values.mean()
         self.sd = values.std(correction=0).clamp(min=1e-3 * float(self.mean))
         targets = (values - self.mean) / self.sd
-        everything = draw(_agreement(seen.learned, targets), correlation)
+        everything = draw(_agreement(seen.learned, targets), correlation, len(values))
         noise = everything.noise.unsqueeze(1) * self._relative(values) + (deviations / self.sd).square()
         covariance = _covariance(everything, seen, seen)
         factor = torch.linalg.cholesky(covariance + torch.diag_embed(noise + _JITTER))

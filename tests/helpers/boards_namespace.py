@@ -92,16 +92,9 @@ class NamespaceBoard:
     """One board.
 
     `with_runtime`: whether ONNX Runtime is installed on it. `emulated`: board (c), aarch64 under qemu-user.
-    `architecture`: Debian's name of the one that its programs are for, where it is not the kernel's.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        with_runtime: bool = True,
-        emulated: bool = False,
-        architecture: str | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, with_runtime: bool = True, emulated: bool = False) -> None:
         self.folder = folder
         self.number, self._slot = _take_slot()
         self.namespace = f"modnas-b{self.number}"
@@ -109,7 +102,7 @@ class NamespaceBoard:
         self._emulated = emulated
         if emulated:
             register_qemu()
-        layers = [str(base_layer(architecture or ("arm64" if emulated else "amd64")))]
+        layers = [str(base_layer("arm64" if emulated else "amd64"))]
         if with_runtime:
             layers.insert(0, str(runtime_layer()))
         self._layers = ":".join(layers)

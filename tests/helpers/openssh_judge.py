@@ -153,7 +153,11 @@ class JudgedServer:
         """What our transport does."""
         config, mark = self.write(folder, files), self._log_size()
         try:
-            close(connect(resolve(alias, SshSettings(), config), TIMEOUT_S))
+            servers = connect(resolve(alias, SshSettings(), config), TIMEOUT_S)
+            with servers[-1].open_session(timeout=TIMEOUT_S) as channel:
+                channel.exec_command("true")
+                assert channel.recv_exit_status() == 0  # the server has noted the login before that
+            close(servers)
         except (DeviceUnavailableError, UsageError) as error:
             assert "\n" not in str(error)
             return self._answer(folder, mark, accepted=False)

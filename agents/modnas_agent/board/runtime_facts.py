@@ -90,7 +90,8 @@ def _imported(backend: str) -> dict[str, Any]:
         return {**nothing, "reason": f"importing it took more than {IMPORT_S:.0f} s"}
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return {**nothing, "signal": name, "reason": f"importing it ended with {name}"}
+        why = ", an instruction that this CPU does not have" if name == "SIGILL" else ""
+        return {**nothing, "signal": name, "reason": f"importing it ended with {name}{why}"}
     said = done.stdout.decode("utf-8", "replace").strip().splitlines()
     if done.returncode == 0 and said:
         return {**nothing, **json.loads(said[-1])}

@@ -196,6 +196,36 @@ def test_traceback_only_with_debug(
     assert told["code"] == "internal" and "unforeseen in two lines" in told["message"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried "
+            "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has a total capacity of 4 GiB"),
+        OSError(28, "No space left on device", "/full/file"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_this_machine_lacks_is_no_mistake_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("harness.cli.devices.device_names", fail)
+    told = document(capsys, "devices", "list", code=1)["error"]
+    assert told["code"] == "system" and "Errno" not in told["message"] and "bytes" not in told["message"]
+    assert ("memory" in told["message"]) != ("/full/file" in told["message"])
+
+
+def test_a_message_has_an_end(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, errors = run(capsys, "devices", "show", "x" * 100_000)
+    assert code == 2 and len(errors) < 5000 and errors.rstrip().endswith("(modnas-hw devices list)")
+
+
 def test_interruption(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 from pathlib import Path
 
@@ -39,11 +40,16 @@ Host direct
 """
 
 
-@pytest.fixture(params=["OpenSSH", "ourselves"])
+@pytest.fixture(params=["OpenSSH", "ourselves", "ourselves, with another's ssh"])
 def config(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration, read by OpenSSH or without it."""
     if request.param == "ourselves":
         monkeypatch.setattr(ssh_config.shutil, "which", lambda _: None)
+    elif request.param != "OpenSSH":
+        other = tmp_path / "ssh"
+        other.write_text("#!/bin/sh\necho unknown option -G >&2; exit 1\n")
+        other.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     elif shutil.which("ssh") is None:
         pytest.skip("OpenSSH's client is not installed")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -126,6 +132,7 @@ def test_included_files_count(tmp_path: Path) -> None:
         ("host", None, "host", None),
         ("a@10.0.0.1:2222", "a", "10.0.0.1", 2222),
         ("a@[::1]:22", "a", "::1", 22),
+        ("ssh://a@host:2222/", "a", "host", 2222),
     ],
 )
 def test_destinations(text: str, user: str | None, host: str, port: int | None) -> None:

@@ -39,7 +39,8 @@ BROKEN_RUNTIMES = {
     ),
     "importing raises something else": ("raise RuntimeError('no licence')", "no licence"),
     "importing ends the process": ("os._exit(7)", "exit code 7"),
-    "importing crashes": ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+    "importing crashes": ("os.kill(os.getpid(), signal.SIGSEGV)", "-m pip install 'onnxruntime!="),
+    "the processor is too old": ("os.kill(os.getpid(), signal.SIGILL)", "lacks an instruction"),
     "no session can be made": (
         "def fail(*_, **__): raise RuntimeError('engine broken')\nonnxruntime.InferenceSession = fail",
         "engine broken",

@@ -111,28 +111,36 @@ def rows(home: Home) -> int:
     return int(count)
 
 
+#: Quick ones, the store among what they open.
+LIST, REFUSED = ("devices", "list", "--json"), ("devices", "show", "nope", "--json")
+
+
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "2> >(exec 0<&-; exec true)", "<&- 2>&-"])
 def test_a_stderr_that_takes_nothing(home: Home, redirected: str) -> None:
-    ended = start(home, *PROFILE, "--json", redirected=redirected)
-    assert ended.returncode == 0 and json.loads(ended.stdout)["measured"] == 1
-    assert rows(home) == 1
-    refused = start(home, "profile", "--device", "nope", "--json", redirected=redirected)
+    ended = start(home, *LIST, redirected=redirected)
+    assert ended.returncode == 0 and json.loads(ended.stdout)["devices"]
+    refused = start(home, *REFUSED, redirected=redirected)
     assert refused.returncode == 2 and json.loads(refused.stdout)["error"]["code"] == "usage"
+
+
+def test_what_is_measured_without_streams_is_stored_and_nothing_else(home: Home) -> None:
+    ended = start(home, *PROFILE, redirected="<&- >&- 2>&-")
+    assert ended.returncode == 0 and rows(home) == 1
+    assert start(home, *PROFILE, "--json", redirected=">&- 2>&-").returncode == 1, "its result has no place"
+    assert rows(home) == 1
 
 
 @pytest.mark.parametrize("redirected", [">&-", ">/dev/full", "| true; exit ${PIPESTATUS[0]}"])
 def test_a_stdout_that_takes_nothing(home: Home, redirected: str) -> None:
-    ended = start(home, *PROFILE, "--json", redirected=redirected)
+    ended = start(home, *LIST, redirected=redirected)
     assert ended.returncode == 1, ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("error: the result cannot be written to stdout")
-    assert "Traceback" not in ended.stderr and "ignored" not in ended.stderr
-    assert rows(home) == 1, "what was measured is kept"
+    check_one_line(ended.stderr, "error: the result cannot be written to stdout")
     if "|" not in redirected:
-        assert start(home, "devices", "show", "quick", redirected=redirected).returncode == 0, (
-            "it prints nothing"
-        )
+        silent = start(home, "devices", "show", "quick", redirected=redirected)
+        assert silent.returncode == 0, "what people read goes to stderr"
         told = start(home, "--help", redirected=redirected)
-        assert told.returncode == 1 and "Traceback" not in told.stderr
+        assert told.returncode == 1
+        check_one_line(told.stderr, "error: ")
 
 
 @pytest.mark.parametrize(
@@ -147,12 +155,11 @@ def test_a_stdout_that_takes_nothing(home: Home, redirected: str) -> None:
 def test_a_locale_of_another_alphabet(tmp_path: Path, locale: dict[str, str]) -> None:
     home = Home(tmp_path / "Gerät ☂")
     (home.folder / "devices" / "quick.yaml").open("a", encoding="utf-8").write("description: Gerät ☂\n")
-    ended = start(home, *PROFILE, "--json", environment=locale)
-    assert ended.returncode == 0 and json.loads(ended.stdout)["measured"] == 1, ended.stderr
-    for command in (["devices", "list"], ["devices", "show", "quick"]):
-        shown = start(home, *command, environment=locale)
-        assert shown.returncode == 0 and "Traceback" not in shown.stderr, shown.stderr
-        assert "quick" in shown.stderr
+    if "PYTHONIOENCODING" not in locale:
+        ended = start(home, *PROFILE, "--json", environment=locale)
+        assert ended.returncode == 0 and json.loads(ended.stdout)["measured"] == 1, ended.stderr
+    shown = start(home, "devices", "list", environment=locale)
+    assert shown.returncode == 0 and "quick" in shown.stderr and "Traceback" not in shown.stderr, shown.stderr
     assert start(home, "--help", environment=locale).returncode == 0
     refused = start(home, "profile", "--device", "☂", "--json", environment=locale)
     assert refused.returncode == 2, refused.stderr

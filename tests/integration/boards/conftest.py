@@ -57,9 +57,8 @@ def make_board(tmp_path_factory: pytest.TempPathFactory, can_make_namespaces: No
     """Makes boards of kind (b) that end with the test."""
     made: list[NamespaceBoard] = []
 
-    def make(with_runtime: bool = True, architecture: str | None = None) -> NamespaceBoard:
-        folder = tmp_path_factory.mktemp("board")
-        made.append(NamespaceBoard(folder, with_runtime, architecture=architecture))
+    def make(with_runtime: bool = True) -> NamespaceBoard:
+        made.append(NamespaceBoard(tmp_path_factory.mktemp("board"), with_runtime))
         return made[-1]
 
     yield make

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -68,3 +70,38 @@ def test_files_are_read_as_openssh_reads_them(
     monkeypatch.setattr(ssh_config.shutil, "which", lambda _: None)
     assert read() == expected
     assert shutil.which("ssh") is None
+
+
+_RESOLVE = """
+import shutil, sys
+from harness.transport import ssh_config
+from harness.transport.settings import SshSettings
+from harness.transport.ssh_address import resolve
+if sys.argv[1] == "files":
+    ssh_config.shutil.which = lambda _: None
+found = resolve("pi", SshSettings())
+print(found, found.options.hash_names, *found.identity_files)
+"""
+
+
+@pytest.mark.parametrize("read_by", ["OpenSSH", "files"])
+def test_the_files_that_ssh_reads_are_those_of_the_user_and_the_system(
+    read_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file system where the user's home and the system's configuration are others."""
+    if os.geteuid() != 0 or missing_programs("unshare", "mount"):
+        pytest.skip("files in place of the system's own need root, unshare and mount")
+    me, home = pwd.getpwuid(os.getuid()), tmp_path / "home"
+    system, users = tmp_path / "system", tmp_path / "passwd"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "config").write_text("Include more\nHost pi\nUser ada\nPort 2222\n")
+    (home / ".ssh" / "more").write_text("Host pi\nIdentityFile ~/.ssh/pi_key\n")
+    system.write_text("Host *\nHashKnownHosts yes\nHostName 192.0.2.7\nPort 1\nUser eve\n")
+    users.write_text(f"{me.pw_name}:x:{me.pw_uid}:{me.pw_gid}::{home}:/bin/sh\n")
+    monkeypatch.setenv("HOME", str(home))
+    mounts = f"mount --bind {users} /etc/passwd && mount --bind {system} /etc/ssh/ssh_config"
+    words = [f'{mounts} && exec "$@"', "sh", sys.executable, "-c", _RESOLVE, read_by]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", *words], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"ada@192.0.2.7:2222 True {home}/.ssh/pi_key\n", done.stderr

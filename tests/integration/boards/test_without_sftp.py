@@ -254,3 +254,17 @@ def test_what_is_read_has_a_limit(plain: LoopbackBoard) -> None:
         pytest.raises(DeviceUnavailableError, match=r"does not stop writing"),
     ):
         board.files.read(str(plain.directory / "endless"))
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path_factory: pytest.TempPathFactory, can_make_loopback: None
+) -> None:
+    board = with_busybox(tmp_path_factory.mktemp("bare"))
+    try:
+        (board.folder / "bin/xargs").unlink()
+        (board.directory / "agent").mkdir()
+        (board.directory / "agent/cat.jpg").write_bytes(b"cat")
+        with Board(profile(board)) as opened, pytest.raises(DeviceUnavailableError, match="cannot be listed"):
+            opened.folder.check()
+    finally:
+        board.stop()
