@@ -12,8 +12,8 @@ from torch.nn.functional import silu
 
 from modnas.search.hypernetwork import Hypernetwork
 
-# Standard deviations of a device vector's entry are taken to be no smaller, so that entries in which the known
-# devices hardly differ do not count for much.
+# Standard deviations of a device vector's entry are taken to be no smaller, so that entries in which the
+# known devices hardly differ do not count for much.
 _LEAST_SPREAD = 0.05
 
 

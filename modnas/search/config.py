@@ -76,7 +76,7 @@ class SearchConfig:
     uniform_share: float = 0.0
     hypernetwork: HypernetworkName = "paper"
     learning: Learning = "gradients"
-    imitation_steps: int = 1000
+    imitation_steps: int = 1500
     imitation_rate: float = 3e-3
     imitation_batch: int = 32
     imitation_budget: int | None = None

@@ -32,8 +32,8 @@ from modnas.search.upper_level import Setting, UpperLevel
 
 # Where losses are dear, lessons are drawn up anew so many times in the course of a search.
 _ROUNDS = 4
-# Standard deviation of what is added to device vectors while training, relative to theirs over the devices,
-# for the sake of devices that were not searched (see `docs/decisions.md`).
+# Standard deviation of what is added to device vectors at the beginning of a training, relative to theirs,
+# for the sake of devices that were not searched (see `docs/decisions.md`); at its end it is 0.
 _JITTER = 0.5
 
 
@@ -129,7 +129,7 @@ class Imitation(UpperLevel):
             )
             drawn = preferences.sample(len(exact), setting.objectives, setting.generator)
             jitter = torch.empty(exact.shape).normal_(generator=setting.generator).to(exact)
-            features = exact + spread * jitter
+            features = exact + (1 - number / count) * spread * jitter
             targets = torch.cat(
                 [
                     lesson.choices[torch.cdist(rows, lesson.preferences).argmin(1)]

@@ -150,7 +150,8 @@ class Search:
         if tally.steps == 0:
             raise ValueError(f"epoch {self.epoch} of the search has no batch")
         self._upper.end_epoch(self.epoch, tally)
-        weights = self.hypernetwork.device_weights(self.features)
+        with torch.no_grad():
+            weights = self.hypernetwork.device_weights(self.features)
         stats = tally.stats(self.epoch, time.monotonic() - began, weights)
         self.history.append(stats)
         self.epoch += 1
