@@ -22,29 +22,17 @@ import os
 import platform
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, BinaryIO, Mapping, Sequence
 
 from modnas_agent.board.conditions import PROC
 from modnas_agent.errors import one_line
 from modnas_agent.files import read_text
 
 #: Importing a runtime from a slow disk may take a minute.
-IMPORT_S = 110.0
-#: Runs in a process of its own: an instruction that the CPU does not have ends it.
-_IMPORT = """
-import json, sys
-try:
-    import numpy
-    from modnas_agent.backends import load_backend
-    found = {"runtime": load_backend(sys.argv[1]).version()}
-except Exception as error:
-    found = {"reason": type(error).__name__ + ": " + str(error)}
-print("\\n" + json.dumps(found))
-"""
+IMPORT_S = 110
 
 
 def facts(asked: Mapping[str, Any], proc_root: Path = PROC) -> dict[str, Any]:
@@ -81,22 +69,46 @@ def lacking(flags: Sequence[str], proc_root: Path = PROC) -> list[str]:
 
 
 def _imported(backend: str) -> dict[str, Any]:
-    """`runtime`, `reason` and `signal`."""
+    """`runtime`, `reason` and `signal`, from a process of its own: what the CPU does not have ends it."""
     nothing = {"runtime": None, "reason": None, "signal": None}
-    command = [sys.executable, "-c", _IMPORT, backend]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=IMPORT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return {**nothing, "reason": f"importing it took more than {IMPORT_S:.0f} s"}
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if child == 0:
+            try:
+                _import(backend, answer.fileno(), said.fileno())
+            finally:
+                os._exit(1)
+        status = os.waitpid(child, 0)[1]
+        told, last = _read(answer), _read(said).strip().splitlines()[-1:]
+    if told and os.WIFEXITED(status):
+        return {**nothing, **json.loads(told)}
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        return {**nothing, "reason": f"importing it took more than {IMPORT_S} s"}
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
         why = ", an instruction that this CPU does not have" if name == "SIGILL" else ""
         return {**nothing, "signal": name, "reason": f"importing it ended with {name}{why}"}
-    said = done.stdout.decode("utf-8", "replace").strip().splitlines()
-    if done.returncode == 0 and said:
-        return {**nothing, **json.loads(said[-1])}
-    last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return {**nothing, "reason": one_line("".join(last) or f"exit code {done.returncode}")}
+    return {**nothing, "reason": one_line("".join(last) or f"exit code {os.WEXITSTATUS(status)}")}
+
+
+def _import(backend: str, answer: int, said: int) -> None:
+    """Write the answer for a runtime, and what it says besides, to these files; the process ends then."""
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    signal.alarm(IMPORT_S)
+    try:
+        from modnas_agent.backends import load_backend
+
+        importlib.import_module("numpy")
+        found = {"runtime": load_backend(backend).version()}
+    except Exception as error:
+        found = {"reason": one_line(f"{type(error).__name__}: {error}")}
+    os.write(answer, json.dumps(found).encode())
+
+
+def _read(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -156,7 +156,8 @@ def test_a_file_of_another_kind(person: Person, row: Row) -> None:
     person.refused(row)
 
 
-def test_a_pipe_that_somebody_writes_to_is_read(person: Person) -> None:
+def test_a_pipe_that_somebody_writes_to_is_read(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.core.text_files.WRITER_S", 60.0)
     process = person.start_writer("pipe", FILES["second.txt"])
     ended = person.run("profile --device quick --archs pipe")
     assert process.wait(timeout=10) == 0
