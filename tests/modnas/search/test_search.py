@@ -293,6 +293,25 @@ def test_a_checkpoint_of_another_search_is_refused():
             other.restore(tensors, meta)
 
 
+def test_checkpoints_from_before_there_was_a_choice_of_hypernetworks_are_read():
+    search = surrogate_search()
+    search.run_epoch()
+    search.validate()
+    tensors, meta = search.checkpoint()
+    for name in [*meta["config"]]:
+        if name in ("hypernetwork", "learning") or name.startswith("imitation"):
+            del meta["config"][name]
+    for epoch in meta["history"]:
+        del epoch["device_spread"]
+    resumed = surrogate_search()
+    resumed.restore(tensors, meta)
+    for one in (search, resumed):
+        one.run_epoch()
+    assert same(search.checkpoint()[0], resumed.checkpoint()[0])
+    with pytest.raises(ValueError, match="the checkpoint's config is"):
+        surrogate_search(hypernetwork="conditioned").restore(tensors, meta)
+
+
 def test_the_best_state_is_kept_not_the_last():
     search = surrogate_search(steps=80, learning_rate=0.1)
     search.run_epoch()
