@@ -23,9 +23,11 @@ from harness.export.tvm.graph import EQUALITY, Target, link, lower
 Measure = Callable[[Path, list[list[int]], list[str]], float | str]
 
 # Half of the trials are drawn, half are mutations of the best of them. MetaSchedule's own population of 512
-# is meant for thousands of trials and a learnt cost model; here it would take longer than measuring.
+# is meant for thousands of trials and a learnt cost model; here it would take longer than measuring, and so
+# would more than a few candidates a trial.
 ROUNDS = 2
 POPULATION = 48
+CANDIDATES_A_TRIAL = 4
 
 
 @derived_object
@@ -133,13 +135,14 @@ class Tuner:
             `tried`: how many were measured or failed; `best_ms`: the fastest of them.
         """
         task = self._tasks[key]
+        population = min(POPULATION, CANDIDATES_A_TRIAL * trials)
         context = meta_schedule.TuneContext(
             mod=task.dispatched[0],
             target=task.target,
             space_generator="post-order-apply",
             search_strategy=EvolutionarySearch(
-                population_size=POPULATION,
-                init_min_unmeasured=min(POPULATION, trials),
+                population_size=population,
+                init_min_unmeasured=min(population, trials),
                 genetic_num_iters=1,
                 genetic_max_fail_count=4,
             ),
