@@ -20,10 +20,11 @@ from harness.backends.tvm import TvmOptions
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.devices.profile import load_profile
-from harness.transport import ssh_address, ssh_client, ssh_errors
+from harness.transport import ssh_address, ssh_errors
 from harness.transport.settings import SshSettings
 from harness.transport.ssh_address import Address, parse_destination, resolve
-from harness.transport.ssh_config import HostConfig
+from harness.transport.ssh_known_hosts import KnownKey
+from harness.transport.ssh_options import HostConfig, as_config
 
 # Every way in which a person may have quoted a token in the own configuration.
 WORDS = ("%h", "%n", "%k", "%p", "%r")
@@ -248,6 +249,16 @@ SHELL = st.sampled_from("$`\"'\\;&|<>(){}[]*?!#~^=%, \t\n-ab@:./äß\u00a0\u2028
 TEXT = st.text(max_size=12) | st.text(SHELL, max_size=8)
 
 
+def through_command(alias: str, _: Path | None, user: str | None, port: int | None) -> HostConfig:
+    """What a configuration says that has every host reached through a command with all tokens."""
+    return as_config(alias, {"proxycommand": [ECHO], "user": ["pi"]}, {}, user, port)
+
+
+def straight(alias: str, _: Path | None, user: str | None, port: int | None) -> HostConfig:
+    """What an empty configuration says but for the user."""
+    return as_config(alias, {"user": ["pi"]}, {}, user, port)
+
+
 def unharmed(name: str, given: SshSettings) -> None:
     """The words that a shell hands over are those that were given, or the command is not made."""
     try:
@@ -265,7 +276,7 @@ def unharmed(name: str, given: SshSettings) -> None:
 @example("~root")
 @given(TEXT)
 def test_any_user_is_refused_or_one_word(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(ssh_address, "look_up", lambda *_: HostConfig(command=ECHO))
+    monkeypatch.setattr(ssh_address, "look_up", through_command)
     try:
         given = SshSettings(user=text, port=2222)
     except ValidationError:
@@ -276,7 +287,7 @@ def test_any_user_is_refused_or_one_word(monkeypatch: pytest.MonkeyPatch, text: 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(TEXT)
 def test_any_host_is_refused_or_one_word(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(ssh_address, "look_up", lambda *_: HostConfig(command=ECHO, user="pi"))
+    monkeypatch.setattr(ssh_address, "look_up", through_command)
     try:
         given = SshSettings(host=text)
     except ValidationError:
@@ -292,15 +303,21 @@ def test_any_way_is_refused_or_of_plain_words(monkeypatch: pytest.MonkeyPatch, t
     except ValidationError:
         return
     # The way to the first hop may lead through a command, too.
-    commands = iter([HostConfig(user="pi"), HostConfig(command=ECHO, user="pi")])
-    monkeypatch.setattr(ssh_address, "look_up", lambda *_: next(commands, HostConfig(user="pi")))
+    ways = iter([straight, through_command])
+
+    def look_up(alias: str, file: Path | None, user: str | None, port: int | None) -> HostConfig:
+        return next(ways, straight)(alias, file, user, port)
+
+    monkeypatch.setattr(ssh_address, "look_up", look_up)
     try:
         address = resolve("board", given)
     except UsageError:
         return
     for hop in address.jumps:
         if hop.command is not None:
-            assert set(spoken(hop.command)) == {hop.host, str(hop.port), hop.user}
+            # A name is looked up in small letters, and told as it was given.
+            words = {word.lower() for word in spoken(hop.command)}
+            assert words == {hop.host, str(hop.port), hop.user.lower()}
 
 
 @settings(max_examples=200)
@@ -335,7 +352,7 @@ def test_tokens_of_a_proxy_command(
     if says is None:
         assert resolve("board", SshSettings(user="pi")).command == "nc board 22 keys 50%"
     else:
-        with pytest.raises(UsageError, match=f"ProxyCommand to board in .*{says}"):
+        with pytest.raises(UsageError, match=f"the way to board in .*{says}"):
             resolve("board", SshSettings(user="pi"))
 
 
@@ -344,7 +361,7 @@ def test_configured_user_is_no_command_either(configured: Path) -> None:
     assert resolve("board", SshSettings()).command == "nc board 22"
     configured.write_text('Host board\n User CORP\\ada\n ProxyCommand nc %h "%r"\n')
     if shutil.which("ssh") is not None:
-        with pytest.raises(UsageError, match=r"cannot be given 'CORP\\\\ada' for %r"):
+        with pytest.raises(UsageError, match=r"'CORP\\\\ada' cannot be put in for %r"):
             resolve("board", SshSettings())
 
 
@@ -354,28 +371,25 @@ def test_configured_user_is_no_command_either(configured: Path) -> None:
 NASTY = Path("/tmp/a b/$(touch canary)'\"`;/key")
 BOARD = Address("fe80::1%eth0", 2222, "CORP\\a*da", (NASTY,), (NASTY,))
 KEY = paramiko.ECDSAKey.generate()
+ENTRY = KnownKey("", BOARD.known_name, KEY.get_name(), KEY.asbytes(), NASTY, 1)
 
 
 def hints() -> list[tuple[str, list[str]]]:
     """Lines with a command to copy, and the words that it must have."""
-    changed = paramiko.BadHostKeyException(BOARD.host, KEY, KEY)
     copy = ["ssh-copy-id", "-p", "2222", "CORP\\a*da@fe80::1%eth0"]
     known = f"{BOARD.known_name} {KEY.get_name()} {KEY.get_base64()}"
     return [
         (str(ssh_errors.explain(BOARD, paramiko.AuthenticationException())), copy),
         (str(ssh_errors.explain(BOARD, paramiko.PasswordRequiredException())), ["ssh-add", str(NASTY)]),
-        (str(ssh_errors.explain(BOARD, changed)), ["ssh-keygen", "-R", BOARD.known_name, "-f", str(NASTY)]),
         (
-            unknown_key(),
-            ["echo", known, ">>", str(NASTY)],
+            str(ssh_errors.changed_key(BOARD, KEY, ENTRY)),
+            ["ssh-keygen", "-R", BOARD.known_name, "-f", str(NASTY)],
+        ),
+        (
+            str(ssh_errors.unknown_key(BOARD, KEY)),
+            ["mkdir", "-p", str(NASTY.parent), "&&", "echo", known, ">>", str(NASTY)],
         ),
     ]
-
-
-def unknown_key() -> str:
-    with pytest.raises(Exception, match="is not known") as caught:
-        ssh_client._RefuseUnknown(BOARD).missing_host_key(paramiko.SSHClient(), "", KEY)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(("line", "words"), hints(), ids=lambda value: value[0][:12])
