@@ -19,7 +19,7 @@ COMMANDS = {
     "serve": "*' serve '*",
     "hash": "*hexdigest*",
     "hello": "*TemporaryDirectory*",
-    "facts": "*find_spec*",
+    "facts": "*board.runtime_facts*",
 }
 NAME = "fakeboard"
 _PRINTED_ESCAPES = r"\033[31mred\033[0m \033]0;title\007 \302\233\342\200\256over\000\377"
@@ -63,17 +63,26 @@ MODES: dict[str, Mode] = {
     "facts of wrong types": prints(
         "facts",
         '{"machine": 5, "libc": "glibc", "runtime": [], "reason": {}, "pip": 1, "venv": "no", '
-        '"termux": null, "missing": 7}\\n',
+        '"termux": null, "missing": 7, "bits": "64", "signal": 4, '
+        '"versions": [], "lacking": {}, "noexec": 1}\\n',
+    ),
+    "facts of a signal that is none": prints(
+        "facts",
+        '{"machine": "x86_64", "libc": ["glibc", "2.36"], "runtime": null, "reason": null, "pip": true, '
+        '"venv": true, "termux": false, "missing": [], "bits": 64, "signal": "kill -9 1", '
+        '"versions": {}, "lacking": [], "noexec": null}\\n',
     ),
     "facts of an absurd C library": prints(
         "facts",
         '{"machine": "x86_64", "libc": ["glibc", "2.99999999999"], "runtime": null, "reason": null, '
-        '"pip": true, "venv": true, "termux": false, "missing": []}\\n',
+        '"pip": true, "venv": true, "termux": false, "missing": [], "bits": 64, "signal": null, '
+        '"versions": {}, "lacking": [], "noexec": null}\\n',
     ),
     "facts with libraries nobody asked for": prints(
         "facts",
         '{"machine": "x86_64", "libc": ["glibc", "2.36"], "runtime": null, "reason": null, "pip": true, '
-        '"venv": true, "termux": false, "missing": ["libsurprise.so"]}\\n',
+        '"venv": true, "termux": false, "missing": ["libsurprise.so"], "bits": 64, "signal": null, '
+        '"versions": {}, "lacking": [], "noexec": null}\\n',
     ),
     "stderr for ever": ("serve", "exec yes >&2"),
     "stderr, and then death": ("serve", f"printf '%b' '{_PRINTED_ESCAPES}' >&2; exit 4"),

@@ -42,10 +42,15 @@ def with_busybox(folder: Path) -> LoopbackBoard:
     programs = folder / "bin"
     programs.mkdir(parents=True)
     subprocess.run(["busybox", "--install", "-s", programs], check=True)
+    return LoopbackBoard(folder, key_options=f'command="{with_programs(folder, programs)}"', sftp=False)
+
+
+def with_programs(folder: Path, programs: Path) -> Path:
+    """A login shell that knows no others."""
     shell = folder / "shell"
     shell.write_text(f'#!/bin/sh\nPATH={programs} exec {programs}/sh -c "$SSH_ORIGINAL_COMMAND"\n')
     shell.chmod(0o755)
-    return LoopbackBoard(folder, key_options=f'command="{shell}"', sftp=False)
+    return shell
 
 
 def with_noise(folder: Path) -> LoopbackBoard:
@@ -259,9 +264,14 @@ def test_what_is_read_has_a_limit(plain: LoopbackBoard) -> None:
 def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
     tmp_path_factory: pytest.TempPathFactory, can_make_loopback: None
 ) -> None:
-    board = with_busybox(tmp_path_factory.mktemp("bare"))
+    folder = tmp_path_factory.mktemp("bare")
+    programs = folder / "bin"
+    programs.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "xargs":
+            (programs / program.name).symlink_to(program)
+    board = LoopbackBoard(folder, key_options=f'command="{with_programs(folder, programs)}"', sftp=False)
     try:
-        (board.folder / "bin/xargs").unlink()
         (board.directory / "agent").mkdir()
         (board.directory / "agent/cat.jpg").write_bytes(b"cat")
         with Board(profile(board)) as opened, pytest.raises(DeviceUnavailableError, match="cannot be listed"):
