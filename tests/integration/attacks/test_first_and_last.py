@@ -48,11 +48,15 @@ def start(
     environment: Mapping[str, str] | None = None,
     redirected: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end in a process of its own. `redirected`: what a shell does to its streams."""
+    """Run a command to its end in a process of its own. `redirected`: what a shell does to its streams.
+
+    A count of what is executed would have its own to say on them, and is left out.
+    """
     command: Sequence[str] = (sys.executable, "-c", PROGRAM.format(before=before), *arguments)
     if redirected:
         command = ("bash", "-c", f'"$@" {redirected}', "bash", *command)
-    variables = {**os.environ, "MODNAS_HOME": str(home.folder), "OMP_NUM_THREADS": "1", **(environment or {})}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    variables = {**inherited, "MODNAS_HOME": str(home.folder), "OMP_NUM_THREADS": "1", **(environment or {})}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=variables, errors="replace"
     )
