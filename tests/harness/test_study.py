@@ -95,6 +95,7 @@ def test_all_of_a_search_and_nothing_is_loaded_twice(
     assert document == json.loads(json.dumps(result))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["front", "verify", "report"])
 def test_what_a_command_prints_is_what_a_step_returns(
     command: str, tiny_preset: str, capsys: pytest.CaptureFixture[str]
@@ -116,6 +117,7 @@ def test_what_a_command_prints_is_what_a_step_returns(
         assert output == json.dumps(steps[command](), indent=2) + "\n"
 
 
+@pytest.mark.slow
 def test_each_step_does_what_is_missing_and_nothing_twice(
     tiny_preset: str, fake_agents: list[FakeAgent]
 ) -> None:
@@ -138,6 +140,7 @@ def test_each_step_does_what_is_missing_and_nothing_twice(
     assert len(fake_agents) == opened, "to read, no device is needed"
 
 
+@pytest.mark.slow
 def test_a_front_of_a_new_study_searches_first(tiny_preset: str) -> None:
     with Study(preset=tiny_preset) as study:
         front = study.front("cpu", preferences=3)
@@ -161,6 +164,7 @@ class StoppedError(Exception):
     """Of a program that shows progress."""
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_comes_to_the_same_front(tiny_preset: str, tmp_path: Path) -> None:
     def stop(event: harness.Event) -> None:
         if isinstance(event, Stage) and event.name == "searching" and event.done == 1 and not event.ended:
@@ -178,6 +182,7 @@ def test_an_interrupted_search_comes_to_the_same_front(tiny_preset: str, tmp_pat
         assert study.search() == expected
 
 
+@pytest.mark.slow
 def test_one_writer_at_a_time(tiny_preset: str) -> None:
     with Study(preset=tiny_preset) as first, Study(preset=tiny_preset) as second:
         first.fit()
@@ -189,6 +194,7 @@ def test_one_writer_at_a_time(tiny_preset: str) -> None:
         assert second.fit(), "whose turn it is now"
 
 
+@pytest.mark.slow
 def test_a_run_is_held_while_its_study_searches(tiny_preset: str) -> None:
     tried: list[str] = []
 
@@ -203,6 +209,7 @@ def test_a_run_is_held_while_its_study_searches(tiny_preset: str) -> None:
     assert tried and "is in use" in tried[0]
 
 
+@pytest.mark.slow
 def test_progress(tiny_preset: str) -> None:
     events: list[harness.Event] = []
     with Study(preset=tiny_preset, progress=events.append) as study:
@@ -273,6 +280,7 @@ def test_constraints_and_devices_may_be_texts(tiny_preset: str) -> None:
         assert one.config.settings.search["constraints"] == [0.2]
 
 
+@pytest.mark.slow
 def test_a_run_elsewhere_is_read_and_not_continued(tiny_preset: str, tmp_path: Path) -> None:
     with Study(preset=tiny_preset, name="mine") as study:
         fronts = study.search()
@@ -286,6 +294,7 @@ def test_a_run_elsewhere_is_read_and_not_continued(tiny_preset: str, tmp_path: P
         Study.open("nobody")
 
 
+@pytest.mark.slow
 def test_networks(tiny_preset: str, tmp_path: Path) -> None:
     with Study(preset=tiny_preset) as study:
         written = study.networks("cpu", tmp_path / "nets", preferences=2)

@@ -90,6 +90,7 @@ except ImportError:
 """
 
 
+@pytest.mark.slow
 def test_the_algorithm_imports_without_the_rest() -> None:
     done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

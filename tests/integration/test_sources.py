@@ -69,6 +69,7 @@ def test_networks_of_tokens_in_8_bits() -> None:
     assert row.max_abs_diff is not None and 0 < row.max_abs_diff < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_two_inputs_are_fed_in_their_order(backend: str) -> None:

@@ -56,6 +56,7 @@ def outputs(network: nn.Module) -> list[float]:
         return [float(value) for value in network.eval()(probe()).flatten()]
 
 
+@pytest.mark.slow
 def test_a_program_is_measured_and_its_output_agrees(shared_agent: AgentProcess, tmp_path: Path) -> None:
     result = shared_agent.measure(request(tmp_path, "ok", Network(), outputs(Network())))
     assert result["status"] == "ok", result

@@ -103,6 +103,7 @@ def figures_error(result: Frame, sensor: str) -> float:
     return max(abs(energy[name] / value - 1) for name, value in truth.items())
 
 
+@pytest.mark.slow
 def test_rapl_energy_is_right_over_a_wrap(agent: AgentProcess, board: Board, tmp_path: Path) -> None:
     tree = RaplTree(tmp_path / "sys")
     errors = []
@@ -118,6 +119,7 @@ def test_rapl_energy_is_right_over_a_wrap(agent: AgentProcess, board: Board, tmp
     assert Journal(tmp_path / "root" / "journal").get(result["id"]) == result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("range_uj", [262_143_328_850, 50_000_000])
 def test_a_rapl_counter_that_restarts_gives_no_energy(
     agent: AgentProcess, board: Board, tmp_path: Path, range_uj: int
@@ -141,6 +143,7 @@ def test_a_rapl_counter_that_restarts_gives_no_energy(
     assert "the counter was reset" in result["energy"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_meter_is_read_from_its_log(agent: AgentProcess, board: Board, tmp_path: Path) -> None:
     log = tmp_path / "meter.csv"
     now = time.time()
@@ -156,6 +159,7 @@ def test_a_meter_is_read_from_its_log(agent: AgentProcess, board: Board, tmp_pat
     assert 10 < result["energy"]["rate_hz"] <= 51
 
 
+@pytest.mark.slow
 def test_a_sensor_that_disappears_ends_it_without_a_result(
     agent: AgentProcess, board: Board, tmp_path: Path
 ) -> None:

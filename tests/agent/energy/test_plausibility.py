@@ -74,6 +74,7 @@ def test_wraps_and_resets_of_a_counter(
 ODD = st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 0.0, 1e300, 5e-324])
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.floats(0, 50) | ODD, min_size=100, max_size=100),
     quantity=st.sampled_from([POWER, COUNTER]),

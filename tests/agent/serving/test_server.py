@@ -168,6 +168,7 @@ def test_a_result_is_journaled_and_not_measured_again(agent: AgentProcess, tmp_p
     assert journaled(tmp_path, "other") is None
 
 
+@pytest.mark.slow
 @pytest.mark.exclusive
 @pytest.mark.parametrize("link", ["input ends", "both ends close"])
 def test_a_measurement_outlives_its_host(start_agent: Start, tmp_path: Path, link: str) -> None:
@@ -199,6 +200,7 @@ def test_two_agents_share_a_board_one_at_a_time(start_agent: Start, tmp_path: Pa
     assert second.wait_for("result", "error")["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_two_hosts_take_turns_to_the_end(start_agent: Start, tmp_path: Path) -> None:
     """Each asks for the next measurement as soon as it has the last one, as a profile does."""
     agents = {"ada": start_agent(), "eve": start_agent()}
@@ -239,6 +241,7 @@ def test_a_killed_zygote_costs_one_measurement(agent: AgentProcess, tmp_path: Pa
     assert agent.measure(synthetic_request(tmp_path, "next", SPIN))["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(conditions.memory_kills() is None, reason="the kernel does not count its kills")
 def test_a_killed_worker_is_measured_again_once(agent: AgentProcess, tmp_path: Path) -> None:
     agent.send(**long_request(tmp_path, "m", 1.5))

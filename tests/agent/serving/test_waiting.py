@@ -96,6 +96,7 @@ def thread_count(agent: AgentProcess) -> int:
     return len(list(Path(f"/proc/{agent.process.pid}/task").iterdir()))
 
 
+@pytest.mark.slow
 def test_pings_and_measurements_pass_a_sensor_that_is_opened(
     slow: Path, start_agent: Start, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_pings_and_measurements_pass_a_sensor_that_is_opened(
     assert time.monotonic() - asked < 10, "what the command had started is ended with it"
 
 
+@pytest.mark.slow
 def test_a_greeting_does_not_wait_for_a_slow_sensor(slow: Path, start_agent: Start, tmp_path: Path) -> None:
     slow.touch()
     began = time.monotonic()
@@ -136,6 +138,7 @@ def test_a_measurement_waits_for_its_sensor_and_says_so(
     assert result["status"] == "ok" and "must name the columns" in result["energy"]["reason"]
 
 
+@pytest.mark.slow
 def test_cancel_while_the_sensor_is_opened(agent: AgentProcess, fifo: Path, tmp_path: Path) -> None:
     agent.send(**metered(tmp_path, "m", fifo))
     assert agent.wait_for("progress", "result")["phase"] == "sensor"
@@ -151,6 +154,7 @@ def test_cancel_while_the_sensor_is_opened(agent: AgentProcess, fifo: Path, tmp_
     assert agent.measure(synthetic_request(tmp_path, "o", SPIN))["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_sensor_that_never_answers_gives_no_energy(
     impatient: AgentProcess, fifo: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +204,7 @@ def test_a_host_that_goes_while_the_sensor_is_opened(
     assert result is not None and result["status"] == "ok" and "did not answer" in result["energy"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_its_time(start_agent: Start, tmp_path: Path) -> None:
     slow = "import os, time\nos.fsync = lambda fd: time.sleep(3)"
     agent = start_agent(command=agent_with(slow))

@@ -207,6 +207,7 @@ def test_pending_for_ever_is_no_answer() -> None:
     assert time.monotonic() - began < 5.0
 
 
+@pytest.mark.slow
 def test_agent_that_says_anything_but_hello_when_it_is_back() -> None:
     board, began = Board(1), time.monotonic()
     client = client_of(board, patience_s=0.0)

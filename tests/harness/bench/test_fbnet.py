@@ -62,6 +62,7 @@ def test_tables_fit_the_space(installed, data_dir):
     assert not any(set(split.train) & set(split.test) for split in tables.splits.values())
 
 
+@pytest.mark.slow
 def test_chosen_measurements_beat_random_ones_and_come_near_the_ceiling(installed, data_dir):
     """GPUs from phones and a CPU."""
     tables = load(data_dir)

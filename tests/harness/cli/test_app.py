@@ -320,6 +320,7 @@ def test_profile_with_failures_is_exit_1_and_keeps_the_rest(
     assert (bad["reason"], bad["message"]) == ("crashed", "it crashed") and "latency_ms" not in bad
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_from_features_to_predictions(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, space: Space

@@ -105,6 +105,7 @@ def test_a_server_that_stalls(upstream: Upstream, tmp_path: Path, fault: str) ->
     assert (tmp_path / "g").read_bytes() == upstream.files["/g"], "nothing was written later"
 
 
+@pytest.mark.slow
 def test_a_slow_server_does_not_stall_but_the_time_ends(upstream: Upstream, tmp_path: Path) -> None:
     upstream.files["/f"] = os.urandom(600_000)
     upstream.faults["/f"] = ["slow"]  # about two seconds

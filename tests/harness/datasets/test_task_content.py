@@ -216,6 +216,7 @@ def searched(tiny_preset: str, capsys: pytest.CaptureFixture[str]) -> Run:
     return Run.open("mine")
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_with_the_measurements_that_it_began_with(
     fake_agents: list[FakeAgent], tiny_preset: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

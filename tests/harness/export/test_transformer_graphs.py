@@ -75,6 +75,7 @@ def options() -> onnxruntime.SessionOptions:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "reference"), [(0, 8), (1, 6), (1, 1)])
 def test_decoding_from_the_export_is_pytorchs_token_for_token(first: int, reference: int):
     network, source = trained(first, reference), sentences(50)

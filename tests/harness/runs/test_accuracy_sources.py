@@ -18,6 +18,7 @@ from modnas.spaces import Architecture
 pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("fake_agents")]
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_says_accuracies(tiny_preset: str) -> None:
     asked: list[Architecture] = []
 
@@ -52,6 +53,7 @@ class training(Choices): ...
 """
 
 
+@pytest.mark.slow
 def test_a_source_of_another_package(
     tiny_preset: str, install_package: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_source_of_another_package(
     assert "supernet, surrogate, published, choices" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [[1.0], [120.0] * 12, [float("nan")] * 12])
 def test_what_is_no_error_is_refused(wrong: list[float], tiny_preset: str) -> None:
     with Study(preset=tiny_preset, accuracy=lambda _: wrong, evaluations=12) as study:
@@ -86,6 +89,7 @@ def test_what_is_no_error_is_refused(wrong: list[float], tiny_preset: str) -> No
             study.fit()
 
 
+@pytest.mark.slow
 def test_the_choice_is_part_of_the_run(tiny_preset: str) -> None:
     chosen = {}
     for choice in ("active", "random"):
@@ -100,6 +104,7 @@ def test_the_choice_is_part_of_the_run(tiny_preset: str) -> None:
     assert main(["search", "--devices", "cpu", "--accuracy", "surrogate", "--choice", "best"]) == 2
 
 
+@pytest.mark.slow
 def test_without_refinement_fronts_are_what_the_hypernetwork_says(tiny_preset: str) -> None:
     command = ["search", "--devices", "cpu", "--preset", tiny_preset, "--no-verify", "--run", "mine"]
     assert main([*command, "--no-refine"]) == 0

@@ -92,6 +92,7 @@ def test_profile_has_a_key_and_a_column_of_each_metric(capsys: Capture, name: st
     assert metric.title in head and ("peak memory MB" in head) == (name == "peak_memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.usefixtures("fake_agents", "throughput")
 def test_predictors_are_made_of_each_metric(capsys: Capture, space: Space, name: str) -> None:
@@ -118,6 +119,7 @@ def test_predictors_are_made_of_each_metric(capsys: Capture, space: Space, name:
         assert one["lower"] <= one["value"] <= one["upper"] and one["value"] == pytest.approx(value, rel=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_agents")
 def test_the_predictor_chooses_further_measurements(capsys: Capture, space: Space) -> None:
     of = ("features", "--device", "cpu", "--references", "14", *TINY)

@@ -210,6 +210,7 @@ def test_a_search_names_them_before_it_begins(
     assert f"weights: {others} other entries of {checkpoint} not used" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_begins_with_what_fits_and_says_so(
     command: list[str], home_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -213,6 +213,7 @@ def test_a_role_that_only_adds_rows_is_enough(
         assert store.counts() == {"measurements": 3, "evaluations": 0, "tables": 0}, "trials leave nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_store_outlives_a_restart_of_its_server(
     server: PostgresServer, url: str, make_row: MakeRow, at_once: bool
@@ -333,6 +334,7 @@ def test_no_spelling_of_a_password_is_told(
                 assert_one_line(errors)
 
 
+@pytest.mark.slow
 def test_no_file_of_a_run_holds_the_password(
     url: str, tiny_preset: str, fake_agents: list[FakeAgent], home_folder: Path
 ) -> None:

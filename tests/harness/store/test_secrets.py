@@ -83,6 +83,7 @@ def test_it_is_in_no_message_and_no_traceback(
             assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_it_is_in_no_output_of_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -205,6 +205,7 @@ with Store() as store:
 """
 
 
+@pytest.mark.slow
 def test_processes_write_to_a_new_store_at_once() -> None:
     writers = [
         subprocess.Popen(

@@ -114,6 +114,7 @@ def test_words_are_no_markup() -> None:
     assert output.getvalue().count("said[/red]") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "code"), [("outputs far off", 1), ("nested beyond the stack", 3)])
 def test_in_a_process_of_its_own(lab: Lab, tmp_path: Path, mode: str, code: int) -> None:
     program = write_agent(tmp_path, mode)

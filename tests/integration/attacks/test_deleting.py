@@ -190,6 +190,7 @@ IN_PLACE: dict[str, str] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_PLACE.values(), ids=IN_PLACE)
 def test_a_link_in_place_of_a_folder_is_not_followed(person: Person, name: str) -> None:
     person.types("agent install")
@@ -206,6 +207,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed(person: Person, name: str) 
     assert snapshot(person.photos) == before and place.is_symlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["journal", "agent.lock", "waiting"])
 def test_the_agent_follows_no_link_either(person: Person, name: str) -> None:
     person.types("agent install")
@@ -216,6 +218,7 @@ def test_the_agent_follows_no_link_either(person: Person, name: str) -> None:
     assert snapshot(person.photos) == before and (person.agent / name).is_symlink()
 
 
+@pytest.mark.slow
 def test_a_board_of_an_earlier_version_is_taken_over_without_what_is_not_ours(person: Person) -> None:
     manifest = json.dumps({**OLD_MANIFEST, "runtime_version": "1.0"}).encode()
     for name, put in {
@@ -244,6 +247,7 @@ def test_a_manifest_alone_makes_an_earlier_versions_folder(person: Person) -> No
     assert list(snapshot(person.agent)) == ["cat.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("existed", [False, True])
 def test_an_installation_that_fails_leaves_what_it_found(
     person: Person, existed: bool, monkeypatch: pytest.MonkeyPatch
@@ -273,6 +277,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_files_of_the_agent_are_made_again(
     person: Person, damage: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

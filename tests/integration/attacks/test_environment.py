@@ -133,6 +133,7 @@ def test_a_runtime_without_rights(
     assert_refused(capsys, says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -165,6 +166,7 @@ def test_a_cpu_that_taskset_takes_away(home: Home, capsys: pytest.CaptureFixture
     assert_measures(capsys)
 
 
+@pytest.mark.slow
 @needs_cpus
 @pytest.mark.parametrize("options", [{"affinity": [1]}, {"threads": 2}], ids=["affinity", "threads"])
 def test_fewer_cpus_than_usual(
@@ -189,6 +191,7 @@ def test_the_agents_folder_is_no_folder(shaky: Path, capsys: pytest.CaptureFixtu
     assert_measures(capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "options", "says"),
     [
@@ -206,6 +209,7 @@ def test_a_disk_that_takes_nothing(
     assert_measures(capsys)
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_that_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shaky: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +234,7 @@ def test_a_linker_that_is_missing(
         assert_refused(capsys, "no cc on this machine", "install that compiler")
 
 
+@pytest.mark.slow
 def test_a_runtime_that_breaks_in_the_middle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +283,7 @@ Session.run = run
     assert json.loads(capsys.readouterr().out)["measured"] == 1
 
 
+@pytest.mark.slow
 def test_a_sensor_that_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shaky: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from integration_home import TINY, Home
 
+pytestmark = pytest.mark.slow
+
 PROFILE = ("profile", "--device", "quick", "--archs", "1", *TINY)
 #: What is installed as `modnas-hw`, after some code of a test's own.
 PROGRAM = "{before}\nimport sys\nfrom harness.cli import main\nsys.exit(main())\n"

@@ -93,6 +93,7 @@ def check_agrees(found: dict[str, Any]) -> None:
     assert len(text) < 100_000 and "\\u001b" not in text and "\\ud800" not in text
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_any_value_is_a_frame_or_a_typed_error(value: Any) -> None:
     frame = value if isinstance(value, dict) else {"event": "result", "status": "ok", "latency": value}

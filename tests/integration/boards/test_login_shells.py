@@ -14,6 +14,8 @@ from harness.export import Artifact, ArtifactCache
 from harness.measure.session import DeviceSession
 from modnas.spaces import get_space
 
+pytestmark = pytest.mark.slow
+
 SHELLS = ("bash", "bsd-csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh")
 #: A server starts this program's words for SFTP, and everything else in the user's shell.
 LOGIN = """#!/bin/sh

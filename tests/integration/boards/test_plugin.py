@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "plugins" / "modnas_hw_example"
 QUICK = {"precision": 0.3, "warmup_s": 0.01, "min_time_s": 0.01, "max_time_s": 0.05, "min_samples": 5}
 
 
+@pytest.mark.slow
 def test_a_plugins_backend_measures_on_a_board(
     loopback: LoopbackBoard,
     install_package: Callable[..., None],

@@ -196,6 +196,7 @@ def test_banner_and_talkative_shell_do_no_harm(loopback: LoopbackBoard) -> None:
         noisy.stop()
 
 
+@pytest.mark.slow
 def test_a_login_shell_that_talks_is_listened_to_until_the_agent_speaks(loopback: LoopbackBoard) -> None:
     """A hundred lines, then the title of a terminal and a word, neither with a newline."""
     loopback.stop()
@@ -220,6 +221,7 @@ def test_a_login_shell_that_talks_is_listened_to_until_the_agent_speaks(loopback
         talking.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files_begin", ["at home", "where the shell goes"])
 def test_a_login_shell_that_goes_elsewhere_does_not_take_the_agent_along(
     loopback: LoopbackBoard, files_begin: str

@@ -28,6 +28,8 @@ from harness.transport.shell_files import ShellFiles
 from harness.transport.ssh_files import BoardFullError
 from modnas.spaces import get_space
 
+pytestmark = pytest.mark.slow
+
 SPACE = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
 
 

@@ -89,6 +89,7 @@ def volume(architectures):
 
 
 # Local search starts anew wherever it ends, so that its runs differ most.
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), [("nsga2", 4), ("re", 4), ("ls", 24)])
 def test_searching_beats_drawing(name, runs):
     """On average and with 800 evaluations: a front of 24 says little about either, and one run about none."""

@@ -304,6 +304,7 @@ def test_a_learned_device_with_few_measurements_is_helped_by_the_others(several)
     assert mean_relative_error(helped.value, true) < 0.7 * mean_relative_error(alone.value, true)
 
 
+@pytest.mark.slow
 def test_learned_devices_that_contradict_the_measurements_do_no_harm():
     """Beside devices that are unlike it, one that is like it counts as if it were alone."""
     true, references = KEEPS.true(TEST), Device(7.0, KEEPS.costs, deletes=False).measured(SPACE.references, 5)

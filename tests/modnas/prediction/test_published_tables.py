@@ -36,6 +36,7 @@ def test_eighty_cells_of_one_device(nb201, device, least):
     assert 0.75 < inside.mean() < 0.99
 
 
+@pytest.mark.slow
 def test_unseen_devices_from_their_references(nb201, data_dir):
     """HELP's protocol with 150 cells a device for its 900; HELP's own mean is 0.932."""
     splits = json.loads((data_dir / "nb201" / "reference.json").read_text())["devices"]

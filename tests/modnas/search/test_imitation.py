@@ -159,6 +159,7 @@ def test_a_bound_that_nearly_all_keep_leaves_only_the_task(searched):
         assert found.max() < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [make_search, weight_sharing_search])
 def test_an_interrupted_search_ends_bit_identically(make):
     straight = run(make(imitation_steps=40))

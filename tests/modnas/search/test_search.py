@@ -177,6 +177,7 @@ def test_every_scheme_and_estimator_lowers_the_loss(scheme, estimator):
     assert steps_a_batch == pytest.approx(2 if scheme == "sequential" else 1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_prior_of_one_leaves_only_the_task():
     free, bound = (
         surrogate_search(steps=40, epochs=3, learning_rate=0.1, constraints=constraints)

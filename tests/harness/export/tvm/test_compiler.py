@@ -53,12 +53,14 @@ def network(space: Space, tmp_path: Path) -> Artifact:
     return ArtifactCache(tmp_path).get(space, space.references[0], 1)
 
 
+@pytest.mark.slow
 def test_the_host_target_names_its_cpu(compiler: Compiler) -> None:
     target, version = compiler.host()
     assert target["kind"] == "llvm" and target["mcpu"] not in ("", "generic")
     assert version.startswith("0.")
 
 
+@pytest.mark.slow
 def test_a_library_needs_the_runtime_alone(compiler: Compiler, network: Artifact, tmp_path: Path) -> None:
     library = tmp_path / "network.so"
     built = compiler.compile(network.path, library, compiler.host()[0], None)

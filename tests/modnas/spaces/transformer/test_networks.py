@@ -30,6 +30,7 @@ def tokens() -> Tensor:
     return found
 
 
+@pytest.mark.slow
 def test_parameters_are_the_published_ones(data_dir: Path):
     """HAT counts without the embedding table (its README's params; `hat/subtransformers.json`)."""
     settings = Settings(vocabulary=8, inner=512, signals=(8, 640), norm_first=False, drop=0.1)
@@ -138,6 +139,7 @@ def copying(space: Transformer, steps: int = 150) -> TransformerNetwork:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_greedy_and_beam_search():
     network = copying(BEFORE)
