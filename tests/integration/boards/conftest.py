@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,10 @@ from boards_keys import missing_programs
 from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
 
+from harness.cli import main
+
 MakeBoard = Callable[..., NamespaceBoard]
+Run = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +27,21 @@ def no_ssh_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line, by default to its end without an error; what the user reads."""
+    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MODNAS_STORE", raising=False)
+
+    def command(line: str, code: int = 0) -> str:
+        ended = main(shlex.split(line))
+        read = capsys.readouterr().err
+        assert ended == code, read
+        return read
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _ctypes
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from boards_namespace import NamespaceBoard
 from boards_wheels import make_wheel
 
 from harness.boards import runtime_install
-from harness.cli import main
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 #: Policies as in the profile of a quick device: the guide's own would take longer than a test may.
@@ -29,20 +27,10 @@ QUICK = {"precision": 0.3, "warmup_s": 0.01, "min_time_s": 0.01, "max_time_s": 0
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line; what the user reads."""
-    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("MODNAS_STORE", raising=False)
+@pytest.fixture(autouse=True)
+def wheels(tmp_path: Path) -> None:
+    """Runtimes are fetched once for all tests."""
     share_wheels(tmp_path / "home")
-
-    def command(line: str, code: int = 0) -> str:
-        ended = main(shlex.split(line))
-        read = capsys.readouterr().err
-        assert ended == code, read
-        return read
-
-    return command
 
 
 def board_files(board: NamespaceBoard) -> str:

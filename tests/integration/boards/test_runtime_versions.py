@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,27 +11,10 @@ import pytest
 from boards_loopback import LoopbackBoard
 from boards_wheels import make_wheel
 
-from harness.cli import main
-
 CRASH = "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n"
 Run = Callable[..., str]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line; what the user reads."""
-    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("MODNAS_STORE", raising=False)
-
-    def command(line: str, code: int = 0) -> str:
-        ended = main(shlex.split(line))
-        read = capsys.readouterr().err
-        assert ended == code, read
-        return read
-
-    return command
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,25 +13,13 @@ from boards_image import share_wheels
 from boards_loopback import LoopbackBoard
 from boards_namespace import NamespaceBoard
 
-from harness.cli import main
-
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line; what the user reads."""
-    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("MODNAS_STORE", raising=False)
+@pytest.fixture(autouse=True)
+def wheels(tmp_path: Path) -> None:
+    """Runtimes are fetched once for all tests."""
     share_wheels(tmp_path / "home")
-
-    def command(line: str, code: int = 0) -> str:
-        ended = main(shlex.split(line))
-        read = capsys.readouterr().err
-        assert ended == code, read
-        return read
-
-    return command
 
 
 def files_on(board: NamespaceBoard) -> str:
