@@ -16,7 +16,6 @@ from harness.core.errors import UsageError
 from harness.core.foreign import clean_text, last_line
 from harness.transport.base import Frame, TransportClosedError, TransportTimeoutError
 from harness.transport.greeting import GreetingReader
-from harness.transport.login_shell import for_login_shell
 from harness.transport.ssh_artifacts import BoardArtifacts
 from harness.transport.ssh_files import BoardFiles
 
@@ -51,9 +50,7 @@ class SshTransport:
         self._pending: deque[Frame | ProtocolError] = deque()
         self._asked_at: float | None = None
         self._stderr = bytearray()
-        self._channel = connection.session()
-        with connection.limit(ANSWER_S, "starting the agent"):
-            self._channel.exec_command(for_login_shell(command))
+        self._channel = connection.start(command, ANSWER_S)
         self.heard_at = time.monotonic()
 
     def send(self, frame: Mapping[str, Any]) -> None:

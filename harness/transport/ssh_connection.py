@@ -24,6 +24,8 @@ CLOSE_S = 2.0
 SLOWEST_BYTES_PER_S = 50_000
 # More than this from a command is a board gone mad, not an answer.
 MAX_OUTPUT_BYTES = 4 << 20
+# A command that the server would not start is asked for anew, up to so many times in all.
+STARTS = 3
 # What a command says begins after this; before it a login shell may have said something.
 _BEGINNING = "modnas-output"
 # paramiko's, and what it raises for an answer that it cannot take apart: a server that speaks no SFTP.
@@ -92,6 +94,24 @@ class SshConnection:
             channel.settimeout(timeout_s)
             return channel
 
+    def start(self, command: str, timeout_s: float = COMMAND_S) -> paramiko.Channel:
+        """A new channel on which a command of `sh` runs, at home.
+
+        Dropbear (2022.83) closes a channel that waits for its command when another channel's command ends
+        just then. What a server has not granted it has not begun, so that it can be asked for again.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            channel = self.session(timeout_s)
+            with self.limit(timeout_s, "starting a command"):
+                try:
+                    channel.exec_command(for_login_shell(command))
+                    return channel
+                except paramiko.SSHException:
+                    if tries == STARTS or not self.active:
+                        raise
+
     def run(self, command: str, timeout_s: float = COMMAND_S, data: bytes = b"") -> Completed:
         """What `execute` does, as printable lines."""
         done = self.execute(command, timeout_s, data)
@@ -111,8 +131,10 @@ class SshConnection:
             TransportClosedError: it ended without an exit status: the link or the shell was killed.
             DeviceUnavailableError: it wrote `limit_bytes`, more than any answer is long.
         """
-        with self.limit(timeout_s, "running a command"), self.session(timeout_s) as channel:
-            channel.exec_command(for_login_shell(f"echo {_BEGINNING}; {command}"))
+        with (
+            self.limit(timeout_s, "running a command"),
+            self.start(f"echo {_BEGINNING}; {command}", timeout_s) as channel,
+        ):
             _feed(channel, data)
             output = channel.makefile("rb").read(limit_bytes)
             if len(output) == limit_bytes:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from boards_dropbear import SMALL_KB, DropbearBoard
 from boards_keys import missing_programs
@@ -25,6 +26,8 @@ from harness.measure.session import DeviceSession
 from harness.transport.file_ways import FileWay
 from harness.transport.sftp_files import open_sftp
 from harness.transport.shell_files import ShellFiles
+from harness.transport.ssh_address import resolve
+from harness.transport.ssh_connection import COMMAND_S, SshConnection
 from harness.transport.ssh_files import BoardFullError
 from modnas.spaces import get_space
 
@@ -278,5 +281,34 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
         (board.directory / "agent/cat.jpg").write_bytes(b"cat")
         with Board(profile(board)) as opened, pytest.raises(DeviceUnavailableError, match="cannot be listed"):
             opened.folder.check()
+    finally:
+        board.stop()
+
+
+class Hesitant(SshConnection):
+    """Once, it lets another command end between a channel and the command that goes over it."""
+
+    late_after: paramiko.Channel | None = None
+
+    def session(self, timeout_s: float = COMMAND_S) -> paramiko.Channel:
+        channel = super().session(timeout_s)
+        if self.late_after is not None:
+            self.late_after.recv_exit_status()
+            self.late_after = None
+            time.sleep(0.2)
+        return channel
+
+
+def test_a_command_that_the_server_let_fall_before_it_began_is_started_anew(
+    tmp_path_factory: pytest.TempPathFactory, can_make_loopback: None
+) -> None:
+    board = dropbear(tmp_path_factory.mktemp("dropbear"))
+    settings = profile(board).ssh
+    assert settings is not None
+    try:
+        connection = Hesitant(resolve("board", settings))
+        connection.late_after = connection.start("sleep 0.5")
+        assert connection.run("echo here").output.split() == ["here"]
+        connection.close()
     finally:
         board.stop()
