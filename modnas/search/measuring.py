@@ -9,13 +9,22 @@ summed over budgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from modnas.prediction.gaussian_process import NORMAL_QUANTILE
+from modnas.prediction.measured import Measured
+from modnas.prediction.meta import MetaPredictor
+from modnas.spaces import Architecture
+
 Floats = NDArray[np.float64]
+# What is measured before the next are chosen.
+_BATCH = 5
+# Standard deviations by which an architecture has to be behind another to be left out from the beginning.
+_CERTAIN = 4.0
 
 
 def answers(error: ArrayLike, budgets: Sequence[float], measured: Mapping[int, float]) -> list[int | None]:
@@ -99,3 +108,65 @@ def _worth(keeps: Floats, errors: Floats, outcomes: Floats, chances: Floats) -> 
     for answer, chance in zip(outcomes, chances, strict=True):
         worth += (keeps * chance * np.maximum(answer - errors[:, None], 0.0)).sum(1)
     return worth
+
+
+def measure_for(
+    budgets: Sequence[float],
+    predictor: MetaPredictor,
+    references: ArrayLike,
+    errors: Mapping[Architecture, float],
+    measure: Callable[[Sequence[Architecture]], Mapping[Architecture, float]],
+    *,
+    count: int,
+) -> Measured:
+    """Measure `count` architectures of a device besides its references, a few at a time, for the sake of
+    budgets; before each choice the predictor takes in all that is measured.
+
+    Args:
+        budgets: see `choose`, in the unit of the references.
+        references: see `modnas.prediction.DeviceTable.features`.
+        errors: of every architecture that may be an answer. References among them are measured already.
+        measure: architectures -> the values of those that have one, in the unit of the references. For one
+            that has none another is chosen.
+
+    Returns:
+        What was measured, in this order; fewer where nothing else can better an answer.
+    """
+    given = np.asarray(references, np.float64).tolist()
+    known = {a: v for a, v in zip(predictor.space.references, given, strict=True) if a in errors}
+    values: dict[Architecture, float] = {}
+    among = [a for a in _contenders(predictor, references, errors) if a not in known] + list(known)
+    while len(values) < count:
+        means, deviations = _expected(predictor, among, references, values)
+        everything = known | values
+        measured = {i: everything[a] for i, a in enumerate(among) if a in everything}
+        error = [errors[a] for a in among]
+        left = min(_BATCH, count - len(values))
+        chosen = [among[i] for i in choose(means, deviations, error, budgets, measured, left)]
+        if not chosen:
+            break
+        values.update(measure(chosen))
+        among = [a for a in among if a in values or a not in chosen]
+    return Measured(list(values), list(values.values()))
+
+
+def _expected(
+    predictor: MetaPredictor,
+    among: Sequence[Architecture],
+    references: ArrayLike,
+    values: Mapping[Architecture, float],
+) -> tuple[Floats, Floats]:
+    """Expected values of a device's metric and their standard deviations, (n,) each."""
+    expected = predictor.predict(among, references, Measured(list(values), list(values.values())))
+    return expected.value, (expected.upper - expected.value) / NORMAL_QUANTILE
+
+
+def _contenders(
+    predictor: MetaPredictor, references: ArrayLike, errors: Mapping[Architecture, float]
+) -> list[Architecture]:
+    """Architectures that are not beaten for certain, in error and metric, by what the references say."""
+    ranked = sorted(errors, key=errors.__getitem__)
+    means, deviations = _expected(predictor, ranked, references, {})
+    beaten = np.minimum.accumulate(means + _CERTAIN * deviations)
+    kept = np.append(True, (means - _CERTAIN * deviations)[1:] <= beaten[:-1])
+    return [architecture for architecture, one in zip(ranked, kept, strict=True) if one]
