@@ -33,7 +33,7 @@ BASELINES = ("rs", "nsga2", "re", "ls")
 # Those that know a device by its references, which are their first ten measurements.
 DESCRIBED = ("rhpn", "help")
 # Once-for-all's evolution under bounds, with HELP's predictor.
-EVOLUTION, GENERATIONS = "ofa", 100
+EVOLUTION, BOUNDS, GENERATIONS = "ofa", 120, 100
 # Behind the names of methods that know errors by a surrogate.
 SURROGATE = "-surrogate"
 # In place of a device's name, in rows of the budgets of all devices together.
@@ -132,7 +132,11 @@ def _evaluated(
 
 
 def evolution(proposals: Proposals, task: BudgetTask, seed: int) -> Measurements:
-    """Once-for-all's search under as many bounds as may be measured besides the references."""
+    """Once-for-all's search under bounds over the budgets' range.
+
+    There are more bounds than may be measured, since neighbours often have one answer: of the distinct ones
+    as many as may be measured are, evenly spread.
+    """
     problem, space = task.problem, task.problem.space
     cells = problem.cells
     expected = proposals.predictor(seed).predict(cells, problem.references(task.device))
@@ -149,11 +153,14 @@ def evolution(proposals: Proposals, task: BudgetTask, seed: int) -> Measurements
 
         return ask
 
+    bounds = np.geomspace(task.budgets[0], task.budgets[-1], BOUNDS).tolist()
+    proposed = once_for_all.search(
+        space, model(task.errors), model(expected), bounds, generations=GENERATIONS, seed=seed
+    )
+    new = [i for i in dict.fromkeys(problem.indices(proposed)) if i not in REFERENCE_INDICES]
     found = {}
     for total in TOTALS:
-        bounds = np.geomspace(task.budgets[0], task.budgets[-1], total - len(REFERENCE_INDICES)).tolist()
-        proposed = bounds and once_for_all.search(
-            space, model(task.errors), model(expected), bounds, generations=GENERATIONS, seed=seed
-        )
-        found[total] = [*REFERENCE_INDICES, *problem.indices(proposed)]
+        own = min(total - len(REFERENCE_INDICES), len(new))
+        spread = np.linspace(0, len(new) - 1, own).round().astype(int)
+        found[total] = [*REFERENCE_INDICES, *(new[i] for i in spread)]
     return found
