@@ -1,9 +1,10 @@
 """Latency budgets on a table device: what a method may see of them, and how its answers are judged.
 
 The answer to a budget is a measured network that keeps it, the one of least error as far as the method knows
-errors. The budgets are evenly spaced in the logarithm of latency from the fastest to the slowest member of
-the device's exact front: each is slower than the one before by the same share, as people count latency, and
-none but the ends is at what a member of the front takes.
+errors. The range of the device's exact front, in the logarithm of latency, is cut into 24 equal parts; the
+upper end of each is a budget. So each is larger than the one before by the same share, as people count
+latency. The fastest latency itself is none: one network has it, and often not for what it computes, as others
+that compute the same were measured a little slower.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class BudgetTask:
         points = self.problem.objectives(self.device)
         kept = points[points[:, 0] < CHANCE_ERROR]
         latency = kept[non_dominated(kept), 1]
-        return np.geomspace(latency.min(), latency.max(), BUDGETS)
+        return np.geomspace(latency.min(), latency.max(), BUDGETS + 1)[1:]
 
     def measure(self, cells: Sequence[Architecture]) -> dict[Architecture, float]:
         """Their latencies, ms."""
