@@ -65,9 +65,13 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
         tasks = [BudgetTask(problem, device, errors) for device in problem.unseen_devices]
         for name, method in methods.items():
             yield from _rows(name + suffix, method, tasks, seed)
-        for task in tasks:
-            share = first_broken(task, predictor)
-            yield Row("budgets", "modnas" + suffix, task.device, "unseen", seed, "broken", share, None, 0.0)
+    began = time.monotonic()
+    for device in problem.unseen_devices:
+        expected = predictor.predict(problem.usable, problem.references(device))
+        for suffix, errors in known.items():
+            share = BudgetTask(problem, device, errors).broken(problem.usable, expected.value)
+            seconds = time.monotonic() - began
+            yield Row("budgets", "modnas" + suffix, device, "unseen", seed, "broken", share, None, seconds)
 
 
 def _rows(name: str, method: Method, tasks: Sequence[BudgetTask], seed: int) -> Iterator[Row]:
@@ -93,13 +97,6 @@ def modnas(predictor: MetaPredictor, task: BudgetTask, seed: int) -> Measurement
     further = measure_for(task.budgets.tolist(), predictor, references, errors, task.measure, count=count)
     order = [*REFERENCE_INDICES, *problem.indices(further.architectures)]
     return {total: order[:total] for total in TOTALS}
-
-
-def first_broken(task: BudgetTask, predictor: MetaPredictor) -> float:
-    """Share of the budgets that the best cell as predicted from the references breaks."""
-    usable = task.problem.usable
-    expected = predictor.predict(usable, task.problem.references(task.device))
-    return task.broken(usable, expected.value)
 
 
 def baseline(name: str, task: BudgetTask, seed: int) -> Measurements:
