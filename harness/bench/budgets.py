@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from harness.bench.baselines import help_proposals
 from harness.bench.budget_tasks import BudgetTask
-from harness.bench.modnas_method import fit_models, fit_on
+from harness.bench.modnas_method import CONFIG, fit_models, fit_on
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import Row
 from modnas.baselines import Problem as BaselineProblem
@@ -34,6 +35,8 @@ BASELINES = ("rs", "nsga2", "re", "ls")
 DESCRIBED = ("rhpn", "help")
 # Once-for-all's evolution under bounds, with HELP's predictor.
 EVOLUTION, BOUNDS, GENERATIONS = "ofa", 120, 100
+# The front of a search, whose members are measured; it knows errors by its surrogate.
+FRONT = "modnas-front"
 # Behind the names of methods that know errors by a surrogate.
 SURROGATE = "-surrogate"
 # In place of a device's name, in rows of the budgets of all devices together.
@@ -52,23 +55,26 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
     not measured.
     """
     predictor = fit_on(problem, problem.search_devices, "latency", seed)
+    models = fit_models(problem, seed)
+    search = models.search(problem.search_devices, replace(CONFIG, seed=seed))
     proposals = help_proposals(problem.tables, lambda seed, seconds: None)
-    known = {
-        "": problem.error(problem.cells),
-        SURROGATE: fit_models(problem, seed).errors(problem.cells),
+    shared: dict[str, Method] = {"modnas": partial(modnas, predictor)}
+    shared |= {name: partial(baseline, name) for name in BASELINES}
+    shared |= {name: partial(described, name, proposals) for name in DESCRIBED}
+    shared[EVOLUTION] = partial(evolution, proposals)
+    of_search: dict[str, Method] = {FRONT: partial(front, models.kept(search, models.evaluated))}
+    ways = {
+        "": (problem.error(problem.cells), shared),
+        SURROGATE: (models.errors(problem.cells), shared | of_search),
     }
-    methods: dict[str, Method] = {"modnas": partial(modnas, predictor)}
-    methods |= {name: partial(baseline, name) for name in BASELINES}
-    methods |= {name: partial(described, name, proposals) for name in DESCRIBED}
-    methods[EVOLUTION] = partial(evolution, proposals)
-    for suffix, errors in known.items():
+    for suffix, (errors, methods) in ways.items():
         tasks = [BudgetTask(problem, device, errors) for device in problem.unseen_devices]
         for name, method in methods.items():
             yield from _rows(name + suffix, method, tasks, seed)
     began = time.monotonic()
     for device in problem.unseen_devices:
         expected = predictor.predict(problem.usable, problem.references(device))
-        for suffix, errors in known.items():
+        for suffix, (errors, _) in ways.items():
             share = BudgetTask(problem, device, errors).broken(problem.usable, expected.value)
             seconds = time.monotonic() - began
             yield Row("budgets", "modnas" + suffix, device, "unseen", seed, "broken", share, None, seconds)
@@ -154,7 +160,17 @@ def evolution(proposals: Proposals, task: BudgetTask, seed: int) -> Measurements
     proposed = once_for_all.search(
         space, model(task.errors), model(expected), bounds, generations=GENERATIONS, seed=seed
     )
-    new = [i for i in dict.fromkeys(problem.indices(proposed)) if i not in REFERENCE_INDICES]
+    return _spread(problem.indices(proposed))
+
+
+def front(fronts: Mapping[str, Sequence[Architecture]], task: BudgetTask, seed: int) -> Measurements:
+    """The front that a search gives, measured without regard to what its measurements say."""
+    return _spread(task.problem.indices(fronts[task.device]))
+
+
+def _spread(proposed: Sequence[int]) -> Measurements:
+    """The references, and of the distinct other cells as many as may be measured, evenly spread."""
+    new = [i for i in dict.fromkeys(proposed) if i not in REFERENCE_INDICES]
     found = {}
     for total in TOTALS:
         own = min(total - len(REFERENCE_INDICES), len(new))

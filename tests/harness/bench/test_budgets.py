@@ -73,9 +73,12 @@ def test_every_baseline_measures_as_much_as_the_others(task, monkeypatch):
     found |= {name: budgets.described(name, proposals, task, 0) for name in budgets.DESCRIBED}
     monkeypatch.setattr(budgets, "GENERATIONS", 5)
     found["ofa"] = budgets.evolution(proposals, task, 0)
+    cells = task.problem.cells
+    found["ofa's"] = budgets.front({task.device: [cells[i] for i in found["ofa"][40]]}, task, 0)
+    assert set(found["ofa's"][40]) == set(found["ofa"][40]) > set(found["ofa's"][20])
     for name, measured in found.items():
         for total in budgets.TOTALS:
-            assert len(measured[total]) == total or name == "ofa", name
+            assert len(measured[total]) == total or name in ("ofa", "ofa's"), name
             assert len(set(measured[total])) == len(measured[total]) or name in budgets.DESCRIBED, name
     assert tuple(found["ofa"][20][:10]) == tuple(found["help"][10]) == REFERENCE_INDICES
     short = {name: task.shortfalls(measured[40]).mean() for name, measured in found.items()}
