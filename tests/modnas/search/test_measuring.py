@@ -52,12 +52,12 @@ def test_two_that_are_likely_to_answer_the_same_budget_are_not_both_chosen():
 
 
 def test_the_worth_of_what_is_chosen_is_the_expected_gain_of_all_together():
-    draw = np.random.default_rng(0)
-    mean, deviation = draw.uniform(1, 3, 12), draw.uniform(0.1, 1, 12)
-    error, budgets, measured = draw.uniform(5, 20, 12), [1.5, 2.0, 2.5], {0: 1.2, 1: 2.2}
+    numbers = np.arange(12)
+    mean, deviation = 1 + numbers * 7 % 12 / 6, 0.1 + numbers * 5 % 12 / 13
+    error, budgets, measured = 20 - numbers - numbers % 3, [1.5, 2.0, 2.5], {0: 1.2, 1: 2.2}
     first, second = choose(mean, deviation, error, budgets, measured, 2)
 
-    values = draw.normal(mean, deviation, (20_000, 12))
+    values = np.random.default_rng(0).normal(mean, deviation, (20_000, 12))
     known = [min([error[i] for i in measured if measured[i] <= b], default=error.max()) for b in budgets]
 
     def gain(*chosen: int) -> float:
@@ -102,7 +102,7 @@ def test_a_device_is_measured_until_its_budgets_are_answered_well():
     predictor = fit_predictor(SPACE, tables)
     latency, asked = _device(9), []
     # Work makes accurate, but by chance as well.
-    error = 20 - latency(cells) + np.random.default_rng(0).normal(0, 1, len(cells))
+    error = 5 + latency(cells).max() - latency(cells) + np.random.default_rng(0).uniform(-2, 2, len(cells))
     broken = cells[int(error.argmin())]  # the best of all cannot be measured
 
     def measure(some):
@@ -121,4 +121,4 @@ def test_a_device_is_measured_until_its_budgets_are_answered_well():
     got = answers(error, budgets, measured)
     usable = {i: v for i, v in enumerate(latency(cells).tolist()) if cells[i] != broken}
     best = answers(error, budgets, usable)
-    assert np.mean([error[i] - error[j] for i, j in zip(got, best, strict=True)]) < 0.3
+    assert np.mean([error[i] - error[j] for i, j in zip(got, best, strict=True)]) < 0.5
