@@ -78,7 +78,7 @@ def test_a_smaller_shortfall_under_budgets_is_better() -> None:
         given += rows("budgets", f"modnas{suffix}", [0.1, 0.2, 0.3], metric)
         for name in ("rs", "nsga2", "re", "ls", "rhpn", "help"):
             given += rows("budgets", name + suffix, [5.1, 5.2, 5.4], metric)
-        given += rows("budgets", f"ofa{suffix}", [0.0, 0.1, 0.1], metric)
+        given += rows("budgets", f"ofa{suffix}", [0.0, 0.1, 0.21], metric)
         given += rows("budgets", f"ofa{suffix}", [9.0, 9.1, 9.2], "shortfall_mean@20")
     found = {claim.text: claim.verdict for claim in claims("budgets", given)}
     assert {verdict for text, verdict in found.items() if " ofa" not in text} == {"confirmed"}
