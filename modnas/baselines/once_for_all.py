@@ -15,12 +15,24 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from modnas.baselines.base import Model, Problem
+from modnas.baselines.bounded import BROKEN, excess_of, remembered, run_under_bounds
 from modnas.spaces import Architecture, Space
 
 POPULATION, PARENTS, MUTANTS, MUTATION = 100, 25, 50, 0.1
+GENERATIONS = 100
 
-# One-hot rows (n, width) -> (n,), smaller is better.
-Model = Callable[[Tensor], Tensor]
+
+def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
+    """The best of the models under each of `budget` bounds; see `bounded.run_under_bounds`."""
+
+    def under(
+        space: Space, error: Model, metric: Model, bounds: Sequence[float], seed: int
+    ) -> list[Architecture]:
+        asked = remembered(error), remembered(metric)
+        return search(space, *asked, bounds, generations=GENERATIONS, seed=seed)
+
+    return run_under_bounds(problem, budget, seed, under)
 
 
 def search(
@@ -42,15 +54,15 @@ def search(
     generator = torch.Generator().manual_seed(seed)
     options = torch.tensor(space.options)
     limits = torch.tensor(list(bounds)).repeat_interleave(POPULATION)
+    excess_over = excess_of(space, latency)
 
     def drawn(count: int) -> Tensor:
         return (torch.rand(count, len(options), generator=generator) * options).long()
 
     def rated(choices: Tensor) -> Tensor:
         """Error, or how far the bound is broken in place of it: (bounds, population)."""
-        onehot = space.encode_choices(choices)
-        excess = (latency(onehot) - limits[: len(choices)]) / limits[: len(choices)]
-        return torch.where(excess > 0, 1e3 * (1 + excess), error(onehot)).view(len(bounds), -1)
+        excess, errors = excess_over(choices, limits), error(space.encode_choices(choices))
+        return torch.where(excess > 0, BROKEN * (1 + excess), errors).view(len(bounds), -1)
 
     population = drawn(len(bounds) * POPULATION).view(len(bounds), POPULATION, -1)
     with torch.no_grad():
