@@ -12,6 +12,7 @@ from harness.bench.table_search import TableModels
 from harness.runs.predictors import Predictors, range_sample
 from modnas.accuracy import sotl
 from modnas.accuracy.evaluated import Choice, evaluate_and_fit
+from modnas.accuracy.surrogate import AccuracySurrogate
 from modnas.prediction import fit_predictor
 from modnas.search import SearchConfig, SearchDevice
 from modnas.search.refinement import select
@@ -29,6 +30,7 @@ PAPER = replace(CONFIG, hypernetwork="paper", learning="gradients")
 class Models(TableModels):
     """The models of one search, with the true errors that its surrogate was fitted on."""
 
+    task_loss: AccuracySurrogate
     evaluated: Sequence[Architecture] = ()
 
 
@@ -41,12 +43,7 @@ def fit_models(
     expected (see `modnas.accuracy.active`); `random`: all of them uniform among the usable cells.
     """
     known = problem.search_devices if searched is None else searched
-    predictors = {
-        metric: fit_predictor(problem.space, [problem.measured(d, metric, seed) for d in known], seed=seed)
-        for metric in problem.metrics
-    }
-    sample = range_sample(problem.space, seed)
-    devices = {name: _device(problem, predictors, name, sample) for name in problem.devices}
+    devices = fit_devices(problem, seed, known)
     accuracy = evaluate_and_fit(
         problem.space,
         problem.error,
@@ -68,6 +65,16 @@ def fit_models(
         validate_every=PRESET.validate_every,
         evaluated=list(accuracy.evaluated),
     )
+
+
+def fit_devices(problem: Problem, seed: int, known: Sequence[str]) -> dict[str, SearchDevice]:
+    """All devices, by predictors that are fitted on those `known`."""
+    predictors = {
+        metric: fit_predictor(problem.space, [problem.measured(d, metric, seed) for d in known], seed=seed)
+        for metric in problem.metrics
+    }
+    sample = range_sample(problem.space, seed)
+    return {name: _device(problem, predictors, name, sample) for name in problem.devices}
 
 
 def _device(

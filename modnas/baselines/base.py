@@ -48,14 +48,14 @@ class Models:
     """What some methods ask in place of training and measuring.
 
     Args:
-        error: expected errors, differentiable in the rows.
         metric: the predicted hardware metric on the device, positive, differentiable in the rows.
+        error: expected errors, differentiable in the rows; None where there is no model of them.
         evaluated: whose true errors `error` was fitted on.
     """
 
-    error: Model
     metric: Model
-    evaluated: tuple[Architecture, ...]
+    error: Model | None = None
+    evaluated: tuple[Architecture, ...] = ()
 
 
 class Problem:
@@ -111,9 +111,9 @@ class Problem:
 
     def error_model(self, seed: int) -> Model:
         """`Models.error`; what it was fitted on counts as told from now on. Raises BaselineError without."""
-        if self._models is None:
+        models = None if self._models is None else self._models(seed)
+        if models is None or models.error is None:
             raise BaselineError(f"{self.device}: the method needs models of error and metric")
-        models = self._models(seed)
         self._fitted_on = models.evaluated
         return models.error
 

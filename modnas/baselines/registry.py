@@ -33,6 +33,7 @@ METHODS: Registry[Method] = Registry(
         "ls": "modnas.baselines.local_search:run",
         "ofa": "modnas.baselines.once_for_all:run",
         "hat": "modnas.baselines.hat:run",
+        "proxyless": "modnas.baselines.proxyless:run",
         "lemonade": "modnas.baselines.lemonade:run",
         "moasha": "modnas.baselines.syne_tune:run_moasha",
         "rsbo": "modnas.baselines.syne_tune:run_random_scalarisation",

@@ -54,6 +54,6 @@ def made_up_problem() -> Problem:
         )
         return sums
 
-    models = Models(lambda onehot: onehot @ columns[0], lambda onehot: onehot @ columns[1], ())
+    models = Models(lambda onehot: onehot @ columns[1], lambda onehot: onehot @ columns[0])
     references = measure(space.references)[:, 1]
     return Problem(space, "made-up", measure, references, models=lambda seed: models)

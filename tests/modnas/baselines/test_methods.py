@@ -56,7 +56,7 @@ def of_operators(values):
 
 
 # Exact but for the bonus of one edge, and the latency's constant.
-MODELS = Models(of_operators(3 - WORTH), of_operators(COSTS + 0.1), SPACE.references[:3])
+MODELS = Models(of_operators(COSTS + 0.1), of_operators(3 - WORTH), SPACE.references[:3])
 
 
 def problem(proposals=None, measure=objectives, models=MODELS):
