@@ -30,7 +30,7 @@ STARTS = FRONT_SIZE
 # By their names in `modnas.baselines`.
 BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
 # Those that search on the models of MODNAS.
-ON_MODELS = ("ofa", "hat")
+ON_MODELS = ("ofa", "hat", "proxyless")
 
 
 def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:

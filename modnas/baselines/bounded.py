@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,19 +12,27 @@ from torch import Tensor
 from modnas.baselines.base import BaselineError, Model, Problem
 from modnas.spaces import Architecture, Space
 
-# (space, error, metric, bounds, seed) -> one architecture a bound.
-Search = Callable[[Space, Model, Model, Sequence[float], int], list[Architecture]]
-
 BROKEN = 1e3  # rates below every error: what breaks its bound, the further the worse
 _SAMPLE = 1000  # architectures that give the metric's range
-_ROUNDS = 4  # of further bounds, where some led to the same architecture
+_ROUNDS = 3  # of bounds; after the first, where some led to the same architecture
 
 
-def run_under_bounds(problem: Problem, budget: int, seed: int, search: Search) -> list[Architecture]:
+class Search(Protocol):
+    """A search for the least error under each of some bounds: one architecture a bound, in their order."""
+
+    def __call__(
+        self, space: Space, error: Model, latency: Model, bounds: Sequence[float], /, *, seed: int
+    ) -> list[Architecture]: ...
+
+
+def run_under_bounds(
+    problem: Problem, budget: int, seed: int, search: Search, *, gradients: bool = False
+) -> list[Architecture]:
     """Search under `budget` bounds, evenly spaced over the predicted metric's range in a random sample.
 
     Where two bounds lead to the same architecture, random bounds follow, and in the end random architectures,
-    until `budget` distinct ones are there; see `registry.Method`.
+    until `budget` distinct ones are there; see `registry.Method`. `gradients`: the search takes gradients of
+    the models; else they are asked for each architecture once.
     """
     error, metric, space = problem.error_model(seed), problem.metric_model(seed), problem.space
     if metric is None:
@@ -32,11 +41,13 @@ def run_under_bounds(problem: Problem, budget: int, seed: int, search: Search) -
     sample = space.sample(count, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         low, high = (float(value) for value in metric(space.encode(sample)).aminmax())
+    if not gradients:
+        error, metric = remembered(error), remembered(metric)
     draw = np.random.default_rng(seed)
     bounds = np.linspace(low, high, budget)
     found: dict[Architecture, None] = {}
     for _ in range(_ROUNDS):
-        found.update(dict.fromkeys(search(space, error, metric, bounds.tolist(), seed)))
+        found.update(dict.fromkeys(search(space, error, metric, bounds.tolist(), seed=seed)))
         if len(found) >= budget:
             break
         bounds = draw.uniform(low, high, budget - len(found))

@@ -15,24 +15,18 @@ import torch
 from torch import Tensor
 
 from modnas.baselines.base import Model, Problem
-from modnas.baselines.bounded import BROKEN, excess_of, remembered, run_under_bounds
+from modnas.baselines.bounded import BROKEN, excess_of, run_under_bounds
 from modnas.spaces import Architecture, Space
 
 POPULATION, PARENTS, MUTANTS, MUTATION = 125, 25, 50, 0.3
 CROSSINGS = POPULATION - PARENTS - MUTANTS
 GENERATIONS = 30
-TRIES = 100
+TRIES = 20
 
 
 def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     """The best of the models under each of `budget` bounds; see `bounded.run_under_bounds`."""
-
-    def under(
-        space: Space, error: Model, metric: Model, bounds: Sequence[float], seed: int
-    ) -> list[Architecture]:
-        return search(space, remembered(error), remembered(metric), bounds, seed=seed)
-
-    return run_under_bounds(problem, budget, seed, under)
+    return run_under_bounds(problem, budget, seed, search)
 
 
 @torch.no_grad()

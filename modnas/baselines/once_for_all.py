@@ -11,12 +11,13 @@ All bounds are searched side by side, so that the models are asked for whole gen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from modnas.baselines.base import Model, Problem
-from modnas.baselines.bounded import BROKEN, excess_of, remembered, run_under_bounds
+from modnas.baselines.bounded import BROKEN, excess_of, run_under_bounds
 from modnas.spaces import Architecture, Space
 
 POPULATION, PARENTS, MUTANTS, MUTATION = 100, 25, 50, 0.1
@@ -25,14 +26,7 @@ GENERATIONS = 100
 
 def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     """The best of the models under each of `budget` bounds; see `bounded.run_under_bounds`."""
-
-    def under(
-        space: Space, error: Model, metric: Model, bounds: Sequence[float], seed: int
-    ) -> list[Architecture]:
-        asked = remembered(error), remembered(metric)
-        return search(space, *asked, bounds, generations=GENERATIONS, seed=seed)
-
-    return run_under_bounds(problem, budget, seed, under)
+    return run_under_bounds(problem, budget, seed, partial(search, generations=GENERATIONS))
 
 
 def search(

@@ -29,13 +29,7 @@ MULTIPLIER_RATE = 0.1
 
 def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     """The result of a search for each of `budget` bounds; see `bounded.run_under_bounds`."""
-
-    def under(
-        space: Space, error: Model, metric: Model, bounds: Sequence[float], seed: int
-    ) -> list[Architecture]:
-        return search(space, error, metric, bounds, seed=seed)
-
-    return run_under_bounds(problem, budget, seed, under)
+    return run_under_bounds(problem, budget, seed, search, gradients=True)
 
 
 def search(
