@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from harness.bench.ablations import BOUNDS, DEVICE_COUNTS, bound_name, count_name
-from harness.bench.main_experiment import BASELINES
+from harness.bench.main_experiment import BASELINES, ON_MODELS
 from harness.bench.predictor_experiment import HELP_SPEARMAN
 from harness.bench.rows import EPOCH_METRIC, Row
 
@@ -42,7 +42,7 @@ def claims(experiment: str, rows: Sequence[Row]) -> list[Claim]:
 
 
 def _main(rows: Sequence[Row]) -> Iterator[Claim]:
-    for name in BASELINES:
+    for name in (*BASELINES, "lemonade", *ON_MODELS):
         behind = [
             device
             for device in dict.fromkeys(row.device for row in rows)
@@ -100,6 +100,18 @@ def _devices(rows: Sequence[Row]) -> Iterator[Claim]:
     yield Claim(text, verdict, f"{few:.4f} against {many:.4f}")
 
 
+def _costs(rows: Sequence[Row]) -> Iterator[Claim]:
+    run = {(row.method, row.metric) for row in rows}
+    for metric, text in (
+        ("searches", "needs fewer searches than"),
+        ("trained_networks", "trains fewer networks than"),
+        ("seconds_per_device_and_bound", "takes less time a device and bound than"),
+    ):
+        for other in ("lemonade", "proxyless", "help", "ofa", "hat"):
+            if (other, metric) in run:
+                yield _larger(rows, f"MODNAS {text} {other}", metric, other, "modnas")
+
+
 _CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
     "main": _main,
     "predictor": _predictor,
@@ -108,6 +120,7 @@ _CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "costs": _costs,
 }
 
 

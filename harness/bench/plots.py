@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 
 from harness.bench.claims import Claim
+from harness.bench.costs import METRICS as COST_METRICS
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import EPOCH_METRIC, Row
 from harness.bench.three_objectives import three_objectives
@@ -74,6 +75,10 @@ def _devices(rows: Sequence[Row], problem: Problem) -> list[Figure]:
     return [spread(unseen, "hypervolume_ratio"), radar(unseen, "hypervolume_ratio")]
 
 
+def _costs(rows: Sequence[Row], problem: Problem) -> list[Figure]:
+    return [bars(rows, metric) for metric in COST_METRICS]
+
+
 FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "main": _main,
     "predictor": _predictor,
@@ -82,6 +87,7 @@ FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "costs": _costs,
 }
 
 

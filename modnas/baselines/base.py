@@ -73,6 +73,9 @@ class Problem:
         proposals: for the method `help` only.
         glimpse: as `measure` after a fraction of the training, for multi-fidelity methods only.
         models: by seed, fitted when they are first asked for; for methods that search on models.
+
+    Attributes:
+        searches: how often the method searched: once, unless it counts one for each bound.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Problem:
         self.space, self.device, self.objectives = space, device, objectives
         self.references = np.asarray(references, dtype=np.float64)
         self.proposals, self.glimpse = proposals, glimpse
+        self.searches = 1
         self._measure, self._models = measure, models
         self._known: dict[Architecture, Floats] = {}
         self._fitted_on: tuple[Architecture, ...] = ()

@@ -46,7 +46,9 @@ def run_under_bounds(
     draw = np.random.default_rng(seed)
     bounds = np.linspace(low, high, budget)
     found: dict[Architecture, None] = {}
+    problem.searches = 0
     for _ in range(_ROUNDS):
+        problem.searches += len(bounds)
         found.update(dict.fromkeys(search(space, error, metric, bounds.tolist(), seed=seed)))
         if len(found) >= budget:
             break
