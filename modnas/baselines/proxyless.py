@@ -19,8 +19,8 @@ from modnas.baselines.base import Model, Problem
 from modnas.baselines.bounded import BROKEN, excess_of, run_under_bounds
 from modnas.spaces import Architecture, Space
 
-STEPS = 300
-LEARNING_RATE = 0.05
+STEPS = 100
+LEARNING_RATE = 0.1
 BETAS = (0.0, 0.999)  # the authors': without momentum, only sampled paths move
 INITIAL_SPREAD = 1e-3
 # By this much the logarithm of lambda moves where a latency is twice its bound.
