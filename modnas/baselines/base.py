@@ -73,6 +73,8 @@ class Problem:
         proposals: for the method `help` only.
         glimpse: as `measure` after a fraction of the training, for multi-fidelity methods only.
         models: by seed, fitted when they are first asked for; for methods that search on models.
+        descends: told (child, parent) before a child is evaluated whose training may start from its parent's
+            weights (see `modnas.accuracy.inheritance`).
 
     Attributes:
         searches: how often the method searched: once, unless it counts one for each bound.
@@ -89,10 +91,11 @@ class Problem:
         proposals: Proposals | None = None,
         glimpse: Measure | None = None,
         models: Callable[[int], Models] | None = None,
+        descends: Callable[[Architecture, Architecture], object] = lambda child, parent: None,
     ) -> None:
         self.space, self.device, self.objectives = space, device, objectives
         self.references = np.asarray(references, dtype=np.float64)
-        self.proposals, self.glimpse = proposals, glimpse
+        self.proposals, self.glimpse, self.descends = proposals, glimpse, descends
         self.searches = 1
         self._measure, self._models = measure, models
         self._known: dict[Architecture, Floats] = {}

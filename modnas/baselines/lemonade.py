@@ -7,7 +7,8 @@ be evaluated, those that are evaluated are drawn likewise: so the gaps of the fr
 
 Cheap are the predicted hardware metric, where the problem has a model of it, and the size of the network. A
 child differs from its parent in one decision: it grows as by a network morphism, or shrinks as by an
-approximate one. Evaluations are the problem's: children do not start from their parents' weights here.
+approximate one. Where networks are trained, its training may start from its parent's weights, which a problem
+is told (`Problem.descends`); on tables it is looked up.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
         known = cheap_objectives(problem.space, front, metric)
         parents = draw.choice(len(front), CHILDREN, p=_inverse_density(known, known))
         # A parent all of whose neighbours are known has nothing left to give.
-        near = (problem.neighbours(front[i], draw)[:1] for i in parents)
-        children = list(dict.fromkeys(child for some in near for child in some)) or problem.unseen(1, draw)
+        born = {child: front[i] for i in parents for child in problem.neighbours(front[i], draw)[:1]}
+        children = list(born) or problem.unseen(1, draw)
         chances = _inverse_density(known, cheap_objectives(problem.space, children, metric))
         count = min(ACCEPTED, len(children), budget - problem.evaluations)
         accepted = draw.choice(len(children), count, replace=False, p=chances)
-        problem.evaluate([children[i] for i in accepted])
+        chosen = [children[i] for i in accepted]
+        for child in chosen:
+            if child in born:
+                problem.descends(child, born[child])
+        problem.evaluate(chosen)
     return problem.evaluated
 
 
