@@ -21,6 +21,7 @@ SPACE = NasBench201()
 COSTS = np.array([0.1, 0.3, 1.0, 3.0, 0.5])
 WORTH = np.array([0.0, 0.5, 1.5, 2.0, 0.2])
 SYNE_TUNE = ("moasha", "rsbo", "ehvi")
+UNDER_BOUNDS = ("ofa", "hat", "proxyless")
 HAS_SYNE_TUNE = all(importlib.util.find_spec(name) for name in ("syne_tune", "botorch"))
 
 
@@ -74,9 +75,8 @@ def problem(proposals=None, measure=objectives, models=MODELS):
 def cases():
     missing = pytest.mark.skipif(not HAS_SYNE_TUNE, reason="the extra syne-tune is not installed")
     for name in method_names():
-        slow = name in SYNE_TUNE
-        for budget in (1, 6) if slow else (1, 10, 24):
-            yield pytest.param(name, budget, marks=missing if slow else ())
+        for budget in (1, 6) if name in (*SYNE_TUNE, *UNDER_BOUNDS) else (1, 10, 24):
+            yield pytest.param(name, budget, marks=missing if name in SYNE_TUNE else ())
 
 
 @pytest.mark.parametrize(("name", "budget"), list(cases()))
@@ -145,7 +145,8 @@ def test_help_takes_the_best_proposals_under_each_bound(proposals):
     assert best in found
 
 
-@pytest.mark.parametrize("name", ["ofa", "hat"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNDER_BOUNDS)
 def test_a_search_under_bounds_finds_nearly_the_best_of_its_models(name):
     found = get_method(name)(problem(), 24, seed=0)
     cells = [cell for cell in SPACE.all() if SPACE.is_usable(cell)]
@@ -179,7 +180,7 @@ def test_lemonade_needs_no_models():
 
 
 def test_what_a_method_needs_is_asked_for():
-    for name in ("ofa", "hat"):
+    for name in UNDER_BOUNDS:
         with pytest.raises(BaselineError, match="models"):
             get_method(name)(problem(models=None), 24, 0)
     with pytest.raises(BaselineError, match="MetaD2A"):
