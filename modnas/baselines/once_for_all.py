@@ -35,7 +35,7 @@ def search(
     latency: Model,
     bounds: Sequence[float],
     *,
-    generations: int,
+    generations: int = GENERATIONS,
     seed: int,
 ) -> list[Architecture]:
     """One architecture a bound, in their order; a bound that nothing found keeps gets the fastest one found.
