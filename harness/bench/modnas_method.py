@@ -13,7 +13,7 @@ from harness.runs.predictors import Predictors, range_sample
 from modnas.accuracy import sotl
 from modnas.accuracy.evaluated import Choice, evaluate_and_fit
 from modnas.accuracy.surrogate import AccuracySurrogate
-from modnas.prediction import fit_predictor
+from modnas.prediction import MetaPredictor, fit_predictor
 from modnas.search import SearchConfig, SearchDevice
 from modnas.search.refinement import select
 from modnas.spaces import Architecture
@@ -69,12 +69,15 @@ def fit_models(
 
 def fit_devices(problem: Problem, seed: int, known: Sequence[str]) -> dict[str, SearchDevice]:
     """All devices, by predictors that are fitted on those `known`."""
-    predictors = {
-        metric: fit_predictor(problem.space, [problem.measured(d, metric, seed) for d in known], seed=seed)
-        for metric in problem.metrics
-    }
+    predictors = {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
     sample = range_sample(problem.space, seed)
     return {name: _device(problem, predictors, name, sample) for name in problem.devices}
+
+
+def fit_on(problem: Problem, searched: Sequence[str], metric: str, seed: int) -> MetaPredictor:
+    """The predictor of a metric that a search on these devices has."""
+    tables = [problem.measured(device, metric, seed) for device in searched]
+    return fit_predictor(problem.space, tables, seed=seed)
 
 
 def _device(

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import qualitative
 
+from harness.bench import budgets
 from harness.bench.claims import Claim
 from harness.bench.costs import METRICS as COST_METRICS
 from harness.bench.problem import Floats, Problem
@@ -79,6 +80,11 @@ def _costs(rows: Sequence[Row], problem: Problem) -> list[Figure]:
     return [bars(rows, metric) for metric in COST_METRICS]
 
 
+def _budgets(rows: Sequence[Row], problem: Problem) -> list[Figure]:
+    kinds = [f"shortfall_{kind}@{total}" for total in budgets.TOTALS for kind in ("mean", "median")]
+    return [bars(rows, kind) for kind in (*kinds, "broken")]
+
+
 FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "main": _main,
     "predictor": _predictor,
@@ -88,6 +94,7 @@ FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "three-objectives": _three,
     "device-fraction": _devices,
     "costs": _costs,
+    "budgets": _budgets,
 }
 
 
