@@ -43,7 +43,8 @@ def claims(experiment: str, rows: Sequence[Row]) -> list[Claim]:
 
 
 def _main(rows: Sequence[Row]) -> Iterator[Claim]:
-    for name in (*BASELINES, "lemonade", *ON_MODELS):
+    run = {row.method for row in rows}
+    for name in (name for name in (*BASELINES, "lemonade", *ON_MODELS) if name in run):
         behind = [
             device
             for device in dict.fromkeys(row.device for row in rows)
