@@ -43,6 +43,7 @@ def next_networks(
     measured: Mapping[Architecture, Sequence[float]],
     count: int,
     *,
+    others: Sequence[Architecture] = (),
     plain: bool = True,
     there: Callable[[Architecture], bool] = lambda architecture: True,
 ) -> list[Architecture]:
@@ -51,12 +52,15 @@ def next_networks(
     Args:
         deviations: how uncertain what the device predicts is, (n, M - 1), in its units.
         measured: metrics of networks that were measured on the device, minimised, in its units.
+        others: networks that are thought of too, besides what the refinement looks at.
         plain: as of `refinement.refine`.
         there: whether an architecture can be measured.
     """
     low, high = device.low.tolist(), device.high.tolist()
-    met, values = reader.looked_at(device, list(measured), plain=plain)
+    met, values = reader.looked_at(device, others, plain=plain)
     can_be = [i for i, architecture in enumerate(met) if there(architecture)]
+    if not can_be:
+        return []
     met, values = [met[i] for i in can_be], values[can_be]
     scaled = {a: tuple(indicators.scale([of], low, high)[0].tolist()) for a, of in measured.items()}
     return choose_networks(
