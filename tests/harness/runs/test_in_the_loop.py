@@ -41,7 +41,8 @@ def errors(architectures: list[Architecture]) -> NDArray[np.float64]:
 @pytest.fixture
 def preset(monkeypatch: pytest.MonkeyPatch, tiny_preset: str) -> str:
     """A search of six epochs that looks at some 100 networks."""
-    changed = {"search": {"epochs": 6, "steps_per_epoch": 1, "imitation_steps": 12}, "refine": 60}
+    settings = {"epochs": 6, "steps_per_epoch": 1, "hypernetwork": "paper", "learning": "gradients"}
+    changed = {"search": {**settings, "bank": 3, "intervals": 4}, "refine": 60, "validate_every": 3}
     monkeypatch.setitem(PRESETS, "tiny", PRESETS[tiny_preset].model_copy(update=changed))
     return "tiny"
 
@@ -82,6 +83,7 @@ def archs(rounds: list[Any], device: str) -> list[str]:
     return [one["arch"] for done in rounds for one in done["devices"][device]["networks"]]
 
 
+@pytest.mark.slow
 def test_a_table_is_asked_for_as_many_networks_as_are_wanted(
     preset: str, table: str, home_folder: Path, space: Space
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_table_is_asked_for_as_many_networks_as_are_wanted(
     assert [epoch["measured"][table] for epoch in epochs] == [0, 2, 2, 4, 7, 7]
 
 
+@pytest.mark.slow
 def test_the_predictors_know_what_was_measured(preset: str, table: str) -> None:
     with study(preset, table, 6) as one:
         one.search()
@@ -119,7 +122,7 @@ def test_the_predictors_know_what_was_measured(preset: str, table: str) -> None:
         cells = [state.space.parse(entry["arch"].partition(":")[2]) for entry in entries]
         after = np.abs(device.metrics(state.space, cells)[:, 0] / _measured(entries) - 1)
         before = np.abs(np.array([e["predicted"]["latency_ms"] for e in entries]) / _measured(entries) - 1)
-    assert after.max() < 0.01 and after.mean() < before.mean() / 2
+    assert after.mean() < before.mean() / 2
 
 
 def _measured(entries: list[Any]) -> NDArray[np.float64]:
@@ -309,6 +312,7 @@ def test_a_number_below_zero_is_refused(preset: str) -> None:
     assert main(["search", "--devices", "cpu", "--preset", preset, "--measure", "-1"]) == 2
 
 
+@pytest.mark.slow
 def test_without_measuring_nothing_of_it_is_kept(preset: str, table: str) -> None:
     with study(preset, table, 0) as one:
         one.search()

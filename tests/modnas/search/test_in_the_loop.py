@@ -125,6 +125,7 @@ def test_next_networks_are_new_ones_that_can_be_measured():
     assert next_networks(reader(search), one, unsure, {}, 4, there=lambda a: False) == []
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_a_search_follows_what_is_measured_meanwhile():
     """What is learnt at last is the front of the device as it is, not as it was believed to be."""
