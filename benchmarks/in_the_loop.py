@@ -24,15 +24,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tabulate import tabulate
+from torch import Tensor
 
 from harness.bench.modnas_method import CONFIG, Models, fit_models
 from harness.bench.problem import Problem
 from harness.datasets import nasbench201
 from harness.runs.predictors import range_sample
-from modnas.prediction import Measured, metrics
+from modnas.prediction import Measured, MetaPredictor, metrics
 from modnas.prediction.choosing import candidates, measure_chosen
-from modnas.prediction.gaussian_process import NORMAL_QUANTILE
+from modnas.prediction.gaussian_process import NORMAL_QUANTILE, Features
+from modnas.prediction.meta import Further
+from modnas.prediction.transfer import View
 from modnas.search import Search, SearchDevice
+from modnas.search.devices import Predict
 from modnas.search.in_the_loop import next_networks, schedule
 from modnas.search.indicators import non_dominated
 from modnas.spaces import Architecture
@@ -52,14 +56,59 @@ def neighbourhood(problem: Problem, device: str) -> list[Architecture]:
     return list(dict.fromkeys([*front, *around]))
 
 
+class Tabled:
+    """The MetaPredictor with what its learned devices say of every cell asked once.
+
+    Args:
+        names: devices that they are not.
+    """
+
+    def __init__(self, problem: Problem, predictor: MetaPredictor, names: Sequence[str]) -> None:
+        self.problem, self.predictor = problem, predictor
+        onehot = problem.space.encode(problem.cells)
+        self.order = torch.empty(len(problem.cells), dtype=torch.int64)
+        self.order[self.codes(onehot)] = torch.arange(len(problem.cells))
+        features = Features.of(problem.space, onehot)
+        model = predictor.described(problem.references(names[0]))
+        with torch.no_grad():
+            parts = [
+                model.learned.view(features.rows(some), model.members)
+                for some in torch.arange(len(onehot)).split(2000)
+            ]
+        self.view = View(*map(torch.cat, zip(*parts, strict=True)))
+
+    def codes(self, onehot: Tensor) -> Tensor:
+        """A number for each cell."""
+        return onehot.view(len(onehot), 6, 5).argmax(2) @ 5 ** torch.arange(6)
+
+    @torch.no_grad()
+    def bound(self, device_features: Tensor, further: Further | None = None) -> Predict:
+        """As `MetaPredictor.bound`, without gradients."""
+        values = self.predictor.described(device_features, further).transfer.values(self.view).float()
+        return lambda onehot: values[self.order[self.codes(onehot)]]
+
+    @torch.no_grad()
+    def deviations(
+        self, references: NDArray[np.float64], further: Measured | None, cells: Sequence[Architecture]
+    ) -> NDArray[np.float64]:
+        """Standard deviations of measurements, (n,), ms."""
+        model = self.predictor.described(references, further)
+        some = torch.tensor(self.problem.indices(cells))
+        view = View(*(part[some] for part in self.view))
+        deviations: NDArray[np.float64] = (
+            model.transfer.deviations(view) * model.quantile / NORMAL_QUANTILE
+        ).numpy()
+        return deviations
+
+
 class LeftOut:
     """Searches on devices that are known by their references, and by what is measured of them besides."""
 
     def __init__(self, problem: Problem, models: Models, names: Sequence[str], seed: int) -> None:
         self.problem, self.models, self.names, self.seed = problem, models, names, seed
         self.predictor = models.predictors[METRIC]
+        self.tabled = Tabled(problem, self.predictor, names)
         self.sample = problem.space.encode(range_sample(problem.space, seed))
-        self.before = {name: models.devices[name] for name in names}
 
     def latencies(self, name: str, cells: Sequence[Architecture]) -> dict[Architecture, float]:
         values = self.problem.tables.latency_ms[name][self.problem.indices(cells)]
@@ -71,7 +120,7 @@ class LeftOut:
     def device(self, name: str, known: dict[Architecture, float]) -> SearchDevice:
         references = {METRIC: self.problem.references(name)}
         return SearchDevice.known(
-            name, references, self.models.predictors, self.sample, further={METRIC: self.further(known)}
+            name, references, {METRIC: self.tabled}, self.sample, further={METRIC: self.further(known)}
         )
 
     def measured(self, way: str, count: int) -> Known:
@@ -127,8 +176,7 @@ class LeftOut:
         references = self.problem.references(device.name)
 
         def deviations(some: Sequence[Architecture]) -> NDArray[np.float64]:
-            guess = self.predictor.predict(some, references, self.further(known))
-            return ((guess.upper - guess.value) / NORMAL_QUANTILE)[:, None]
+            return self.tabled.deviations(references, self.further(known), some)[:, None]
 
         reader = self.models.reader(search, self.models.evaluated)
         all_known = {**self.latencies(device.name, self.problem.space.references), **known}

@@ -142,8 +142,8 @@ class SearchRun:
         many architectures as at its end would be too dear."""
         accuracy = self.accuracy
         budget = self.run.config.settings.refine
-        if in_between and isinstance(accuracy, SharedWeights):
-            budget = min(budget, _LOOKED_AT)
+        if in_between and (isinstance(accuracy, SharedWeights) or not budget):
+            budget = min(budget or _LOOKED_AT, _LOOKED_AT)
         # Fronts that are only read off are what the MetaHypernetwork says.
         certain = accuracy.certain if budget and isinstance(accuracy, EvaluatedAccuracy) else ()
         return FrontReader(self.search, remembered(accuracy.losses), self._loss_range(), budget, certain)

@@ -85,7 +85,8 @@ def choose_networks(
     """Which networks to measure next on a device, at most `count`.
 
     For each metric in turn budgets are laid between the members of the front that is expected; measured are
-    the networks that may better the answer to one (see `measuring.choose`).
+    the networks that may better the answer to one (see `measuring.choose`), and where there are too few of
+    them, those that are least certain.
 
     Args:
         met: what refining the front has looked at, each once.
@@ -106,7 +107,11 @@ def choose_networks(
         seen |= {i: float(values[i, 1 + metric]) for i in found}
         budgets = _between(np.sort(values[front, 1 + metric]))
         mean, deviation = values[:, 1 + metric], deviations[:, metric]
-        found += choose(mean, deviation, values[:, 0], budgets, seen, share)
+        chosen = choose(mean, deviation, values[:, 0], budgets, seen, share)
+        left = [
+            i for i in np.argsort(-deviation, kind="stable").tolist() if i not in seen and i not in chosen
+        ]
+        found += [*chosen, *left][:share]
     return [met[i] for i in found]
 
 
