@@ -17,7 +17,7 @@ from harness.measure.failures import failure_text
 from harness.measure.side_by_side import measure_each
 from harness.runs import loop_record
 from harness.runs.lookup import look_up
-from harness.runs.predictors import hardware_metrics, reference_values, refit_predictors, search_device
+from harness.runs.predictors import hardware_metrics, reference_values, refit_predictors
 from harness.runs.results import LoopDevice, LoopNetwork
 from harness.runs.search import SearchRun
 from harness.store import Measurement, Store
@@ -26,6 +26,7 @@ from modnas.accuracy.evaluated import EvaluatedAccuracy
 from modnas.prediction.gaussian_process import NORMAL_QUANTILE
 from modnas.search.devices import SearchDevice
 from modnas.search.in_the_loop import next_networks, schedule
+from modnas.search.reading import FrontReader
 from modnas.search.refinement import Values
 from modnas.spaces import Architecture
 
@@ -58,11 +59,14 @@ class InTheLoop:
         What a device has not measured when it goes away is measured in the next round, if it is back.
         """
         epoch = self._state.search.epoch
-        if epoch not in self._schedule or any(r["epoch"] == epoch for r in loop_record.rounds(self._run)):
-            return
-        chosen = {name: self._choose(name, self._schedule[epoch]) for name in self._devices}
+        if epoch in self._schedule and all(r["epoch"] != epoch for r in loop_record.rounds(self._run)):
+            self._round(epoch, self._schedule[epoch])
+
+    def _round(self, epoch: int, target: int) -> None:
+        known = {device.name: device for device in self._state.devices(self._store)}
+        chosen = self._choose(known, target)
         found, lost = self._measure(chosen)
-        devices = {name: self._document(name, some, found[name]) for name, some in chosen.items()}
+        devices = {name: self._document(known[name], some, found[name]) for name, some in chosen.items()}
         for name, reason in lost.items():
             devices[name]["lost"] = reason
         loop_record.add_round(self._run, {"epoch": epoch, "devices": devices})
@@ -70,34 +74,40 @@ class InTheLoop:
         for name, document in devices.items():
             self._progress(Note(self._told(name, document, epoch)))
 
-    def _choose(self, name: str, target: int) -> list[Architecture]:
-        """The networks that bring what was measured on a device to `target`, or closer to it."""
-        sent = loop_record.networks(self._run, name)
-        count = target - sum("measured" in one for one in sent)
-        # Made anew: what a device has predicted before must not show in the last bits of a choice.
-        state, target_device = self._state, self._device(name)
-        tables = [
-            next(t for t in loop_record.known_tables(self._run, self._space, metric) if t.name == name)
-            for metric in self._metrics
-        ]
+    def _choose(self, known: Mapping[str, SearchDevice], target: int) -> Chosen:
+        """The networks that bring what was measured on each device to `target`, or closer to it."""
+        reader = self._state.reader(in_between=True)
+        tables = [loop_record.known_tables(self._run, self._space, metric) for metric in self._metrics]
         signs = [metric.sign for metric in self._metrics]
-        measured = {a: np.multiply(of, signs).tolist() for a, of in loop_record.values_of(tables).items()}
+        chosen: Chosen = {}
+        for (name, device), of_device in zip(known.items(), zip(*tables, strict=True), strict=True):
+            values = loop_record.values_of(of_device)
+            measured = {a: np.multiply(of, signs).tolist() for a, of in values.items()}
+            chosen[name] = self._choose_on(device, reader, measured, target)
+        return chosen
+
+    def _choose_on(
+        self,
+        device: SearchDevice,
+        reader: FrontReader,
+        measured: Mapping[Architecture, list[float]],
+        target: int,
+    ) -> list[Architecture]:
+        """`measured`: metrics by architecture, minimised."""
+        sent = loop_record.networks(self._run, device.name)
         tried = {self._space.parse(one["arch"].partition(":")[2]) for one in sent}
-        cheap = isinstance(state.accuracy, EvaluatedAccuracy)
-        there = self._can_be_measured(name)
+        cheap = isinstance(self._state.accuracy, EvaluatedAccuracy)
+        there = self._can_be_measured(device.name)
         return next_networks(
-            state.reader(in_between=True),
-            target_device,
-            lambda some: self._deviations(name, some),
+            reader,
+            device,
+            lambda some: self._deviations(device.name, some),
             measured,
-            count,
-            others=[*measured] if cheap else [a for a in measured if a in tried],
-            plain=not isinstance(self._devices[name], TableDevice),
+            max(0, target - sum("measured" in one for one in sent)),
+            others=[a for a in measured if cheap or a in tried],
+            plain=not isinstance(self._devices[device.name], TableDevice),
             there=lambda a: there(a) and (a not in tried or a in measured),
         )
-
-    def _device(self, name: str) -> SearchDevice:
-        return search_device(self._run, self._space, self._state.predictors, self._store, name)
 
     def _deviations(self, name: str, some: Sequence[Architecture]) -> Values:
         """Standard deviations of what is predicted of a device, (n, M - 1)."""
@@ -151,12 +161,12 @@ class InTheLoop:
         return like, len(like) < len({row.arch for row in rows})
 
     def _document(
-        self, name: str, some: Sequence[Architecture], rows: Mapping[str, Measurement]
+        self, device: SearchDevice, some: Sequence[Architecture], rows: Mapping[str, Measurement]
     ) -> LoopDevice:
         """What was predicted and measured of networks that were sent to a device."""
         sent = [a for a in some if a.string in rows]
-        deviations = self._known_deviations(name, list(rows.values()))
-        predicted = self._predicted(name, sent)
+        deviations = self._known_deviations(device.name, list(rows.values()))
+        predicted = self._predicted(device, sent)
         networks: list[LoopNetwork] = []
         for architecture, values in zip(sent, predicted, strict=True):
             row = rows[architecture.string]
@@ -175,11 +185,10 @@ class InTheLoop:
             "agreement": {metric: figures for metric, figures in agreed.items() if figures is not None},
         }
 
-    def _predicted(self, name: str, some: Sequence[Architecture]) -> list[dict[str, float]]:
+    def _predicted(self, device: SearchDevice, some: Sequence[Architecture]) -> list[dict[str, float]]:
         if not some:
             return []
-        signs = [metric.sign for metric in self._metrics]
-        values = self._device(name).metrics(self._space, some) * signs
+        values = device.metrics(self._space, some) * [metric.sign for metric in self._metrics]
         return [dict(zip([m.key for m in self._metrics], row, strict=True)) for row in values.tolist()]
 
     def _known_deviations(

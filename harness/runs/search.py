@@ -54,8 +54,13 @@ class SearchRun:
     def learn(self, predictors: Predictors, store: Store) -> None:
         """Go on with predictors that were fitted anew."""
         self.predictors = predictors
-        names = self.run.config.devices
-        self.search.renew([search_device(self.run, self.space, predictors, store, name) for name in names])
+        self.search.renew(self.devices(store))
+
+    def devices(self, store: Store) -> list[SearchDevice]:
+        """The run's devices as its predictors know them now, made anew: what they have told before does not
+        show in the last bits of what they tell."""
+        names, predictors = self.run.config.devices, self.predictors
+        return [search_device(self.run, self.space, predictors, store, name) for name in names]
 
     @property
     def supernetwork(self) -> Supernetwork | None:
@@ -274,6 +279,8 @@ def run_search(
         run.write_json("epochs.json", record)
         save_checkpoint()
         _write_events(writer, stats, validation)
+        for device, count in measured.items() if in_the_loop else ():
+            writer.add_scalar(f"measured/{device}", count, stats.epoch)
         if on_epoch:
             on_epoch(stats, validation)
 

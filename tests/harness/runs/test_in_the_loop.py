@@ -133,20 +133,23 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
-def stopping(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """End the process, as it were, at the second round."""
-    owner, name = {
-        "before a choice": (in_the_loop, "next_networks"),
-        "before a round is kept": (loop_record, "add_round"),
-        "before the fit": (in_the_loop, "refit_predictors"),
-        "in the next epoch": (Search, "_lower_step"),
-    }[where]
+# Where the process ends, as it were: at which call of what.
+ENDS = {
+    "before the second choice": (in_the_loop, "next_networks", 2),
+    "before its round is kept": (loop_record, "add_round", 1),
+    "before the fit": (in_the_loop, "refit_predictors", 1),
+    "in the next epoch": (Search, "_lower_step", 1),
+}
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int) -> None:
+    """End the process at a call of a function."""
     whole = getattr(owner, name)
     calls = Counter[str]()
 
     def some(*arguments: Any, **options: Any) -> Any:
         calls[name] += 1
-        if calls[name] == (5 if name == "_lower_step" else 2):
+        if calls[name] == number:
             raise Killed
         return whole(*arguments, **options)
 
@@ -154,19 +157,19 @@ def stopping(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "where", ["before a choice", "before a round is kept", "before the fit", "in the next epoch"]
-)
 def test_a_search_that_was_ended_comes_to_the_same_as_one_that_was_not(
-    preset: str, table: str, where: str, monkeypatch: pytest.MonkeyPatch
+    preset: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with study(preset, table, 7, "whole") as whole:
         whole.search()
-    with monkeypatch.context() as patched, study(preset, table, 7) as one:
-        stopping(patched, where)
-        with pytest.raises(Killed):
-            one.search()
-        assert not (one.folder / "front.json").exists()
+    for where, end in ENDS.items():
+        with monkeypatch.context() as patched, study(preset, table, 7) as one:
+            stopping(patched, *end)
+            with pytest.raises(Killed):
+                one.search()
+            kept = json.loads((one.folder / "in-the-loop.json").read_text())
+            assert len(kept) == (1 if where in list(ENDS)[:2] else 2), where
+            assert not (one.folder / "front.json").exists()
     with study(preset, table, 7) as one:
         one.search()
     for file in ("front.json", "in-the-loop.json"):
@@ -204,7 +207,7 @@ def test_a_device_measures_each_network_once(
     with monkeypatch.context() as patched, study(preset, f"cpu,{table}", 6) as one:
         one.measure()
         profiled = measured_rows(space, "cpu")
-        stopping(patched, "before a round is kept")
+        stopping(patched, loop_record, "add_round", 2)
         with pytest.raises(Killed):
             one.search()
     with study(preset, f"cpu,{table}", 6) as one:
