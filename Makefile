@@ -20,13 +20,12 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	MODNAS_HOME=$(DEMO_HOME) $(BIN)/modnas-hw search --devices cpu --preset quick --seed $(SEED)
 
-# Without those that are marked slow. COVERAGE=1 counts what is executed, which takes longer, here and in test-slow, where
-# the two together are judged.
+# Without those that are marked slow. COVERAGE=1 counts what is executed, which takes longer, and judges it.
 test: install
-	$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not slow" $(if $(COVERAGE),--cov --cov-report=)
+	$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not slow" $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=85)
 
 test-slow: install
-	$(BIN)/python -m pytest $(PYTEST_JOBS) -m slow $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-fail-under=85)
+	$(BIN)/python -m pytest $(PYTEST_JOBS) -m slow
 
 # What trains, once more with other instructions than this machine's best: see CONTRIBUTING.md.
 test-isa: install

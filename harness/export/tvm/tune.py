@@ -18,6 +18,7 @@ from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 
 from harness.core.errors import DeviceUnavailableError
 from harness.export.tvm.graph import EQUALITY, Target, link, lower
+from harness.export.tvm.intrinsics import load_intrinsics
 
 # (library, shapes of the arguments, their types) -> seconds a call, or why there are none.
 Measure = Callable[[Path, list[list[int]], list[str]], float | str]
@@ -134,6 +135,7 @@ class Tuner:
         Returns:
             `tried`: how many were measured or failed; `best_ms`: the fastest of them.
         """
+        load_intrinsics()
         task = self._tasks[key]
         population = min(POPULATION, CANDIDATES_A_TRIAL * trials)
         context = meta_schedule.TuneContext(
