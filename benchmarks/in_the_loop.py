@@ -1,9 +1,9 @@
 """What measuring while a search runs is worth, on NAS-Bench-201's search devices, left out in turn.
 
-    python benchmarks/in_the_loop.py --data DIR [--seeds 2] [--counts 10 30]
+    python benchmarks/in_the_loop.py --data DIR [--seeds 2] [--counts 10 30] [--profiled 80]
 
 A third of the search devices at a time is left out: predictors and surrogate know the others, these only by
-their ten references. One search on them reads fronts from the references alone, others measure 10 or 30
+their ten references, or with `--profiled` by as many random networks besides. One search on them reads fronts from the references alone, others measure 10 or 30
 networks of each device besides: while they run (`loop`), or before, drawn at random (`random`) or chosen by
 the predictor because they tell most of the whole space (`chosen`). Fronts are judged by the true tables
 (share of the exact front's hypervolume), the predictor on the neighbourhood of the true front: the cells of
@@ -30,7 +30,7 @@ from torch import Tensor
 from harness.bench.modnas_method import CONFIG, Models, fit_models
 from harness.bench.problem import Problem
 from harness.datasets import nasbench201
-from harness.runs.predictors import range_sample
+from harness.runs.predictors import known_sample, range_sample
 from modnas.prediction import Measured, MetaPredictor, metrics
 from modnas.prediction.choosing import candidates, measure_chosen
 from modnas.prediction.gaussian_process import NORMAL_QUANTILE, Features
@@ -105,7 +105,10 @@ class Tabled:
 class LeftOut:
     """Searches on devices that are known by their references, and by what is measured of them besides."""
 
-    def __init__(self, problem: Problem, models: Models, names: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, problem: Problem, models: Models, names: Sequence[str], seed: int, profiled: int = 0
+    ) -> None:
+        self.profile = known_sample(problem.space, profiled, seed)[len(problem.space.references) :]
         self.problem, self.models, self.names, self.seed = problem, models, names, seed
         self.predictor = models.predictors[METRIC]
         self.tabled = Tabled(problem, self.predictor, names)
@@ -127,12 +130,12 @@ class LeftOut:
     def measured(self, way: str, count: int) -> Known:
         """What is measured before the search."""
         space = self.problem.space
+        known = {name: self.latencies(name, self.profile) for name in self.names}
         if way == "random":
             drawn = space.sample(count, torch.Generator().manual_seed(50_000 + self.seed))
-            return {name: self.latencies(name, drawn) for name in self.names}
+            return {name: {**known[name], **self.latencies(name, drawn)} for name in self.names}
         if way != "chosen":
-            return {name: {} for name in self.names}
-        known = {}
+            return known
         for name in self.names:
             among = candidates(space, self.seed)
             found = measure_chosen(
@@ -142,7 +145,7 @@ class LeftOut:
                 lambda some, name=name: self.latencies(name, some),  # type: ignore[misc]
                 count,
             )
-            known[name] = self.latencies(name, found.architectures)
+            known[name] |= self.latencies(name, found.architectures)
         return known
 
     def search(self, way: str, count: int) -> Iterator[tuple[str, list[float]]]:
@@ -184,7 +187,7 @@ class LeftOut:
         reader = self.models.reader(search, self.models.evaluated)
         all_known = {**self.latencies(device.name, self.problem.space.references), **known}
         measured = {a: (value,) for a, value in all_known.items()}
-        count = target - len(known)
+        count = target - (len(known) - len(self.profile))
         return next_networks(reader, device, deviations, measured, count, others=[*measured], plain=False)
 
     def relative(
@@ -210,6 +213,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds nb201/")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 30])
+    parser.add_argument("--profiled", type=int, default=0, help="random networks measured of each device")
     parser.add_argument("--rows", type=Path, help="file for one line of JSON a device, way and seed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -220,7 +224,7 @@ def main() -> None:
         for part in range(PARTS):
             left = problem.search_devices[part::PARTS]
             others = [name for name in problem.search_devices if name not in left]
-            searches = LeftOut(problem, fit_models(problem, seed, others), left, seed)
+            searches = LeftOut(problem, fit_models(problem, seed, others), left, seed, arguments.profiled)
             for way, count in ways:
                 for device, figures in searches.search(way, count):
                     found.setdefault(f"{way} {count}".removesuffix(" 0"), []).append(figures)
