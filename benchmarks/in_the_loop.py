@@ -3,12 +3,12 @@
     python benchmarks/in_the_loop.py --data DIR [--seeds 2] [--counts 10 30] [--profiled 80]
 
 A third of the search devices at a time is left out: predictors and surrogate know the others, these only by
-their ten references, or with `--profiled` by as many random networks besides. One search on them reads fronts from the references alone, others measure 10 or 30
-networks of each device besides: while they run (`loop`), or before, drawn at random (`random`) or chosen by
-the predictor because they tell most of the whole space (`chosen`). Fronts are judged by the true tables
-(share of the exact front's hypervolume), the predictor on the neighbourhood of the true front: the cells of
-the exact front and all that are one change away from them, without those measured. Errors are medians of the
-relative ones; `front error` is of what is proposed at last, measured or not.
+their ten references, and with `--profiled` by as many random networks besides. One search on them measures no
+more, others 10 or 30 networks of each device: while they run (`loop`), or before, drawn at random (`random`)
+or chosen by the predictor because they tell most of the whole space (`chosen`). Fronts are judged by the true
+tables (share of the exact front's hypervolume), the predictor on the neighbourhood of the true front: the
+cells of the exact front and all that are one change away from them, without those measured. Errors are medians
+of the relative ones; `front error` is of what is proposed at last, measured or not.
 """
 
 from __future__ import annotations
