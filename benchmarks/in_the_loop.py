@@ -7,7 +7,7 @@ their ten references, and with `--profiled` by as many random networks besides. 
 more, others 10 or 30 networks of each device: while they run (`loop`), or before, drawn at random (`random`)
 or chosen by the predictor because they tell most of the whole space (`chosen`). Fronts are judged by the true
 tables (share of the exact front's hypervolume), the predictor on the neighbourhood of the true front: the
-cells of the exact front and all that are one change away from them, without those measured. Errors are medians
+cells of the exact front and all that are one change away, without those measured. Errors are medians
 of the relative ones; `front error` is of what is proposed at last, measured or not.
 """
 
