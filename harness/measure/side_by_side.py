@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.progress import Progress, stage
@@ -16,6 +17,19 @@ from modnas.core.source import ArchitectureSource
 from modnas.spaces import Architecture
 
 
+@dataclass
+class Outcome:
+    """What is to be told of devices besides their rows, by their ids.
+
+    Attributes:
+        lost: why devices did not come to their end. What they measured before is in the store.
+        anchors_ms: latency of the source's anchor at the end of those that measured.
+    """
+
+    lost: dict[str, str] = field(default_factory=dict)
+    anchors_ms: dict[str, float] = field(default_factory=dict)
+
+
 def measure_each(
     profiles: Sequence[DeviceProfile],
     source: ArchitectureSource,
@@ -25,14 +39,11 @@ def measure_each(
     seed: int = 0,
     metrics: Sequence[HardwareMetric] = (),
     progress: Progress,
-) -> dict[str, str]:
+) -> Outcome:
     """Measure what the store lacks; a device that fails is tried again as in a fleet, then left alone.
 
     Args:
         wanted: architectures by the device's id.
-
-    Returns:
-        Why devices did not come to their end, by id. What was measured before is in the store.
     """
 
     def measure(
@@ -42,10 +53,10 @@ def measure_each(
         *rest: Any,
         **options: Any,
     ) -> ProfileReport:
-        return profile_device(profile, source, wanted[profile.id], *rest, **options)
+        return profile_device(profile, source, wanted[profile.id], *rest, read_anchor=True, **options)
 
     asked = [profile for profile in profiles if wanted[profile.id]]
-    lost: dict[str, str] = {}
+    outcome = Outcome()
     total = sum(len(wanted[profile.id]) for profile in asked)
     with stage(progress, "measuring in the loop", "arch", total) as running:
         for together in _waves(asked):
@@ -57,8 +68,10 @@ def measure_each(
             fleet = Fleet(together, source, (), store, seed=seed, metrics=metrics, profile_one=measure)
             for status in fleet.run(tell):
                 if status.state == "quarantined":
-                    lost[status.device] = status.error or "it was given up"
-    return lost
+                    outcome.lost[status.device] = status.error or "it was given up"
+                elif status.report is not None and status.report.anchor_ms is not None:
+                    outcome.anchors_ms[status.device] = status.report.anchor_ms
+    return outcome
 
 
 def _waves(profiles: Sequence[DeviceProfile]) -> list[list[DeviceProfile]]:

@@ -14,14 +14,14 @@ from harness.datasets.training_sets import conditions, device_deviations
 from harness.devices.profile import DeviceProfile
 from harness.devices.table import TableDevice, stored_table
 from harness.measure.failures import failure_text
-from harness.measure.side_by_side import measure_each
+from harness.measure.side_by_side import Outcome, measure_each
 from harness.runs import loop_record
 from harness.runs.lookup import look_up
 from harness.runs.predictors import hardware_metrics, reference_values, refit_predictors
 from harness.runs.results import LoopDevice, LoopNetwork
 from harness.runs.search import SearchRun
 from harness.store import Measurement, Store
-from harness.store.metrics import value_of
+from harness.store.metrics import get_metric, value_of
 from modnas.accuracy.evaluated import EvaluatedAccuracy
 from modnas.prediction.gaussian_process import NORMAL_QUANTILE
 from modnas.search.devices import SearchDevice
@@ -30,6 +30,7 @@ from modnas.search.reading import FrontReader
 from modnas.search.refinement import Values
 from modnas.spaces import Architecture
 
+LATENCY = "latency"
 Chosen = dict[str, list[Architecture]]
 
 
@@ -65,10 +66,15 @@ class InTheLoop:
     def _round(self, epoch: int, target: int) -> None:
         known = {device.name: device for device in self._state.devices(self._store)}
         chosen = self._choose(known, target)
-        found, lost = self._measure(chosen)
-        devices = {name: self._document(known[name], some, found[name]) for name, some in chosen.items()}
-        for name, reason in lost.items():
-            devices[name]["lost"] = reason
+        found, outcome = self._measure(chosen)
+        devices: dict[str, LoopDevice] = {}
+        for name, some in chosen.items():
+            change = self._change(name, outcome)
+            devices[name] = self._document(known[name], some, found[name], change or 0.0)
+            if change is not None:
+                devices[name]["anchor_change"] = change
+            if name in outcome.lost:
+                devices[name]["lost"] = outcome.lost[name]
         loop_record.add_round(self._run, {"epoch": epoch, "devices": devices})
         self._state.learn(refit_predictors(self._run, self._space), self._store)
         for name, document in devices.items():
@@ -125,8 +131,8 @@ class InTheLoop:
         tables = [stored_table(self._store, name, self._space, metric.name) for metric in self._metrics]
         return lambda architecture: all(t is not None and architecture.string in t.values for t in tables)
 
-    def _measure(self, chosen: Chosen) -> tuple[dict[str, dict[str, Measurement]], dict[str, str]]:
-        """Rows by device and architecture, and why devices were lost."""
+    def _measure(self, chosen: Chosen) -> tuple[dict[str, dict[str, Measurement]], Outcome]:
+        """Rows by device and architecture, and what else became of the devices."""
         found: dict[str, dict[str, Measurement]] = {}
         profiles: list[DeviceProfile] = []
         for name, device in self._devices.items():
@@ -135,7 +141,7 @@ class InTheLoop:
             else:
                 report = look_up(self._store, name, self._space, self._metrics, chosen[name])
                 found[name] = {row.arch: row for row in report.rows}
-        lost = measure_each(
+        outcome = measure_each(
             profiles,
             self._space,
             chosen,
@@ -148,8 +154,20 @@ class InTheLoop:
             rows, other = self._rows(name, chosen[name])
             found[name] = rows
             if other and not rows:
-                lost.setdefault(name, "it is not in the state in which it was profiled")
-        return found, lost
+                outcome.lost.setdefault(name, "it is not in the state in which it was profiled")
+        return found, outcome
+
+    def _change(self, name: str, outcome: Outcome) -> float | None:
+        """By how much a device is slower than when it was profiled, by its anchor; None where that is not
+        known, or is no more than its measurements drift anyway."""
+        device = self._devices[name]
+        if name not in outcome.anchors_ms or LATENCY not in self._state.predictors:
+            return None
+        references = reference_values(self._run, self._store, name, self._space, LATENCY)
+        before = dict(zip(self._space.references, references, strict=True)).get(self._space.anchor)
+        change = outcome.anchors_ms[name] / before - 1 if before else 0.0
+        limit = device.policy.drift_limit if isinstance(device, DeviceProfile) else 0.0
+        return change if abs(change) > limit else None
 
     def _rows(self, name: str, some: Sequence[Architecture]) -> tuple[dict[str, Measurement], bool]:
         """The newest rows of architectures on a device in the state in which it was profiled, and whether
@@ -161,11 +179,15 @@ class InTheLoop:
         return like, len(like) < len({row.arch for row in rows})
 
     def _document(
-        self, device: SearchDevice, some: Sequence[Architecture], rows: Mapping[str, Measurement]
+        self,
+        device: SearchDevice,
+        some: Sequence[Architecture],
+        rows: Mapping[str, Measurement],
+        change: float,
     ) -> LoopDevice:
-        """What was predicted and measured of networks that were sent to a device."""
+        """What was predicted and measured of networks that were sent to a device; `change`: of its anchor."""
         sent = [a for a in some if a.string in rows]
-        deviations = self._known_deviations(device.name, list(rows.values()))
+        deviations = self._known_deviations(device.name, list(rows.values()), change)
         predicted = self._predicted(device, sent)
         networks: list[LoopNetwork] = []
         for architecture, values in zip(sent, predicted, strict=True):
@@ -192,9 +214,12 @@ class InTheLoop:
         return [dict(zip([m.key for m in self._metrics], row, strict=True)) for row in values.tolist()]
 
     def _known_deviations(
-        self, name: str, rows: Sequence[Measurement]
+        self, name: str, rows: Sequence[Measurement], change: float
     ) -> dict[Architecture, dict[str, float]]:
-        """Standard deviations of measured values by architecture and metric, where they are known."""
+        """Standard deviations of measured values by architecture and metric, where they are known.
+
+        Latencies of a device that has changed are taken to be as far off as its anchor.
+        """
         found: dict[Architecture, dict[str, float]] = {}
         if not rows or isinstance(self._devices[name], TableDevice):
             return found
@@ -202,6 +227,11 @@ class InTheLoop:
             of = device_deviations(self._store, name, self._space, metric.name, like=rows[0])
             for architecture, deviation in of.items():
                 found.setdefault(architecture, {})[metric.key] = deviation
+        for row in rows if change else ():
+            architecture, latency = self._space.parse(row.arch), get_metric(LATENCY)
+            if (value := value_of(latency, row)) is not None:
+                of_network = found.setdefault(architecture, {})
+                of_network[latency.key] = max(of_network.get(latency.key, 0.0), abs(change) * value)
         return found
 
     def _told(self, name: str, document: LoopDevice, epoch: int) -> str:
@@ -213,6 +243,11 @@ class InTheLoop:
             if figures["median_error"] is not None
         ]
         parts = [f"{name}: {measured} networks measured after epoch {epoch}", *off]
+        if "anchor_change" in document:
+            parts.append(
+                f"its anchor's latency is {document['anchor_change']:+.0%} from when it was profiled, so "
+                "that these count less"
+            )
         if failed := len(document["networks"]) - measured:
             parts.append(f"{failed} failed")
         if "lost" in document:

@@ -140,10 +140,12 @@ class LoopDevice(_LoopDevice, total=False):
     """What a round of measuring came to on one device.
 
     `agreement` of what was predicted and measured, by metric: `median_error`, relative, and `spearman`.
-    `lost`: why the device did not come to the end of the round.
+    `lost`: why the device did not come to the end of the round. `anchor_change`: of the anchor's latency
+    since the profile, relative, where it is more than a drift: latencies of the round count less.
     """
 
     lost: str
+    anchor_change: float
 
 
 class LoopRound(TypedDict):

@@ -56,7 +56,7 @@ def test_boards_at_once_and_this_machines_devices_alone(
     profiles = [DeviceProfile(name="cpu"), board("a"), DeviceProfile(name="gpu"), board("b")]
     wanted = {profile.id: space.references[n : n + 2] for n, profile in enumerate(profiles)}
     with Store() as store:
-        assert measure_each(profiles, space, wanted, store, progress=silent) == {}
+        assert measure_each(profiles, space, wanted, store, progress=silent).lost == {}
     assert measuring.wanted == {name: list(some) for name, some in wanted.items()}
     assert sorted(map(sorted, measuring.met)) == [["a", "b"], ["a", "b"], ["cpu"], ["gpu"]]
 
@@ -88,9 +88,10 @@ def test_a_device_that_is_gone_is_told_and_the_others_are_measured(
     profiles = [board("gone"), board("there"), board("idle")]
     wanted = {"gone": space.references[:2], "there": space.references[2:5], "idle": []}
     with Store() as store:
-        lost = measure_each(profiles, space, wanted, store, progress=seen.append)
+        outcome = measure_each(profiles, space, wanted, store, progress=seen.append)
         rows = store.device_measurements("there", space.name, space.variant)
-    assert list(lost) == ["gone"] and "no answer" in lost["gone"]
+    assert list(outcome.lost) == ["gone"] and "no answer" in outcome.lost["gone"]
+    assert list(outcome.anchors_ms) == ["there"] and outcome.anchors_ms["there"] > 0
     assert {row.arch for row in rows} == {a.string for a in space.references[2:5]}
     assert opened.count("gone") == fleet.MAX_FAILURES and "idle" not in opened
     last = seen[-1]

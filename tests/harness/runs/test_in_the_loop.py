@@ -300,6 +300,37 @@ def test_failed_networks_are_told_and_not_tried_again(
     assert len({n["arch"] for n in networks}) == len(networks)
 
 
+@pytest.mark.slow
+def test_latencies_of_a_device_that_has_become_slower_count_less(preset: str, open_with: OpenWith) -> None:
+    class Slowing(FakeAgent):
+        """Takes longer from some moment on."""
+
+        factor = 1.0
+
+        def send(self, frame: Mapping[str, Any]) -> None:
+            super().send(frame)
+            if frame["op"] == "measure":
+                taken = self.frames[-1]["latency"]
+                taken |= {
+                    k: v * Slowing.factor for k, v in taken.items() if k.endswith("_ms") and k[0] != "s"
+                }
+                taken["samples_ms"] = [v * Slowing.factor for v in taken["samples_ms"]]
+
+    open_with(lambda profile: Slowing())
+    said: list[str] = []
+    with study(
+        preset, "cpu", 3, progress=lambda e: said.append(e.text) if isinstance(e, Note) else None
+    ) as one:
+        one.fit()
+        Slowing.factor = 1.25
+        one.search()
+        found = [done["devices"]["cpu"] for done in in_the_loop_of(one.folder)]
+    assert [device["anchor_change"] for device in found] == [pytest.approx(0.25)] * 3
+    for entry in (e for device in found for e in device["networks"]):
+        assert entry["deviation"]["latency_ms"] == pytest.approx(0.25 * entry["measured"]["latency_ms"])
+    assert sum("+25%" in text for text in said) == 3
+
+
 def test_measuring_is_part_of_what_a_run_is(preset: str) -> None:
     fields = {"space": "nasbench201", "task": "digits", "devices": ("cpu",), "preset": preset}
     plain: Preset = PRESETS[preset]
