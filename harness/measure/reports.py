@@ -20,8 +20,8 @@ class ProfileReport:
     whenever they are looked at. `measured`: architectures measured now;
     `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
     found in the store. `export_s`: time spent waiting for
-    files; `window_s`: time inside the device's measurement windows. `metrics`: those asked for. `anchor_ms`: the
-    anchor's latency after the last measurement, where that was asked for.
+    files; `window_s`: time inside the device's measurement windows. `metrics`: those asked for.
+    `anchor_ms`: the anchor's latency after the last measurement, where that was asked for.
     """
 
     device: str
