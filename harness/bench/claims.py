@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from harness.bench import budgets
 from harness.bench.ablations import BOUNDS, DEVICE_COUNTS, bound_name, count_name
 from harness.bench.main_experiment import BASELINES
 from harness.bench.predictor_experiment import HELP_SPEARMAN
@@ -100,6 +101,15 @@ def _devices(rows: Sequence[Row]) -> Iterator[Claim]:
     yield Claim(text, verdict, f"{few:.4f} against {many:.4f}")
 
 
+def _budgets(rows: Sequence[Row]) -> Iterator[Claim]:
+    total = max(budgets.TOTALS)
+    for suffix in ("", budgets.SURROGATE):
+        for name in (*budgets.BASELINES, *budgets.DESCRIBED, budgets.EVOLUTION):
+            first, second = name + suffix, "modnas" + suffix
+            text = f"after {total} measurements answers of {first} are further from the best than {second}'s"
+            yield _larger(rows, text, f"shortfall_mean@{total}", first, second)
+
+
 _CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
     "main": _main,
     "predictor": _predictor,
@@ -108,6 +118,7 @@ _CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "budgets": _budgets,
 }
 
 

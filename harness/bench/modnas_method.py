@@ -12,7 +12,7 @@ from harness.bench.table_search import TableModels
 from harness.runs.predictors import Predictors, range_sample
 from modnas.accuracy import sotl
 from modnas.accuracy.evaluated import Choice, evaluate_and_fit
-from modnas.prediction import fit_predictor
+from modnas.prediction import MetaPredictor, fit_predictor
 from modnas.search import SearchConfig, SearchDevice
 from modnas.search.refinement import select
 from modnas.spaces import Architecture
@@ -42,10 +42,7 @@ def fit_models(
     expected (see `modnas.accuracy.active`); `random`: all of them uniform among the usable cells.
     """
     known = problem.search_devices if searched is None else searched
-    predictors = {
-        metric: fit_predictor(problem.space, [problem.measured(d, metric, seed) for d in known], seed=seed)
-        for metric in problem.metrics
-    }
+    predictors = {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
     sample = range_sample(problem.space, seed)
     devices = {name: _device(problem, predictors, name, sample) for name in problem.devices}
     accuracy = evaluate_and_fit(
@@ -70,6 +67,12 @@ def fit_models(
         evaluated=list(accuracy.evaluated),
         predictors=predictors,
     )
+
+
+def fit_on(problem: Problem, searched: Sequence[str], metric: str, seed: int) -> MetaPredictor:
+    """The predictor of a metric that a search on these devices has."""
+    tables = [problem.measured(device, metric, seed) for device in searched]
+    return fit_predictor(problem.space, tables, seed=seed)
 
 
 def _device(

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import qualitative
 
+from harness.bench import budgets
 from harness.bench.claims import Claim
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import EPOCH_METRIC, Row
@@ -74,6 +75,11 @@ def _devices(rows: Sequence[Row], problem: Problem) -> list[Figure]:
     return [spread(unseen, "hypervolume_ratio"), radar(unseen, "hypervolume_ratio")]
 
 
+def _budgets(rows: Sequence[Row], problem: Problem) -> list[Figure]:
+    kinds = [f"shortfall_{kind}@{total}" for total in budgets.TOTALS for kind in ("mean", "median")]
+    return [bars(rows, kind) for kind in (*kinds, "broken")]
+
+
 FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "main": _main,
     "predictor": _predictor,
@@ -82,6 +88,7 @@ FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "budgets": _budgets,
 }
 
 

@@ -19,7 +19,9 @@ benchmark_app = typer.Typer(
 )
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
-_EXPERIMENTS = "main, predictor, schemes, estimators, constraints, three-objectives or device-fraction."
+_EXPERIMENTS = (
+    "main, predictor, schemes, estimators, constraints, three-objectives, device-fraction or budgets."
+)
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the plots and rows.")]
 ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Runs, with seeds 0, 1, ...")]

@@ -9,13 +9,24 @@ summed over budgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from modnas.prediction.gaussian_process import NORMAL_QUANTILE
+from modnas.prediction.measured import Measured
+from modnas.prediction.meta import MetaPredictor
+from modnas.spaces import Architecture
+
 Floats = NDArray[np.float64]
+# What is measured before the next are chosen.
+_BATCH = 5
+# Of more candidates these many are looked at again and again, those worth most after the references.
+_CONTENDERS = 2000
 
 
 def answers(error: ArrayLike, budgets: Sequence[float], measured: Mapping[int, float]) -> list[int | None]:
@@ -60,28 +71,50 @@ def choose(  # noqa: PLR0917
     means, deviations, errors = (np.asarray(part, np.float64) for part in (mean, deviation, error))
     if not means.shape == deviations.shape == errors.shape == (len(errors),):
         raise ValueError(f"{means.shape} means, {deviations.shape} deviations and {errors.shape} errors")
-    limits = np.asarray(budgets, np.float64)
-    keeps = _probabilities(means, deviations, limits)
-    known = [i for i in measured if 0 <= i < len(errors)]
-    if len(known) != len(measured):
+    if not all(0 <= i < len(errors) for i in measured):
         raise ValueError(f"measured candidates that are none of the {len(errors)}")
-    now = answers(errors, limits.tolist(), measured)
-    worst = errors.max(initial=0.0)
-    # The answers after what is chosen was measured: errors, with their probabilities, (outcomes, budgets).
-    outcomes = np.array([[worst if i is None else errors[i] for i in now]])
-    chances = np.ones_like(outcomes)
+    limits = np.asarray(budgets, np.float64)
+    keeps, expected = _probabilities(means, deviations, limits), _Answers.of(errors, limits, measured)
     found: list[int] = []
-    while len(found) < count:
-        worth = _worth(keeps, errors, outcomes, chances)
-        worth[[*known, *found]] = 0.0
-        best = int(worth.argmax()) if len(worth) else -1
-        if best < 0 or worth[best] <= 0:
+    while len(errors) and len(found) < count:
+        worth = expected.worth(keeps, errors)
+        worth[[*measured, *found]] = 0.0
+        best = int(worth.argmax())
+        if worth[best] <= 0:
             break
         found.append(best)
-        moved = np.where(outcomes > errors[best], chances, 0.0) * keeps[best]
-        outcomes = np.vstack([outcomes, np.full(len(limits), errors[best])])
-        chances = np.vstack([chances - moved, moved.sum(0)])
+        expected = expected.after(keeps[best], float(errors[best]))
     return found
+
+
+class _Answers(NamedTuple):
+    """What the answers may be: errors and their probabilities, (outcomes, budgets) each."""
+
+    errors: Floats
+    chances: Floats
+
+    @classmethod
+    def of(cls, errors: Floats, limits: Floats, measured: Mapping[int, float]) -> _Answers:
+        """The answers that are known; the worst error where there is none."""
+        now, worst = answers(errors, limits.tolist(), measured), errors.max(initial=0.0)
+        found = np.array([[worst if i is None else errors[i] for i in now]])
+        return cls(found, np.ones_like(found))
+
+    def worth(self, keeps: Floats, errors: Floats) -> Floats:
+        """By how much each candidate is expected to better the answers, summed over the budgets: (n,).
+
+        `keeps`: probabilities that each keeps each budget, (n, B).
+        """
+        worth = np.zeros(len(errors))
+        for answer, chance in zip(*self, strict=True):
+            worth += (keeps * chance * np.maximum(answer - errors[:, None], 0.0)).sum(1)
+        return worth
+
+    def after(self, keeps: Floats, error: float) -> _Answers:
+        """Once a candidate was measured that keeps the budgets with these probabilities, (B,)."""
+        moved = np.where(self.errors > error, self.chances, 0.0) * keeps
+        errors = np.vstack([self.errors, np.full(len(keeps), error)])
+        return _Answers(errors, np.vstack([self.chances - moved, moved.sum(0)]))
 
 
 def _probabilities(means: Floats, deviations: Floats, limits: Floats) -> Floats:
@@ -93,9 +126,69 @@ def _probabilities(means: Floats, deviations: Floats, limits: Floats) -> Floats:
     return np.asarray(ndtr(scores))
 
 
-def _worth(keeps: Floats, errors: Floats, outcomes: Floats, chances: Floats) -> Floats:
-    """By how much each candidate is expected to better the answers, summed over the budgets: (n,)."""
-    worth = np.zeros(len(errors))
-    for answer, chance in zip(outcomes, chances, strict=True):
-        worth += (keeps * chance * np.maximum(answer - errors[:, None], 0.0)).sum(1)
-    return worth
+def measure_for(
+    budgets: Sequence[float],
+    predictor: MetaPredictor,
+    references: ArrayLike,
+    errors: Mapping[Architecture, float],
+    measure: Callable[[Sequence[Architecture]], Mapping[Architecture, float]],
+    *,
+    count: int,
+) -> Measured:
+    """Measure `count` architectures of a device besides its references, a few at a time, for the sake of
+    budgets; before each choice the predictor takes in all that is measured.
+
+    Args:
+        budgets: see `choose`, in the unit of the references.
+        references: see `modnas.prediction.DeviceTable.features`.
+        errors: of every architecture that may be an answer, percent. References among them are measured
+            already.
+        measure: architectures -> the values of those that have one, in the unit of the references. For one
+            that has none another is chosen.
+
+    Returns:
+        What was measured, in this order; fewer where nothing else can better an answer.
+    """
+    given = np.asarray(references, np.float64).tolist()
+    known = {a: v for a, v in zip(predictor.space.references, given, strict=True) if a in errors}
+    # Relative gains: a budget that nothing keeps yet, or only bad architectures, is one among many.
+    error = {architecture: math.log1p(value) for architecture, value in errors.items()}
+    values: dict[Architecture, float] = {}
+    among = list(error)
+
+    def believed() -> tuple[Floats, Floats, Floats]:
+        further = Measured(list(values), list(values.values()))
+        expected = predictor.predict(among, references, further)
+        deviations = (expected.upper - expected.value) / NORMAL_QUANTILE
+        return expected.value, deviations, np.array([error[a] for a in among])
+
+    def measured() -> dict[int, float]:
+        everything = known | values
+        return {i: everything[a] for i, a in enumerate(among) if a in everything}
+
+    if len(among) > _CONTENDERS:
+        kept = {*_contenders(*believed(), budgets, measured()), *measured()}
+        among = [a for i, a in enumerate(among) if i in kept]
+    while len(values) < count:
+        chosen = choose(*believed(), budgets, measured(), min(_BATCH, count - len(values)))
+        if not chosen:
+            break
+        some = [among[i] for i in chosen]
+        values.update(measure(some))
+        among = [a for a in among if a in values or a not in some]
+    return Measured(list(values), list(values.values()))
+
+
+def _contenders(
+    means: Floats,
+    deviations: Floats,
+    errors: Floats,
+    budgets: Sequence[float],
+    measured: Mapping[int, float],
+) -> list[int]:
+    """The candidates that alone are worth most."""
+    limits = np.asarray(budgets, np.float64)
+    keeps = _probabilities(means, deviations, limits)
+    worth = _Answers.of(errors, limits, measured).worth(keeps, errors)
+    found: list[int] = np.argsort(-worth, kind="stable")[:_CONTENDERS].tolist()
+    return found

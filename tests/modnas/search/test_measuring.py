@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from modnas.search.measuring import answers, choose
+from modnas.prediction import DeviceTable, fit_predictor
+from modnas.search.measuring import answers, choose, measure_for
+from modnas.spaces.nasbench201 import NasBench201
+
+SPACE = NasBench201(channels=16, cells=1, input_shape=(1, 8, 8))
 
 
 def test_an_answer_is_the_best_measured_candidate_that_keeps_the_budget():
@@ -47,12 +52,12 @@ def test_two_that_are_likely_to_answer_the_same_budget_are_not_both_chosen():
 
 
 def test_the_worth_of_what_is_chosen_is_the_expected_gain_of_all_together():
-    draw = np.random.default_rng(0)
-    mean, deviation = draw.uniform(1, 3, 12), draw.uniform(0.1, 1, 12)
-    error, budgets, measured = draw.uniform(5, 20, 12), [1.5, 2.0, 2.5], {0: 1.2, 1: 2.2}
+    numbers = np.arange(12)
+    mean, deviation = 1 + numbers * 7 % 12 / 6, 0.1 + numbers * 5 % 12 / 13
+    error, budgets, measured = 20 - numbers - numbers % 3, [1.5, 2.0, 2.5], {0: 1.2, 1: 2.2}
     first, second = choose(mean, deviation, error, budgets, measured, 2)
 
-    values = draw.normal(mean, deviation, (20_000, 12))
+    values = np.random.default_rng(0).normal(mean, deviation, (20_000, 12))
     known = [min([error[i] for i in measured if measured[i] <= b], default=error.max()) for b in budgets]
 
     def gain(*chosen: int) -> float:
@@ -74,3 +79,46 @@ def test_no_candidates_no_budgets_and_arrays_that_do_not_belong_together():
         choose([1.0, 2.0], [0.1], [5.0, 6.0], [1.0], {}, 1)
     with pytest.raises(ValueError, match="none of the 2"):
         choose([1.0, 2.0], [0.1, 0.1], [5.0, 6.0], [1.0], {7: 1.0}, 1)
+
+
+def _device(seed: int):
+    """A made-up device: architectures -> latency, a price for each operator that is executed."""
+    prices = np.random.default_rng(seed).uniform([0.1, 0.5, 1, 0.2], [0.5, 3, 5, 3])
+
+    def latency(cells):
+        executed = SPACE.predictor_features(SPACE.encode(cells).double())[:, :24].view(-1, 6, 4)
+        return 1 + (executed.sum(1).numpy() @ prices)
+
+    return latency
+
+
+@pytest.mark.trains
+def test_a_device_is_measured_until_its_budgets_are_answered_well():
+    cells = [c for c in SPACE.sample(400, torch.Generator().manual_seed(0)) if SPACE.is_usable(c)]
+    known = [_device(seed) for seed in range(3)]
+    tables = [
+        DeviceTable(str(i), one(SPACE.references), cells[:60], one(cells[:60])) for i, one in enumerate(known)
+    ]
+    predictor = fit_predictor(SPACE, tables)
+    latency, asked = _device(9), []
+    # Work makes accurate, but by chance as well.
+    error = 5 + latency(cells).max() - latency(cells) + np.random.default_rng(0).uniform(-2, 2, len(cells))
+    broken = cells[int(error.argmin())]  # the best of all cannot be measured
+
+    def measure(some):
+        asked.extend(some)
+        return {c: float(v) for c, v in zip(some, latency(some), strict=True) if c != broken}
+
+    budgets = np.quantile(latency(cells), [0.1, 0.3, 0.5, 0.7, 0.9]).tolist()
+    errors = dict(zip(cells, error.tolist(), strict=True))
+    found = measure_for(budgets, predictor, latency(SPACE.references), errors, measure, count=12)
+    assert len(found.architectures) <= 12 and broken not in found.architectures
+    assert len(set(asked)) == len(asked) and not {*asked} & {*SPACE.references}
+    assert list(found.values) == latency(found.architectures).tolist()
+
+    places = [cells.index(c) for c in found.architectures]
+    measured = dict(zip(places, found.values, strict=True))
+    got = answers(error, budgets, measured)
+    usable = {i: v for i, v in enumerate(latency(cells).tolist()) if cells[i] != broken}
+    best = answers(error, budgets, usable)
+    assert np.mean([error[i] - error[j] for i, j in zip(got, best, strict=True)]) < 0.5
