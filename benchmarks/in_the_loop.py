@@ -212,6 +212,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder that holds nb201/")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 30])
     parser.add_argument("--profiled", type=int, default=0, help="random networks measured of each device")
     parser.add_argument("--rows", type=Path, help="file for one line of JSON a device, way and seed")
@@ -220,7 +221,7 @@ def main() -> None:
     problem = Problem(nasbench201.load(arguments.data))
     ways = [("references", 0), *((w, c) for c in arguments.counts for w in ("random", "chosen", "loop"))]
     found: dict[str, list[list[float]]] = {}
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         for part in range(PARTS):
             left = problem.search_devices[part::PARTS]
             others = [name for name in problem.search_devices if name not in left]
