@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -28,10 +28,11 @@ PAPER = replace(CONFIG, hypernetwork="paper", learning="gradients")
 
 @dataclass(frozen=True)
 class Models(TableModels):
-    """The models of one search, with the true errors that its surrogate was fitted on."""
+    """The models of one search: its predictors by metric, and the cells that its surrogate was fitted on."""
 
     task_loss: AccuracySurrogate
     evaluated: Sequence[Architecture] = ()
+    predictors: Predictors = field(default_factory=dict)
 
 
 def fit_models(
@@ -64,6 +65,7 @@ def fit_models(
         budget=PRESET.refine,
         validate_every=PRESET.validate_every,
         evaluated=list(accuracy.evaluated),
+        predictors=predictors,
     )
 
 
