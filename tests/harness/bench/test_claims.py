@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.bench.claims import Claim, claims
+from harness.bench.main_experiment import BASELINES, ON_MODELS
 from harness.bench.plots import write_page
 from harness.bench.problem import Problem
 from harness.bench.rows import EPOCH_METRIC, Row
@@ -55,12 +56,24 @@ def test_seeds_are_compared_in_pairs() -> None:
 def test_one_device_behind_contradicts() -> None:
     given = []
     for device, best in (("raspi4", 0.9), ("fpga", 0.8)):
-        for method in ("rs", "rhpn", "help", "nsga2", "re", "ls"):
+        for method in (*BASELINES, "lemonade", *ON_MODELS):
             given += rows("main", method, [0.85, 0.85], device=device)
         given += rows("main", "modnas", [best, best], device=device)
     found = claims("main", given)
     assert {claim.verdict for claim in found} == {"contradicted"}
     assert all("behind on fpga" in claim.figures for claim in found)
+
+
+def test_costs_are_less_where_modnas_spends_less() -> None:
+    given = []
+    for method, searches in (("modnas", 1.0), ("lemonade", 19.0), ("ofa", 456.0)):
+        given += rows("costs", method, [searches, searches], "searches", device="all", group="all")
+        given += rows("costs", method, [searches, 20.0], "trained_networks", device="all", group="all")
+    found = {claim.text: claim.verdict for claim in claims("costs", given)}
+    assert found["MODNAS needs fewer searches than lemonade"] == "confirmed"
+    assert found["MODNAS needs fewer searches than ofa"] == "confirmed"
+    assert found["MODNAS trains fewer networks than lemonade"] == "undecided"
+    assert not any("help" in text for text in found), "nothing is said of what was not run"
 
 
 def test_closeness_has_a_margin() -> None:
