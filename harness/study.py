@@ -83,6 +83,7 @@ class Study:
         freeze_weights: bool = False,
         bfloat16: bool = False,
         hypernetwork: str | None = None,
+        measure: int = 0,
         progress: Progress | None = None,
         store: Store | None = None,
     ) -> None:
@@ -111,6 +112,8 @@ class Study:
             bfloat16: run the supernetwork in bfloat16 where that is safe.
             hypernetwork: `conditioned` on the device, taught by imitation, or the `paper`'s; None: the
                 preset's, which is `conditioned` unless it says otherwise.
+            measure: networks to measure on each device while the search runs, besides those of the profile;
+                the predictors learn from them.
             progress: told how far the work has come (see `harness.core.progress`).
             store: instead of the home's own; it stays open.
 
@@ -142,6 +145,7 @@ class Study:
                 freeze_weights=freeze_weights,
                 bfloat16=bfloat16,
                 hypernetwork=hypernetwork,
+                measure=measure,
             )
         except BaseException:
             self.close()
@@ -259,7 +263,7 @@ class Study:
             self.measure()
             fit_models(run, self._run.made, self._store, self._progress, self._run.function)
             state = open_search(run, self._store, self._run.weights, self._run.made)
-            fronts = search_to_end(state, self._store, self._progress)
+            fronts = search_to_end(state, self._store, self._progress, self.device)
             self._state = state
             return fronts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -28,10 +28,11 @@ PAPER = replace(CONFIG, hypernetwork="paper", learning="gradients")
 
 @dataclass(frozen=True)
 class Models(TableModels):
-    """The models of one search, with the true errors that its surrogate was fitted on."""
+    """The models of one search: its predictors by metric, and the cells that its surrogate was fitted on."""
 
     task_loss: AccuracySurrogate
     evaluated: Sequence[Architecture] = ()
+    predictors: Predictors = field(default_factory=dict)
 
 
 def fit_models(
@@ -43,7 +44,8 @@ def fit_models(
     expected (see `modnas.accuracy.active`); `random`: all of them uniform among the usable cells.
     """
     known = problem.search_devices if searched is None else searched
-    devices = fit_devices(problem, seed, known)
+    predictors = _fit_all(problem, seed, known)
+    devices = _devices(problem, predictors, seed)
     accuracy = evaluate_and_fit(
         problem.space,
         problem.error,
@@ -64,12 +66,20 @@ def fit_models(
         budget=PRESET.refine,
         validate_every=PRESET.validate_every,
         evaluated=list(accuracy.evaluated),
+        predictors=predictors,
     )
 
 
 def fit_devices(problem: Problem, seed: int, known: Sequence[str]) -> dict[str, SearchDevice]:
     """All devices, by predictors that are fitted on those `known`."""
-    predictors = {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
+    return _devices(problem, _fit_all(problem, seed, known), seed)
+
+
+def _fit_all(problem: Problem, seed: int, known: Sequence[str]) -> Predictors:
+    return {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
+
+
+def _devices(problem: Problem, predictors: Predictors, seed: int) -> dict[str, SearchDevice]:
     sample = range_sample(problem.space, seed)
     return {name: _device(problem, predictors, name, sample) for name in problem.devices}
 

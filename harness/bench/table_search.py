@@ -44,10 +44,11 @@ class TableModels:
         names: Sequence[str],
         config: SearchConfig,
         on_epoch: Callable[[Search], None] = lambda search: None,
+        before_epoch: Callable[[Search], None] = lambda search: None,
     ) -> Search:
         """Search on some of the devices; the state kept is the best by predicted hypervolume.
 
-        `on_epoch`: told of the search after every epoch.
+        `on_epoch`, `before_epoch`: told of the search after and before every epoch.
         """
         search = Search(
             self.space,
@@ -59,7 +60,12 @@ class TableModels:
             config=replace(config, error_bounds=self.error_bounds),
             losses=self.errors,
         )
-        run_to_end(search, self.validate_every, on_epoch=lambda *_: on_epoch(search))
+        run_to_end(
+            search,
+            self.validate_every,
+            on_epoch=lambda *_: on_epoch(search),
+            before_epoch=lambda: before_epoch(search),
+        )
         return search
 
     def score(self, name: str) -> Score:

@@ -78,6 +78,14 @@ def search(
         str | None,
         typer.Option("--hypernetwork", help="conditioned (on the device) or paper, as the paper has it."),
     ] = None,
+    measure: Annotated[
+        int,
+        typer.Option(
+            "--measure",
+            min=0,
+            help="Networks to measure on each device while the search runs, besides the profile's.",
+        ),
+    ] = 0,
     verification: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Train and measure what was found.")
     ] = True,
@@ -110,6 +118,7 @@ def search(
         freeze_weights=freeze_weights,
         bfloat16=bfloat16,
         hypernetwork=hypernetwork,
+        measure=measure,
         progress=Shown(),
     ) as study:
         result = study.run(verification, _show_verification)

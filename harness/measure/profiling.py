@@ -70,6 +70,7 @@ def profile_device(
     metrics: Sequence[HardwareMetric] = (),
     per_op: bool = False,
     fresh: bool = False,
+    read_anchor: bool = False,
     retry_before: datetime | None = None,
     on_row: Callable[[Measurement, ProfileReport], None] | None = None,
     on_start: Callable[[int, int], None] | None = None,
@@ -80,6 +81,7 @@ def profile_device(
 
     Args:
         fresh: measure everything, whatever the store has.
+        read_anchor: where anything is measured, tell what the anchor takes then.
         retry_before: measure stored failures again that are older than this, unless their reason would not go
             away (see `harness.measure.failures`).
         metrics: what is wanted beside the latency. Stored rows without it do not count then, if it could be
@@ -144,6 +146,8 @@ def profile_device(
                 size=profile.policy.anchor_every,
                 limit=profile.policy.drift_limit,
             )
+            if read_anchor and missing:
+                report.anchor_ms = profiler.read_anchor()
         cache.prune()
     report.rows = StoredRows(store, [newest.ids[key] for key in keys.values()])
     if report.rows and not report.measured:

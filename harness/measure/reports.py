@@ -21,6 +21,7 @@ class ProfileReport:
     `repeated`: measurements of them that were taken again (see `blocks`). `failed_reused`: failures that were
     found in the store. `export_s`: time spent waiting for
     files; `window_s`: time inside the device's measurement windows. `metrics`: those asked for.
+    `anchor_ms`: the anchor's latency after the last measurement, where that was asked for.
     """
 
     device: str
@@ -35,6 +36,7 @@ class ProfileReport:
     export_s: float = 0.0
     window_s: float = 0.0
     blocks: list[Block] = field(default_factory=list)
+    anchor_ms: float | None = None
     energy: EnergySource | None = None
 
     def figures(self) -> RowFigures:

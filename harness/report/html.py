@@ -39,6 +39,7 @@ def write_report(run: Run, store: Store) -> Path:
         predictor=run.read_json("predictor.json"),
         best_epoch=fronts["best_epoch"],
         reading=fronts.get("reading"),
+        rounds=fronts.get("in_the_loop", []),
         curves=[draw(epochs) for draw in (figures.curves_figure, figures.loss_figure) if epochs],
         devices=[
             _device(

@@ -34,6 +34,8 @@ def _given(config: RunConfig) -> list[str]:
         "objectives": ",".join(config.objectives),
         "accelerator": config.accelerator,
     }
+    if config.measure:
+        options["measure"] = config.measure
     if config.evaluations is not None:
         source = "surrogate" if config.evaluated_by == BY_TRAINING else config.evaluated_by
         options |= {"accuracy": source, "evaluations": config.evaluations, "choice": config.choice}

@@ -49,6 +49,7 @@ def resolve_config(
     freeze_weights: bool,
     bfloat16: bool,
     hypernetwork: str | None,
+    measure: int,
 ) -> RunConfig:
     """The configuration of a search.
 
@@ -93,7 +94,14 @@ def resolve_config(
             }
         ),
         seed=seed,
+        measure=_measure(measure),
     )
+
+
+def _measure(count: int) -> int:
+    if count < 0:
+        raise UsageError(f"--measure {count}: say how many networks each device measures, 0 or more")
+    return count
 
 
 def _evaluated(accuracy: str | AccuracyFunction, evaluations: int, choice: str) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from harness.datasets.training_sets import (
+    conditions,
     device_features,
     device_table,
     device_values,
     further_measurements,
 )
+from harness.runs import loop_record
 from harness.runs.run import REFERENCES, Run
 from harness.store import Store
 from harness.store.metrics import HardwareMetric, get_metrics
@@ -49,6 +53,7 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
     """
     report: dict[str, dict[str, dict[str, float]]] = {}
     references: dict[str, dict[str, list[float]]] = {}
+    known: dict[str, list[DeviceTable]] = {}
     sample, from_table = profile_sample(run, space), store.table_devices()
     for metric in (known.name for known in hardware_metrics(run)):
         tables = [
@@ -57,17 +62,36 @@ def fit_predictors(run: Run, space: Space, store: Store) -> dict[str, dict[str, 
             else device_table(store, device, space, metric)
             for device in run.config.devices
         ]
+        known[metric] = tables
         references[metric] = {table.name: np.asarray(table.features).tolist() for table in tables}
         with run.blamed():
             report[metric] = judge_on_holdout(space, tables, run.config.settings.holdout, run.config.seed)
         tensors, meta = to_state(fit_predictor(space, tables, seed=run.config.seed))
         run.save_state(f"predictor-{metric}", tensors, meta)
     run.write_json(REFERENCES, references)
+    if run.config.measure:
+        loop_record.write_known(run, known, _states(store, run.config.devices, space))
     run.write_json("predictor.json", report)
     return report
 
 
-def _reference_values(run: Run, store: Store, device: str, space: Space, metric: str) -> tuple[float, ...]:
+def _states(store: Store, devices: Iterable[str], space: Space) -> dict[str, tuple[str, ...]]:
+    """The state that each measured device was in last."""
+    newest = {device: store.newest_measurement(device, space.name, space.variant) for device in devices}
+    return {device: conditions(row) for device, row in newest.items() if row is not None}
+
+
+def refit_predictors(run: Run, space: Space) -> Predictors:
+    """Fit the run's predictors on all that is known now, with what was measured while its search ran."""
+    done = len(loop_record.rounds(run))
+    for metric in hardware_metrics(run):
+        predictor = fit_predictor(space, loop_record.known_tables(run, space, metric), seed=run.config.seed)
+        tensors, meta = to_state(predictor)
+        run.save_state(f"predictor-{metric.name}", tensors, {**meta, "rounds": done})
+    return load_predictors(run, space)
+
+
+def reference_values(run: Run, store: Store, device: str, space: Space, metric: str) -> tuple[float, ...]:
     """What a device took for the reference architectures when the run's predictor was fitted; now, if it was
     not among the run's.
     """
@@ -111,16 +135,21 @@ def range_sample(space: Space, seed: int) -> list[Architecture]:
 
 
 def load_predictors(run: Run, space: Space) -> Predictors:
-    """The predictors that `fit_predictors` kept, by metric, where the run's networks are."""
-    with run.blamed():
-        names = [metric.name for metric in hardware_metrics(run)]
-        found = {name: from_state(space, *run.load_state(f"predictor-{name}")) for name in names}
+    """The predictors that were fitted last, by metric, where the run's networks are."""
+    done, found = len(loop_record.rounds(run)), {}
+    for metric in hardware_metrics(run):
+        with run.blamed():
+            tensors, meta = run.load_state(f"predictor-{metric.name}")
+            found[metric.name] = from_state(space, tensors, meta)
+        if meta.get("rounds", 0) != done:  # it ended between a round and the fit
+            tables = loop_record.known_tables(run, space, metric)
+            found[metric.name] = fit_predictor(space, tables, seed=run.config.seed)
     return {metric: predictor.to(run.config.accelerator) for metric, predictor in found.items()}
 
 
 def search_device(run: Run, space: Space, predictors: Predictors, store: Store, device: str) -> SearchDevice:
     """A device as the run's search sees it, or would: its references and the predictors."""
-    references = {m: _reference_values(run, store, device, space, m) for m in predictors}
+    references = {m: reference_values(run, store, device, space, m) for m in predictors}
     sample = space.encode(range_sample(space, run.config.seed)).to(run.config.accelerator)
     further = {m: _further(run, store, device, space, m) for m in predictors}
     return SearchDevice.known(device, references, predictors, sample, signs(run), further=further)

@@ -114,6 +114,47 @@ class Verification(_Verification, total=False):
     table: Table
 
 
+class _LoopNetwork(TypedDict):
+    arch: str
+    predicted: Predicted
+
+
+class LoopNetwork(_LoopNetwork, total=False):
+    """A network that was measured while the search ran, with what was predicted before.
+
+    `measured` has no error, and lacks what could not be measured; `deviation` is the standard deviation of
+    values, where it is known. `failure`: why nothing was measured.
+    """
+
+    measured: dict[str, float]
+    deviation: dict[str, float]
+    failure: str
+
+
+class _LoopDevice(TypedDict):
+    networks: list[LoopNetwork]
+    agreement: dict[str, dict[str, float | None]]
+
+
+class LoopDevice(_LoopDevice, total=False):
+    """What a round of measuring came to on one device.
+
+    `agreement` of what was predicted and measured, by metric: `median_error`, relative, and `spearman`.
+    `lost`: why the device did not come to the end of the round. `anchor_change`: of the anchor's latency
+    since the profile, relative, where it is more than a drift: latencies of the round count less.
+    """
+
+    lost: str
+    anchor_change: float
+
+
+class LoopRound(TypedDict):
+    """A round of measuring: after how many epochs of the search, and what came of it, by device."""
+
+    epoch: int
+    devices: dict[str, LoopDevice]
+
+
 class SearchResult(TypedDict):
     """All of a search. `data`: what of the data is used and what is not, a line each; `report`: a path."""
 

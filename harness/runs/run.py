@@ -5,6 +5,8 @@ data.json.gz         the files of the task's data when the run began: names, siz
 notes.json           what of the data is used and what is not, in words
 lock.json            who is writing here now (see `harness.core.lock`)
 predictor.*          the MetaPredictor (safetensors and JSON)
+known.json           with measuring in the loop, what it was fitted on at first
+in-the-loop.json     what was measured since (see `harness.runs.loop_record`)
 references.json      what its devices took for the reference architectures when it was fitted
 surrogate.*          the accuracy surrogate, if the run has one in place of a supernetwork
 checkpoint.*         the search's state after its last finished epoch (safetensors and JSON)
@@ -24,9 +26,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from harness.core.errors import ModnasHwError, UsageError
@@ -47,7 +49,13 @@ from modnas.tasks.published import PUBLISHED
 # source has the name that `--accuracy` takes.
 BY_TRAINING, BY_FUNCTION = "training", "function"
 # Settings that the first runs did not have, with what they were then.
-_SINCE = {"weights_sha256": None, "choice": "random", "evaluated_by": BY_TRAINING, "accuracy_function": None}
+_SINCE = {
+    "weights_sha256": None,
+    "choice": "random",
+    "evaluated_by": BY_TRAINING,
+    "accuracy_function": None,
+    "measure": 0,
+}
 
 # Bytes of the data's listing, unpacked: some 8 million files.
 _LARGEST_DATA = 1 << 30
@@ -79,6 +87,8 @@ class RunConfig(BaseModel):
     evaluated_by: str = BY_TRAINING
     # The function's name, or package and version that have the source.
     accuracy_function: str | None = None
+    # Networks that are measured on each device while the search runs, besides those of the profile.
+    measure: Annotated[int, Field(ge=0)] = 0
     # Of the file that the supernetwork's weights are from; None: initial ones. Whether they are frozen is a
     # setting of the search.
     weights_sha256: str | None = None

@@ -14,6 +14,7 @@ import torch
 
 from harness.core.errors import ModnasHwError
 from harness.devices.table import is_table, table_origin
+from harness.runs import loop_record
 from harness.runs.continuing import continuing
 from harness.runs.inputs import content_at_first, opened, require_content, require_tables
 from harness.runs.predictors import Predictors, hardware_metrics, load_predictors, search_device, signs
@@ -26,7 +27,7 @@ from modnas.accuracy.shared_weights import SharedWeights, fit_losses
 from modnas.search import Search, SearchConfig
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint
-from modnas.search.loop import run_to_end
+from modnas.search.loop import BeforeEpoch, run_to_end
 from modnas.search.reading import WAYS, FrontReader, Way, cheapest, pays
 from modnas.search.refinement import remembered
 from modnas.search.stats import EpochStats, Validation
@@ -35,6 +36,8 @@ from modnas.tasks import AnyTask
 
 # How many architectures of the space give the range of the loss, which takes long to tell.
 _LOSS_SAMPLE = 50
+# Architectures that are looked at for each device to choose what is measured, where their losses are dear.
+_LOOKED_AT = 200
 
 
 @dataclass
@@ -47,6 +50,17 @@ class SearchRun:
     predictors: Predictors
     accuracy: SharedWeights | EvaluatedAccuracy
     search: Search
+
+    def learn(self, predictors: Predictors, store: Store) -> None:
+        """Go on with predictors that were fitted anew."""
+        self.predictors = predictors
+        self.search.renew(self.devices(store))
+
+    def devices(self, store: Store) -> list[SearchDevice]:
+        """The run's devices as its predictors know them now, made anew: what they have told before does not
+        show in the last bits of what they tell."""
+        names, predictors = self.run.config.devices, self.predictors
+        return [search_device(self.run, self.space, predictors, store, name) for name in names]
 
     @property
     def supernetwork(self) -> Supernetwork | None:
@@ -126,13 +140,19 @@ class SearchRun:
 
     @cached_property
     def _reader(self) -> FrontReader:
+        return self.reader()
+
+    def reader(self, *, in_between: bool = False) -> FrontReader:
+        """Fronts by what is known at the moment; `in_between`: while the search runs, where to look at as
+        many architectures as at its end would be too dear."""
         accuracy = self.accuracy
         budget = self.run.config.settings.refine
+        if in_between and (isinstance(accuracy, SharedWeights) or not budget):
+            budget = min(budget or _LOOKED_AT, _LOOKED_AT)
         # Fronts that are only read off are what the MetaHypernetwork says.
         certain = accuracy.certain if budget and isinstance(accuracy, EvaluatedAccuracy) else ()
-        return FrontReader(self.search, remembered(accuracy.losses), self._loss_range, budget, certain)
+        return FrontReader(self.search, remembered(accuracy.losses), self._loss_range(), budget, certain)
 
-    @cached_property
     def _loss_range(self) -> tuple[float, float]:
         """Losses that count as 0 and 1 beside the metrics: the range over architectures of the space."""
         if isinstance(self.accuracy, EvaluatedAccuracy):
@@ -227,10 +247,12 @@ def run_search(
     state: SearchRun,
     on_epoch: Callable[[EpochStats, Validation | None], None] | None = None,
     on_warmup: Callable[[int], None] | None = None,
+    before_epoch: BeforeEpoch = lambda: None,
 ) -> list[dict[str, Any]]:
     """Run the epochs that are left, a checkpoint after each; the validation record of all epochs.
 
-    `on_warmup` is told the number of warm-up epochs done after each of them.
+    `on_warmup` is told the number of warm-up epochs done after each of them; `before_epoch` is called before
+    each epoch, when everything of those before it is kept.
 
     Killed at any moment, the next call continues after the last finished epoch to the same result.
     """
@@ -249,25 +271,36 @@ def run_search(
             on_warmup(search.warmed)
 
     def keep(stats: EpochStats, validation: Validation | None) -> None:
-        record.append({**asdict(stats), "hypervolume": validation and validation.hypervolume})
+        measured = {device: len(loop_record.networks(run, device)) for device in run.config.devices}
+        in_the_loop = {"measured": measured} if run.config.measure else {}
+        volumes = validation and validation.hypervolume
+        record.append({**asdict(stats), "hypervolume": volumes, **in_the_loop})
         # The record first: on resuming, epochs beyond the checkpoint are cut off again.
         run.write_json("epochs.json", record)
         save_checkpoint()
         _write_events(writer, stats, validation)
+        for device, count in measured.items() if in_the_loop else ():
+            writer.add_scalar(f"measured/{device}", count, stats.epoch)
         if on_epoch:
             on_epoch(stats, validation)
 
     record: list[dict[str, Any]] = run.read_json("epochs.json") if run.has("epochs.json") else []
     record = record[: search.epoch]
     with SummaryWriter(str(run.path / "events"), purge_step=search.epoch) as writer:
-        run_to_end(search, run.config.settings.validate_every, on_epoch=keep, on_warmup=warmed)
+        run_to_end(
+            search,
+            run.config.settings.validate_every,
+            on_epoch=keep,
+            on_warmup=warmed,
+            before_epoch=before_epoch,
+        )
     return record
 
 
 def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
     """Read the front of every device of the search and write `front.json`."""
     fronts, reading = state.read_fronts(store)
-    document = {
+    document: dict[str, Any] = {
         "space": state.space.name,
         "variant": state.space.variant,
         "best_epoch": state.search.best_epoch,
@@ -279,6 +312,8 @@ def write_fronts(state: SearchRun, store: Store) -> dict[str, Any]:
         },
         "reading": reading,
     }
+    if state.run.config.measure:
+        document["in_the_loop"] = loop_record.rounds(state.run)
     state.run.write_json("front.json", document)
     return document
 

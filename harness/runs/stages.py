@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -15,6 +15,7 @@ from harness.measure.profile_devices import measure_on
 from harness.measure.reports import ProfileReport
 from harness.runs.accuracy import AccuracyFunction, accuracy_source
 from harness.runs.evaluation import Subject
+from harness.runs.in_the_loop import InTheLoop
 from harness.runs.lookup import look_up
 from harness.runs.predictors import fit_predictors, hardware_metrics
 from harness.runs.results import FrontEntry, Table, Verification
@@ -94,9 +95,18 @@ def fit_models(
         progress(Note(f"accuracy surrogate: fitted on {what}"))
 
 
-def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[str, list[FrontEntry]]:
-    """Run the epochs that are left, and write down the front of each device."""
+def search_to_end(
+    state: SearchRun,
+    store: Store,
+    progress: Progress,
+    find: Callable[[str], DeviceProfile | TableDevice],
+) -> dict[str, list[FrontEntry]]:
+    """Run the epochs that are left, and write down the front of each device.
+
+    `find`: gives a device by its id, for a run that measures while it searches.
+    """
     search = state.search
+    loop = InTheLoop(state, store, find, progress)
     if search.epoch:
         progress(Note(f"search: {search.epoch} of {search.config.epochs} epochs are done already"))
     with stage(progress, "searching", "epoch", search.config.epochs, search.epoch) as searching:
@@ -108,7 +118,7 @@ def search_to_end(state: SearchRun, store: Store, progress: Progress) -> dict[st
             note = f"hypervolume {validation.score:.3f}" if validation else ""
             searching.update(stats.epoch + 1, note=note)
 
-        run_search(state, on_epoch, on_warmup)
+        run_search(state, on_epoch, on_warmup, loop.before_epoch)
     progress(Note(f"search: {search.epoch} epochs, best front after epoch {search.best_epoch}"))
     fronts: dict[str, list[FrontEntry]] = write_fronts(state, store)["devices"]
     return fronts

@@ -165,6 +165,10 @@ class MetaPredictor(nn.Module):
         model = self._described(self._checked(device_features), further)
         return [open_ones[i] for i in most_telling(*model.uncertainty(self._features(open_ones)), count)]
 
+    def described(self, device_features: ArrayLike, further: Further | None = None) -> DescribedDevice:
+        """What predicts a device that is none of the learned ones; arguments as of `predict`."""
+        return self._described(self._checked(device_features), further)
+
     def _checked(self, device_features: ArrayLike) -> Tensor:
         return checked_references("the device", device_features, self.device_width).to(self.features.device)
 

@@ -58,6 +58,10 @@ class Imitation(UpperLevel):
         self._range = RunningRange()
         self._adam = torch.optim.Adam(setting.hypernetwork.parameters(), lr=self.config.imitation_rate)
 
+    def renew(self, setting: Setting) -> None:
+        super().renew(setting)
+        self._lessons = []  # what was best by other predictions is drawn up anew
+
     def begin_epoch(self) -> None:
         self._range.reset()
 

@@ -17,7 +17,7 @@ import torch
 from modnas.search import indicators, preferences
 from modnas.search.devices import SearchDevice
 from modnas.search.front import FrontPoint, distinct
-from modnas.search.refinement import Losses, answered, refine, score_on, select
+from modnas.search.refinement import Losses, Values, answered, look_at, refine, score_on, select
 from modnas.search.search import Search
 from modnas.spaces import Architecture
 
@@ -71,6 +71,22 @@ class FrontReader:
         rows = answered(values[chosen]).tolist()
         front = [FrontPoint(tuple(row), found[i]) for row, i in zip(rows, chosen, strict=True)]
         return sorted(front, key=lambda point: point.preference[0])
+
+    def looked_at(
+        self, device: SearchDevice, others: Sequence[Architecture] = (), *, plain: bool = True
+    ) -> tuple[list[Architecture], Values]:
+        """What refining the front of a device looks at, and `others`, with their scaled objectives (n, M)."""
+        search = self.search
+        score = score_on(search.space, device, self.losses, self.bounds)
+        starts = search.proposals(device)
+        return look_at(
+            search.space,
+            starts,
+            score,
+            budget=self.budget,
+            plain=plain,
+            others=[*self.certain, *others],
+        )
 
     def volumes(self, devices: Iterable[SearchDevice], *, plain: bool = True) -> dict[str, dict[Way, float]]:
         """What each way reaches, by device."""

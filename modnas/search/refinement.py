@@ -74,14 +74,31 @@ def refine(
     Returns:
         Each with the preference that it answers (see `answered`).
     """
-    found, values = descend(space, points, score, budget=budget, plain=plain)
-    met = set(found)
-    if new := [a for a in dict.fromkeys(others) if a not in met]:
-        found, values = [*found, *new], np.concatenate([values, score(new)])
+    found, values = look_at(space, points, score, budget=budget, plain=plain, others=others)
     chosen = select(values, count)
     preferences = answered(values[chosen])
     front = [FrontPoint(tuple(row), found[i]) for row, i in zip(preferences.tolist(), chosen, strict=True)]
     return sorted(front, key=lambda point: point.preference[0])
+
+
+def look_at(
+    space: Space,
+    points: Sequence[FrontPoint],
+    score: Score,
+    *,
+    budget: int | None = None,
+    plain: bool = True,
+    others: Sequence[Architecture] = (),
+) -> tuple[list[Architecture], Values]:
+    """What a refinement chooses a front from: distinct architectures and their objectives, (n, M).
+
+    Arguments as of `refine`.
+    """
+    found, values = descend(space, points, score, budget=budget, plain=plain)
+    met = set(found)
+    if new := [a for a in dict.fromkeys(others) if a not in met]:
+        found, values = [*found, *new], np.concatenate([values, score(new)])
+    return found, values
 
 
 def descend(

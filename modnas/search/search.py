@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, get_args
 
 import torch
@@ -183,6 +183,24 @@ class Search:
             self.best.load_state_dict(self.hypernetwork.state_dict())
             self.best_epoch = self.epoch
         return current
+
+    def renew(self, devices: Sequence[SearchDevice]) -> None:
+        """Go on with what is known of the same devices now: their predictions and ranges.
+
+        Not a part of a checkpoint: who restores one makes the search of what was known then.
+
+        Raises:
+            ValueError: they are others, or are described by other vectors.
+        """
+        _check(devices, self.config)
+        named = [device.name for device in self.devices]
+        if [device.name for device in devices] != named:
+            raise ValueError(f"a search on {', '.join(named)} cannot go on with other devices")
+        if not torch.equal(torch.stack([device.features for device in devices]), self.features):
+            raise ValueError("the devices' vectors are not those that the search began with")
+        self.devices = tuple(devices)
+        self._setting = replace(self._setting, devices=self.devices)
+        self._upper.renew(self._setting)
 
     def front(self, features: Tensor, count: int | None = None) -> list[FrontPoint]:
         """Front of a device, searched or not, by the best state `validate` has kept (else the present one).

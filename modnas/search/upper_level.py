@@ -78,6 +78,10 @@ class UpperLevel(ABC):
     def __init__(self, setting: Setting) -> None:
         self.setting, self.config = setting, setting.config
 
+    def renew(self, setting: Setting) -> None:
+        """Go on with what is known of the devices now; everything else in the setting is the same."""
+        self.setting = setting
+
     def begin_epoch(self) -> None:
         """Forget what is only true of an epoch."""
         return
@@ -104,16 +108,22 @@ class Gradients(UpperLevel):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._low, self._high = (
-            torch.stack([device.low for device in setting.devices]),
-            torch.stack([device.high for device in setting.devices]),
-        )
+        self._take_ranges()
         self._range = RunningRange()
         self._adam = torch.optim.Adam(
             setting.hypernetwork.parameters(),
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
+
+    def _take_ranges(self) -> None:
+        devices = self.setting.devices
+        self._low = torch.stack([device.low for device in devices])
+        self._high = torch.stack([device.high for device in devices])
+
+    def renew(self, setting: Setting) -> None:
+        super().renew(setting)
+        self._take_ranges()
 
     def begin_epoch(self) -> None:
         # The task loss falls as the weights improve: its range is that of this epoch.

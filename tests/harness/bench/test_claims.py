@@ -85,7 +85,23 @@ def test_closeness_has_a_margin() -> None:
     assert verdicts("device-fraction", far + searched + many) == ["contradicted"]
 
 
-@pytest.mark.parametrize("experiment", ["schemes", "constraints", "three-objectives", "device-fraction"])
+def test_a_smaller_shortfall_under_budgets_is_better() -> None:
+    metric, given = "shortfall_mean@40", []
+    for suffix in ("", "-surrogate"):
+        given += rows("budgets", f"modnas{suffix}", [0.1, 0.2, 0.3], metric)
+        for name in ("rs", "nsga2", "re", "ls", "rhpn", "help"):
+            given += rows("budgets", name + suffix, [5.1, 5.2, 5.4], metric)
+        given += rows("budgets", f"ofa{suffix}", [0.0, 0.1, 0.21], metric)
+        given += rows("budgets", f"ofa{suffix}", [9.0, 9.1, 9.2], "shortfall_mean@20")
+    found = {claim.text: claim.verdict for claim in claims("budgets", given)}
+    assert {verdict for text, verdict in found.items() if " ofa" not in text} == {"confirmed"}
+    assert {verdict for text, verdict in found.items() if " ofa" in text} == {"contradicted"}
+
+
+PAGES = ["schemes", "constraints", "three-objectives", "device-fraction", "budgets"]
+
+
+@pytest.mark.parametrize("experiment", PAGES)
 def test_page_has_its_plots_and_needs_no_network(experiment: str, data_dir: Path, tmp_path: Path) -> None:
     problem = Problem(load(data_dir))
     given = []
@@ -94,7 +110,7 @@ def test_page_has_its_plots_and_needs_no_network(experiment: str, data_dir: Path
         cells = tuple(problem.indices(front))
         for method in ("mgd", "<b>mean"):
             given += rows(experiment, method, [0.9, 0.8], device=device, cells=cells)
-            for metric in ("mean_error", "best_error"):
+            for metric in ("mean_error", "best_error", "shortfall_mean@40", "broken"):
                 given += rows(experiment, method, [7.0, 8.0], metric, device=device)
             for epoch in (1, 2):
                 given += rows(experiment, method, [0.7, 0.8], f"{EPOCH_METRIC}{epoch}", device=device)
