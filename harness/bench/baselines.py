@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+from harness.bench.modnas_method import Models, fit_models
+from harness.bench.problem import Problem as TableProblem
 from harness.bench.rows import Row
 from harness.core.errors import UsageError
 from harness.datasets.nasbench201 import NasBench201Tables
 from harness.datasets.nasbench201_quality import TableQuality
 from modnas.baselines import BaselineError, Problem, Proposals, get_method, method_names
+from modnas.baselines import Models as BaselineModels
+from modnas.baselines.base import Model
 from modnas.prediction import DeviceTable
 from modnas.prediction.help import HelpPredictor, meta_learn
+from modnas.search import SearchDevice
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES, NasBench201
 
 
@@ -23,11 +28,13 @@ class BaselinesReport:
     """What `run_baselines` found.
 
     `meta_learning_seconds` is what HELP's predictor took, by seed: once for all devices, so that it is in no
-    row. `failures` has one reason for each method that could not run.
+    row. So are `model_seconds`, which the models took that some methods search on. `failures` has one reason
+    for each method that could not run.
     """
 
     rows: list[Row] = field(default_factory=list)
     meta_learning_seconds: dict[int, float] = field(default_factory=dict)
+    model_seconds: dict[int, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,7 +50,8 @@ def run_baselines(
 ) -> BaselinesReport:
     """Run every method on every device with the seeds 0, 1, ..., each with `budget` true evaluations.
 
-    A method that cannot run is reported and skipped, the others go on.
+    Of methods that search on models the rows count also the evaluations that these were fitted on: 900 random
+    cells. A method that cannot run is reported and skipped, the others go on.
 
     Raises:
         UsageError: an unknown method, device or data set, or nothing to do.
@@ -56,11 +64,13 @@ def run_baselines(
     qualities = [TableQuality(tables, device, dataset) for device in devices]
     report = BaselinesReport()
     proposals = help_proposals(tables, report.meta_learning_seconds.__setitem__)
+    models = table_models(TableProblem(tables, dataset=dataset), report.model_seconds.__setitem__)
     for method in methods:
         try:
             for quality in qualities:
                 for seed in range(seeds):
-                    row = _run(method, quality, proposals, budget=budget, seed=seed, report=report)
+                    problem = table_problem(quality, proposals, partial(_models_on, models, quality.device))
+                    row = _run(method, quality, problem, budget=budget, seed=seed, report=report)
                     report.rows.append(row)
                     on_row(row)
         except BaselineError as error:
@@ -71,18 +81,20 @@ def run_baselines(
 def _run(
     method: str,
     quality: TableQuality,
-    proposals: Proposals,
+    problem: Problem,
     *,
     budget: int,
     seed: int,
     report: BaselinesReport,
 ) -> Row:
-    problem = table_problem(quality, proposals)
-    before = sum(report.meta_learning_seconds.values())
+    def shared() -> float:
+        """What the devices share is not this one's time, though it may fall into it."""
+        return sum([*report.meta_learning_seconds.values(), *report.model_seconds.values()])
+
+    before = shared()
     began = time.monotonic()
     found = get_method(method)(problem, budget, seed)
-    # Meta-learning is shared by the devices: not this one's time, though it may have fallen into it.
-    seconds = time.monotonic() - began - (sum(report.meta_learning_seconds.values()) - before)
+    seconds = time.monotonic() - began - (shared() - before)
     return Row(
         experiment="baselines",
         method=method,
@@ -91,13 +103,17 @@ def _run(
         seed=seed,
         metric="hypervolume_ratio",
         value=quality.hypervolume_ratio(found),
-        evaluations=problem.evaluations,
+        evaluations=len(problem.told),
         seconds=seconds,
         cells=tuple(quality.indices(found)),
     )
 
 
-def table_problem(quality: TableQuality, proposals: Proposals) -> Problem:
+def table_problem(
+    quality: TableQuality,
+    proposals: Proposals | None = None,
+    models: Callable[[int], BaselineModels] | None = None,
+) -> Problem:
     """One device and data set of the tables as a baseline sees them."""
     return Problem(
         NasBench201(),
@@ -106,7 +122,36 @@ def table_problem(quality: TableQuality, proposals: Proposals) -> Problem:
         quality.tables.latency_ms[quality.device][list(REFERENCE_INDICES)],
         proposals=proposals,
         glimpse=lambda architectures: quality.short_objectives[quality.indices(architectures)],
+        models=models,
     )
+
+
+def _models_on(models: Callable[[int], Models], device: str, seed: int) -> BaselineModels:
+    return models_of(models(seed), device)
+
+
+def models_of(models: Models, device: str) -> BaselineModels:
+    """A search's models as a baseline asks them: the accuracy surrogate, and the device's MetaPredictor."""
+    return BaselineModels(first_metric(models.devices[device]), models.task_loss, tuple(models.evaluated))
+
+
+def first_metric(device: SearchDevice) -> Model:
+    """What is predicted of a device's first metric."""
+    return lambda onehot: device.predict(onehot)[:, 0]
+
+
+def table_models(problem: TableProblem, on_fitted: Callable[[int, float], None]) -> Callable[[int], Models]:
+    """Models by seed, fitted on random cells when they are first asked for; `on_fitted` gets the seed and the
+    seconds."""
+
+    @cache
+    def fitted(seed: int) -> Models:
+        began = time.monotonic()
+        models = fit_models(problem, seed, choice="random")
+        on_fitted(seed, time.monotonic() - began)
+        return models
+
+    return fitted
 
 
 def help_proposals(tables: NasBench201Tables, on_learned: Callable[[int, float], None]) -> Proposals:

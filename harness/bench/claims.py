@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from harness.bench import budgets
 from harness.bench.ablations import BOUNDS, DEVICE_COUNTS, bound_name, count_name
-from harness.bench.main_experiment import BASELINES
+from harness.bench.main_experiment import BASELINES, ON_MODELS
 from harness.bench.predictor_experiment import HELP_SPEARMAN
 from harness.bench.rows import EPOCH_METRIC, Row
 
@@ -43,7 +43,8 @@ def claims(experiment: str, rows: Sequence[Row]) -> list[Claim]:
 
 
 def _main(rows: Sequence[Row]) -> Iterator[Claim]:
-    for name in BASELINES:
+    run = {row.method for row in rows}
+    for name in (name for name in (*BASELINES, "lemonade", *ON_MODELS) if name in run):
         behind = [
             device
             for device in dict.fromkeys(row.device for row in rows)
@@ -101,6 +102,18 @@ def _devices(rows: Sequence[Row]) -> Iterator[Claim]:
     yield Claim(text, verdict, f"{few:.4f} against {many:.4f}")
 
 
+def _costs(rows: Sequence[Row]) -> Iterator[Claim]:
+    run = {(row.method, row.metric) for row in rows}
+    for metric, text in (
+        ("searches", "needs fewer searches than"),
+        ("trained_networks", "trains fewer networks than"),
+        ("seconds_per_device_and_bound", "takes less time a device and bound than"),
+    ):
+        for other in ("lemonade", "proxyless", "help", "ofa", "hat"):
+            if (other, metric) in run:
+                yield _larger(rows, f"MODNAS {text} {other}", metric, other, "modnas")
+
+
 def _budgets(rows: Sequence[Row]) -> Iterator[Claim]:
     total = max(budgets.TOTALS)
     for suffix in ("", budgets.SURROGATE):
@@ -118,6 +131,7 @@ _CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "costs": _costs,
     "budgets": _budgets,
 }
 

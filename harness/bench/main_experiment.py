@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import torch
 
-from harness.bench.baselines import help_proposals, table_problem
+from harness.bench.baselines import first_metric, help_proposals, models_of, table_problem
 from harness.bench.modnas_method import (
     CONFIG,
+    Models,
     best_evaluated,
+    fit_devices,
     fit_models,
     short_listed,
 )
@@ -19,6 +21,7 @@ from harness.bench.problem import FRONT_SIZE, Problem
 from harness.bench.rows import Fronts, Row
 from harness.bench.table_search import random_points, read_off
 from modnas.accuracy.evaluated import Choice
+from modnas.baselines import Models as BaselineModels
 from modnas.baselines import get_method
 from modnas.spaces import Architecture
 
@@ -26,6 +29,8 @@ from modnas.spaces import Architecture
 STARTS = FRONT_SIZE
 # By their names in `modnas.baselines`.
 BASELINES = ("rs", "rhpn", "help", "nsga2", "re", "ls")
+# Those that search on the models of MODNAS.
+ON_MODELS = ("ofa", "hat", "proxyless")
 
 
 def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
@@ -36,7 +41,8 @@ def modnas(problem: Problem, seed: int) -> dict[str, Fronts]:
     `modnas-readoff`: as read from the MetaHypernetwork;
     `refinement-only`: descents from random architectures, without a search; `best-evaluated`: neither, only
     the best of what the surrogate was fitted on; `modnas-sotl-ep12`: the part of `modnas` that its
-    accuracies after 12 epochs leave, which stand in for the sum of training losses.
+    accuracies after 12 epochs leave, which stand in for the sum of training losses. The baselines that
+    search on models have the same ones.
     """
     return _variants(problem, seed, "active")
 
@@ -74,6 +80,7 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
         "refinement-only": timed(at_random, fitted),
         "modnas-descents": timed(by_search, searched),
         "best-evaluated": timed(lambda n: best_evaluated(models, n), fitted),
+        **_on_models(problem, seed, models, fitted),
     }
     whole = found["modnas"]
     listed = {n: short_listed(problem, models.devices[n], front) for n, front in whole.by_device.items()}
@@ -81,6 +88,35 @@ def _variants(problem: Problem, seed: int, choice: Choice) -> dict[str, Fronts]:
     if known:
         found["modnas-sotl-ep12"] = Fronts(known, whole.evaluated, whole.seconds)
     return found
+
+
+def _on_models(problem: Problem, seed: int, models: Models, fitted: float) -> dict[str, Fronts]:
+    """Baselines that search on models, for 24 cells a device; `fitted`: seconds that the models took."""
+    found = {}
+    for name in ON_MODELS:
+        began = time.monotonic()
+        fronts = {d: _asking(name, problem, d, models_of(models, d), seed) for d in problem.devices}
+        found[name] = Fronts(fronts, models.evaluated, fitted + time.monotonic() - began)
+    return found
+
+
+def lemonade(problem: Problem, seed: int) -> dict[str, Fronts]:
+    """LEMONADE with the MetaPredictor's latency among what is cheap; 24 true evaluations on every device."""
+    began = time.monotonic()
+    devices = fit_devices(problem, seed, problem.search_devices)
+    fronts = {
+        name: _asking("lemonade", problem, name, BaselineModels(first_metric(device)), seed)
+        for name, device in devices.items()
+    }
+    return {"lemonade": Fronts(fronts, (), time.monotonic() - began)}
+
+
+def _asking(
+    name: str, problem: Problem, device: str, models: BaselineModels, seed: int
+) -> list[Architecture]:
+    """What a baseline evaluates on a device that these models describe."""
+    asked = table_problem(problem.quality(device), models=lambda _: models)
+    return get_method(name)(asked, FRONT_SIZE, seed)
 
 
 def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
@@ -98,7 +134,12 @@ def baselines(problem: Problem, seed: int) -> dict[str, Fronts]:
 
 
 # Each gives the fronts of one or more named methods for one seed.
-METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [modnas, randomly_informed, baselines]
+METHODS: list[Callable[[Problem, int], dict[str, Fronts]]] = [
+    modnas,
+    randomly_informed,
+    baselines,
+    lemonade,
+]
 
 
 def run(problem: Problem, seed: int) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from harness.bench.table_search import TableModels
 from harness.runs.predictors import Predictors, range_sample
 from modnas.accuracy import sotl
 from modnas.accuracy.evaluated import Choice, evaluate_and_fit
+from modnas.accuracy.surrogate import AccuracySurrogate
 from modnas.prediction import MetaPredictor, fit_predictor
 from modnas.search import SearchConfig, SearchDevice
 from modnas.search.refinement import select
@@ -29,6 +30,7 @@ PAPER = replace(CONFIG, hypernetwork="paper", learning="gradients")
 class Models(TableModels):
     """The models of one search: its predictors by metric, and the cells that its surrogate was fitted on."""
 
+    task_loss: AccuracySurrogate
     evaluated: Sequence[Architecture] = ()
     predictors: Predictors = field(default_factory=dict)
 
@@ -42,9 +44,8 @@ def fit_models(
     expected (see `modnas.accuracy.active`); `random`: all of them uniform among the usable cells.
     """
     known = problem.search_devices if searched is None else searched
-    predictors = {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
-    sample = range_sample(problem.space, seed)
-    devices = {name: _device(problem, predictors, name, sample) for name in problem.devices}
+    predictors = _fit_all(problem, seed, known)
+    devices = _devices(problem, predictors, seed)
     accuracy = evaluate_and_fit(
         problem.space,
         problem.error,
@@ -67,6 +68,20 @@ def fit_models(
         evaluated=list(accuracy.evaluated),
         predictors=predictors,
     )
+
+
+def fit_devices(problem: Problem, seed: int, known: Sequence[str]) -> dict[str, SearchDevice]:
+    """All devices, by predictors that are fitted on those `known`."""
+    return _devices(problem, _fit_all(problem, seed, known), seed)
+
+
+def _fit_all(problem: Problem, seed: int, known: Sequence[str]) -> Predictors:
+    return {metric: fit_on(problem, known, metric, seed) for metric in problem.metrics}
+
+
+def _devices(problem: Problem, predictors: Predictors, seed: int) -> dict[str, SearchDevice]:
+    sample = range_sample(problem.space, seed)
+    return {name: _device(problem, predictors, name, sample) for name in problem.devices}
 
 
 def fit_on(problem: Problem, searched: Sequence[str], metric: str, seed: int) -> MetaPredictor:

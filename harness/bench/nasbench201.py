@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.bench import ablations, budgets, main_experiment, predictor_experiment, three_objectives
+from harness.bench import (
+    ablations,
+    budgets,
+    costs,
+    main_experiment,
+    predictor_experiment,
+    three_objectives,
+)
 from harness.bench.claims import Claim, claims
 from harness.bench.plots import write_page
 from harness.bench.problem import Problem
@@ -25,6 +32,7 @@ EXPERIMENTS: dict[str, Callable[[Problem, int], Iterator[Row]]] = {
     "constraints": ablations.constraints,
     "three-objectives": three_objectives.run,
     "device-fraction": ablations.device_fraction,
+    "costs": costs.run,
     "budgets": budgets.run,
 }
 

@@ -12,6 +12,7 @@ from plotly.colors import qualitative
 
 from harness.bench import budgets
 from harness.bench.claims import Claim
+from harness.bench.costs import METRICS as COST_METRICS
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import EPOCH_METRIC, Row
 from harness.bench.three_objectives import three_objectives
@@ -75,6 +76,10 @@ def _devices(rows: Sequence[Row], problem: Problem) -> list[Figure]:
     return [spread(unseen, "hypervolume_ratio"), radar(unseen, "hypervolume_ratio")]
 
 
+def _costs(rows: Sequence[Row], problem: Problem) -> list[Figure]:
+    return [bars(rows, metric) for metric in COST_METRICS]
+
+
 def _budgets(rows: Sequence[Row], problem: Problem) -> list[Figure]:
     kinds = [f"shortfall_{kind}@{total}" for total in budgets.TOTALS for kind in ("mean", "median")]
     return [bars(rows, kind) for kind in (*kinds, "broken")]
@@ -88,6 +93,7 @@ FIGURES: dict[str, Callable[[Sequence[Row], Problem], list[Figure]]] = {
     "constraints": _constraints,
     "three-objectives": _three,
     "device-fraction": _devices,
+    "costs": _costs,
     "budgets": _budgets,
 }
 

@@ -32,13 +32,14 @@ DATASET = "cifar10"
 
 
 class Problem:
-    """CIFAR-10 error against hardware metrics on table devices.
+    """Error, on CIFAR-10 unless said otherwise, against hardware metrics on table devices.
 
     Args:
         tables: the published tables.
         metrics: `latency`, and `energy` for the two devices that have it.
         search_devices, unseen_devices: the published split unless given.
         budget: cells that a search measures on each device, and cells that it evaluates.
+        dataset: whose errors they are.
 
     Raises:
         UsageError: a device whose tables lack a metric.
@@ -51,8 +52,11 @@ class Problem:
         search_devices: Sequence[str] | None = None,
         unseen_devices: Sequence[str] | None = None,
         budget: int = KNOWN_CELLS,
+        *,
+        dataset: str = DATASET,
     ) -> None:
         self.tables, self.metrics, self.budget = tables, tuple(metrics), budget
+        self.dataset = dataset
         self.space = NasBench201()
         self.cells = self.space.all()
         splits = tables.reference["devices"]
@@ -103,7 +107,7 @@ class Problem:
 
     def short_error(self, architectures: Sequence[Architecture]) -> Floats | None:
         """Validation errors after the tables' schedule of 12 epochs, percent; None if they lack them."""
-        column = self.tables.metrics.get(f"ep12_val_{DATASET}")
+        column = self.tables.metrics.get(f"ep12_val_{self.dataset}")
         return None if column is None else 100.0 - column[self.indices(architectures)].astype(np.float64)
 
     def indices(self, architectures: Sequence[Architecture]) -> list[int]:
@@ -112,7 +116,7 @@ class Problem:
 
     def quality(self, device: str) -> TableQuality:
         """The rule that fronts of two objectives are judged by, for methods that evaluate as they go."""
-        return TableQuality(self.tables, device, DATASET)
+        return TableQuality(self.tables, device, self.dataset)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -120,7 +124,7 @@ class Problem:
 
     @cached_property
     def _errors(self) -> Floats:
-        return 100.0 - self.tables.metrics[f"test_{DATASET}"].astype(np.float64)
+        return 100.0 - self.tables.metrics[f"test_{self.dataset}"].astype(np.float64)
 
     def objectives(self, device: str) -> Floats:
         """True error, percent, and metrics of all cells, (15625, M)."""

@@ -20,7 +20,7 @@ benchmark_app = typer.Typer(
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder that holds nb201/.")]
 _EXPERIMENTS = (
-    "main, predictor, schemes, estimators, constraints, three-objectives, device-fraction or budgets."
+    "main, predictor, schemes, estimators, constraints, three-objectives, device-fraction, costs or budgets."
 )
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for the plots and rows.")]
 ExperimentOption = Annotated[str, typer.Option("--experiment", help=_EXPERIMENTS)]

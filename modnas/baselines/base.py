@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from modnas.core.errors import InputError
 from modnas.prediction.help import HelpPredictor
@@ -15,6 +16,8 @@ from modnas.spaces import Architecture, Space
 Floats = npt.NDArray[np.float64]
 
 Measure = Callable[[Sequence[Architecture]], npt.ArrayLike]
+# One-hot rows (n, width) -> (n,), smaller is better.
+Model = Callable[[Tensor], Tensor]
 
 _TRIES = 1000  # draws that may fail for every architecture that is asked for
 
@@ -40,6 +43,21 @@ class Proposals:
     predictor: Callable[[int], HelpPredictor]
 
 
+@dataclass(frozen=True)
+class Models:
+    """What some methods ask in place of training and measuring.
+
+    Args:
+        metric: the predicted hardware metric on the device, positive, differentiable in the rows.
+        error: expected errors, differentiable in the rows; None where there is no model of them.
+        evaluated: whose true errors `error` was fitted on.
+    """
+
+    metric: Model
+    error: Model | None = None
+    evaluated: tuple[Architecture, ...] = ()
+
+
 class Problem:
     """Minimise M objectives of architectures on one device.
 
@@ -54,6 +72,12 @@ class Problem:
         objectives: M.
         proposals: for the method `help` only.
         glimpse: as `measure` after a fraction of the training, for multi-fidelity methods only.
+        models: by seed, fitted when they are first asked for; for methods that search on models.
+        descends: told (child, parent) before a child is evaluated whose training may start from its parent's
+            weights (see `modnas.accuracy.inheritance`).
+
+    Attributes:
+        searches: how often the method searched: once, unless it counts one for each bound.
     """
 
     def __init__(
@@ -66,12 +90,16 @@ class Problem:
         objectives: int = 2,
         proposals: Proposals | None = None,
         glimpse: Measure | None = None,
+        models: Callable[[int], Models] | None = None,
+        descends: Callable[[Architecture, Architecture], object] = lambda child, parent: None,
     ) -> None:
         self.space, self.device, self.objectives = space, device, objectives
         self.references = np.asarray(references, dtype=np.float64)
-        self.proposals, self.glimpse = proposals, glimpse
-        self._measure = measure
+        self.proposals, self.glimpse, self.descends = proposals, glimpse, descends
+        self.searches = 1
+        self._measure, self._models = measure, models
         self._known: dict[Architecture, Floats] = {}
+        self._fitted_on: tuple[Architecture, ...] = ()
 
     @property
     def evaluated(self) -> list[Architecture]:
@@ -82,6 +110,23 @@ class Problem:
     def evaluations(self) -> int:
         """Number of true evaluations so far."""
         return len(self._known)
+
+    @property
+    def told(self) -> list[Architecture]:
+        """Whose true errors the method has used: its own evaluations, and those its model was fitted on."""
+        return list(dict.fromkeys([*self._known, *self._fitted_on]))
+
+    def error_model(self, seed: int) -> Model:
+        """`Models.error`; what it was fitted on counts as told from now on. Raises BaselineError without."""
+        models = None if self._models is None else self._models(seed)
+        if models is None or models.error is None:
+            raise BaselineError(f"{self.device}: the method needs models of error and metric")
+        self._fitted_on = models.evaluated
+        return models.error
+
+    def metric_model(self, seed: int) -> Model | None:
+        """`Models.metric`; None without."""
+        return None if self._models is None else self._models(seed).metric
 
     def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
         """True objectives, shape (n, M), to be minimised; only those not known yet count as evaluations."""

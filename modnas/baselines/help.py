@@ -27,6 +27,7 @@ def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     latency = problem.proposals.predictor(seed).predict(candidates, problem.references)
     by_score = np.argsort(-np.asarray(problem.proposals.scores), kind="stable")
     chosen: dict[Architecture, None] = {}
+    problem.searches = budget
     for bound in np.linspace(latency.min(), latency.max(), budget):
         open_indices = [i for i in by_score if candidates[i] not in chosen]
         allowed = [i for i in open_indices if latency[i] <= bound]

@@ -11,16 +11,22 @@ All bounds are searched side by side, so that the models are asked for whole gen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from modnas.baselines.base import Model, Problem
+from modnas.baselines.bounded import BROKEN, excess_of, run_under_bounds
 from modnas.spaces import Architecture, Space
 
 POPULATION, PARENTS, MUTANTS, MUTATION = 100, 25, 50, 0.1
+GENERATIONS = 100
 
-# One-hot rows (n, width) -> (n,), smaller is better.
-Model = Callable[[Tensor], Tensor]
+
+def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
+    """The best of the models under each of `budget` bounds; see `bounded.run_under_bounds`."""
+    return run_under_bounds(problem, budget, seed, partial(search, generations=GENERATIONS))
 
 
 def search(
@@ -29,7 +35,7 @@ def search(
     latency: Model,
     bounds: Sequence[float],
     *,
-    generations: int,
+    generations: int = GENERATIONS,
     seed: int,
 ) -> list[Architecture]:
     """One architecture a bound, in their order; a bound that nothing found keeps gets the fastest one found.
@@ -42,15 +48,15 @@ def search(
     generator = torch.Generator().manual_seed(seed)
     options = torch.tensor(space.options)
     limits = torch.tensor(list(bounds)).repeat_interleave(POPULATION)
+    excess_over = excess_of(space, latency)
 
     def drawn(count: int) -> Tensor:
         return (torch.rand(count, len(options), generator=generator) * options).long()
 
     def rated(choices: Tensor) -> Tensor:
         """Error, or how far the bound is broken in place of it: (bounds, population)."""
-        onehot = space.encode_choices(choices)
-        excess = (latency(onehot) - limits[: len(choices)]) / limits[: len(choices)]
-        return torch.where(excess > 0, 1e3 * (1 + excess), error(onehot)).view(len(bounds), -1)
+        excess, errors = excess_over(choices, limits), error(space.encode_choices(choices))
+        return torch.where(excess > 0, BROKEN * (1 + excess), errors).view(len(bounds), -1)
 
     population = drawn(len(bounds) * POPULATION).view(len(bounds), POPULATION, -1)
     with torch.no_grad():

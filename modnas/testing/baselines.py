@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from modnas.baselines import Problem, get_method
+from modnas.baselines import Models, Problem, get_method
 from modnas.core.architecture import Architecture
 from modnas.spaces import get_space
 
@@ -40,9 +40,13 @@ def check_baseline(
 
 
 def made_up_problem() -> Problem:
-    """Two objectives that disagree on small networks: sums of fixed random values of the options chosen."""
+    """Two objectives that disagree on small networks: sums of fixed random values of the options chosen.
+
+    Its models know them exactly.
+    """
     space = get_space("nasbench201", channels=4, cells=1, input_shape=(1, 8, 8))
     values = np.random.default_rng(0).uniform(0.5, 1.5, (space.width, 2))
+    columns = torch.as_tensor(values, dtype=torch.float32).unbind(1)
 
     def measure(architectures: Sequence[Architecture]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         sums: np.ndarray[tuple[int, int], np.dtype[np.float64]] = (
@@ -50,4 +54,6 @@ def made_up_problem() -> Problem:
         )
         return sums
 
-    return Problem(space, "made-up", measure, measure(space.references)[:, 1])
+    models = Models(lambda onehot: onehot @ columns[1], lambda onehot: onehot @ columns[0])
+    references = measure(space.references)[:, 1]
+    return Problem(space, "made-up", measure, references, models=lambda seed: models)

@@ -8,10 +8,12 @@ import pytest
 
 from harness.bench import baselines as baselines_run
 from harness.bench.baselines import run_baselines
+from harness.bench.problem import Problem
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.datasets import nasbench201
 from harness.datasets.nasbench201_quality import DATASETS, TableQuality
+from modnas.baselines import once_for_all
 from modnas.search import indicators
 from modnas.spaces.nasbench201 import NasBench201
 
@@ -70,6 +72,29 @@ def test_help_is_meta_learned_once_for_all_devices(tables, monkeypatch):
     splits = tables.reference["devices"]
     assert set(calls[0][1]) == {*splits["meta_train"], *splits["meta_valid"]}
     assert {r.evaluations for r in report.rows} == {24}
+
+
+@pytest.mark.slow
+@pytest.mark.trains
+def test_what_models_were_fitted_on_is_counted_and_fitted_once(tables, monkeypatch):
+    seeds = []
+
+    def quick(problem, seed, *, choice):
+        seeds.append((problem.dataset, seed))
+        problem = Problem(tables, search_devices=["1080ti_1", "pixel3"], budget=60, dataset=problem.dataset)
+        return fit_models(problem, seed, choice=choice)
+
+    fit_models = baselines_run.fit_models
+    monkeypatch.setattr(baselines_run, "fit_models", quick)
+    monkeypatch.setattr(once_for_all, "GENERATIONS", 2)
+    methods, devices = ["ofa", "lemonade"], ["fpga", "raspi4"]
+    report = run_baselines(tables, methods, devices, dataset="cifar100", budget=5)
+    assert report.failures == {}
+    assert seeds == [("cifar100", 0)]
+    assert report.model_seconds[0] > 0
+    spent = {method: {r.evaluations for r in report.rows if r.method == method} for method in methods}
+    assert spent["lemonade"] == {5}
+    assert all(60 <= count <= 65 for count in spent["ofa"])
 
 
 def test_a_method_that_cannot_run_does_not_stop_the_others(tables):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.bench.claims import Claim, claims
+from harness.bench.main_experiment import BASELINES, ON_MODELS
 from harness.bench.plots import write_page
 from harness.bench.problem import Problem
 from harness.bench.rows import EPOCH_METRIC, Row
@@ -55,12 +56,24 @@ def test_seeds_are_compared_in_pairs() -> None:
 def test_one_device_behind_contradicts() -> None:
     given = []
     for device, best in (("raspi4", 0.9), ("fpga", 0.8)):
-        for method in ("rs", "rhpn", "help", "nsga2", "re", "ls"):
+        for method in (*BASELINES, "lemonade", *ON_MODELS):
             given += rows("main", method, [0.85, 0.85], device=device)
         given += rows("main", "modnas", [best, best], device=device)
     found = claims("main", given)
     assert {claim.verdict for claim in found} == {"contradicted"}
     assert all("behind on fpga" in claim.figures for claim in found)
+
+
+def test_costs_are_less_where_modnas_spends_less() -> None:
+    given = []
+    for method, searches in (("modnas", 1.0), ("lemonade", 19.0), ("ofa", 456.0)):
+        given += rows("costs", method, [searches, searches], "searches", device="all", group="all")
+        given += rows("costs", method, [searches, 20.0], "trained_networks", device="all", group="all")
+    found = {claim.text: claim.verdict for claim in claims("costs", given)}
+    assert found["MODNAS needs fewer searches than lemonade"] == "confirmed"
+    assert found["MODNAS needs fewer searches than ofa"] == "confirmed"
+    assert found["MODNAS trains fewer networks than lemonade"] == "undecided"
+    assert not any("help" in text for text in found), "nothing is said of what was not run"
 
 
 def test_closeness_has_a_margin() -> None:
@@ -72,7 +85,23 @@ def test_closeness_has_a_margin() -> None:
     assert verdicts("device-fraction", far + searched + many) == ["contradicted"]
 
 
-@pytest.mark.parametrize("experiment", ["schemes", "constraints", "three-objectives", "device-fraction"])
+def test_a_smaller_shortfall_under_budgets_is_better() -> None:
+    metric, given = "shortfall_mean@40", []
+    for suffix in ("", "-surrogate"):
+        given += rows("budgets", f"modnas{suffix}", [0.1, 0.2, 0.3], metric)
+        for name in ("rs", "nsga2", "re", "ls", "rhpn", "help"):
+            given += rows("budgets", name + suffix, [5.1, 5.2, 5.4], metric)
+        given += rows("budgets", f"ofa{suffix}", [0.0, 0.1, 0.21], metric)
+        given += rows("budgets", f"ofa{suffix}", [9.0, 9.1, 9.2], "shortfall_mean@20")
+    found = {claim.text: claim.verdict for claim in claims("budgets", given)}
+    assert {verdict for text, verdict in found.items() if " ofa" not in text} == {"confirmed"}
+    assert {verdict for text, verdict in found.items() if " ofa" in text} == {"contradicted"}
+
+
+PAGES = ["schemes", "constraints", "three-objectives", "device-fraction", "budgets"]
+
+
+@pytest.mark.parametrize("experiment", PAGES)
 def test_page_has_its_plots_and_needs_no_network(experiment: str, data_dir: Path, tmp_path: Path) -> None:
     problem = Problem(load(data_dir))
     given = []
@@ -81,7 +110,7 @@ def test_page_has_its_plots_and_needs_no_network(experiment: str, data_dir: Path
         cells = tuple(problem.indices(front))
         for method in ("mgd", "<b>mean"):
             given += rows(experiment, method, [0.9, 0.8], device=device, cells=cells)
-            for metric in ("mean_error", "best_error"):
+            for metric in ("mean_error", "best_error", "shortfall_mean@40", "broken"):
                 given += rows(experiment, method, [7.0, 8.0], metric, device=device)
             for epoch in (1, 2):
                 given += rows(experiment, method, [0.7, 0.8], f"{EPOCH_METRIC}{epoch}", device=device)

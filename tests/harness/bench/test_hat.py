@@ -21,6 +21,7 @@ from harness.core.errors import UsageError
 from harness.datasets.hat import load
 from modnas.prediction.averages import fit_averages, fit_with_drift
 from modnas.prediction.paper_network import PaperNetwork, fit_paper_network
+from modnas.search import indicators
 from modnas.spaces.transformer import Transformer
 from modnas.spaces.transformer.plan import hat_features
 
@@ -131,6 +132,20 @@ def test_an_unseen_device_is_known_by_its_references(problem: HatProblem):
     samples = SPACE.encode(SPACE.references)
     true = problem.latency_ms("cpu_raspberrypi", samples)
     assert torch.allclose(device.predict(samples)[:, 0].double(), true, rtol=0.35)
+
+
+@pytest.mark.slow
+def test_evolution_finds_networks_under_bounds_that_beat_random_ones(problem: HatProblem):
+    device = hat_search.search_device(problem, "cpu_xeon")
+    found = hat_search.evolve(problem, device, 0)
+    assert 12 <= len(found) <= hat_search.FRONT_SIZE
+    low, high = hat_search.reference_box(problem, "cpu_xeon")
+    randoms = problem.space.sample(24, torch.Generator().manual_seed(0))
+    evolved, drawn = (
+        indicators.hypervolume(indicators.scale(problem.points("cpu_xeon", some), low, high))
+        for some in (found, randoms)
+    )
+    assert evolved > drawn
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from harness.bench.rows import Row, summary
 from harness.cli import main
 from harness.core.errors import UsageError
 from harness.datasets.nasbench201 import load
+from modnas.baselines import once_for_all
 from modnas.search.indicators import hypervolume
 
 
@@ -57,7 +58,10 @@ def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeyp
         main_experiment, "CONFIG", replace(modnas_method.CONFIG, epochs=2, steps_per_epoch=20)
     )
     monkeypatch.setattr(main_experiment, "BASELINES", ("rs", "ls"))
-    monkeypatch.setattr(main_experiment, "METHODS", [main_experiment.modnas, main_experiment.baselines])
+    monkeypatch.setattr(main_experiment, "ON_MODELS", ("ofa",))
+    monkeypatch.setattr(once_for_all, "GENERATIONS", 10)
+    methods = [main_experiment.modnas, main_experiment.baselines, main_experiment.lemonade]
+    monkeypatch.setattr(main_experiment, "METHODS", methods)
     monkeypatch.setattr(problem, "usable", problem.usable[::3])
     rows = list(main_experiment.run(problem, seed=0))
     ratio = {(r.method, r.device): r.value for r in rows if r.metric == "hypervolume_ratio"}
@@ -70,7 +74,9 @@ def test_a_short_search_beats_random_cells_and_what_it_was_told(problem, monkeyp
     spent = {method: {r.evaluations for r in rows if r.method == method} for method, _ in ratio}
     assert all(900 <= count <= 924 for count in spent["modnas"])
     assert spent["best-evaluated"] == {900}, "its fronts were evaluated already"
-    assert spent["rs"] == spent["ls"] == {24}
+    assert all(900 <= count <= 924 for count in spent["ofa"])
+    assert ratio["ofa", "raspi4"] > max(ratio["rs", "raspi4"], 0.9)
+    assert spent["rs"] == spent["ls"] == spent["lemonade"] == {24}
 
 
 def test_predictor_experiment_by_the_command_line(data_dir, capsys, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from modnas.baselines import BaselineError, Problem, Proposals, get_method, method_names
+from modnas.baselines import BaselineError, Models, Problem, Proposals, get_method, method_names
 from modnas.prediction import DeviceTable
 from modnas.prediction.help import meta_learn
 from modnas.prediction.metrics import spearman
@@ -21,6 +21,7 @@ SPACE = NasBench201()
 COSTS = np.array([0.1, 0.3, 1.0, 3.0, 0.5])
 WORTH = np.array([0.0, 0.5, 1.5, 2.0, 0.2])
 SYNE_TUNE = ("moasha", "rsbo", "ehvi")
+UNDER_BOUNDS = ("ofa", "hat", "proxyless")
 HAS_SYNE_TUNE = all(importlib.util.find_spec(name) for name in ("syne_tune", "botorch"))
 
 
@@ -49,18 +50,33 @@ def proposals():
     return Proposals(candidates, scores, lambda seed: predictor)
 
 
-def problem(proposals=None, measure=objectives):
+def of_operators(values):
+    """The model that a sum over the chosen operators is."""
+    column = torch.as_tensor(values, dtype=torch.float32).repeat(6)
+    return lambda onehot: onehot @ column
+
+
+# Exact but for the bonus of one edge, and the latency's constant.
+MODELS = Models(of_operators(COSTS + 0.1), of_operators(3 - WORTH), SPACE.references[:3])
+
+
+def problem(proposals=None, measure=objectives, models=MODELS):
     return Problem(
-        SPACE, "made-up", measure, latency(SPACE.references), proposals=proposals, glimpse=objectives
+        SPACE,
+        "made-up",
+        measure,
+        latency(SPACE.references),
+        proposals=proposals,
+        glimpse=objectives,
+        models=models and (lambda seed: models),
     )
 
 
 def cases():
     missing = pytest.mark.skipif(not HAS_SYNE_TUNE, reason="the extra syne-tune is not installed")
     for name in method_names():
-        slow = name in SYNE_TUNE
-        for budget in (1, 6) if slow else (1, 10, 24):
-            yield pytest.param(name, budget, marks=missing if slow else ())
+        for budget in (1, 6) if name in (*SYNE_TUNE, *UNDER_BOUNDS) else (1, 10, 24):
+            yield pytest.param(name, budget, marks=missing if name in SYNE_TUNE else ())
 
 
 @pytest.mark.parametrize(("name", "budget"), list(cases()))
@@ -129,7 +145,44 @@ def test_help_takes_the_best_proposals_under_each_bound(proposals):
     assert best in found
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNDER_BOUNDS)
+def test_a_search_under_bounds_finds_nearly_the_best_of_its_models(name):
+    found = get_method(name)(problem(), 24, seed=0)
+    cells = [cell for cell in SPACE.all() if SPACE.is_usable(cell)]
+    everything = indicators.scale(objectives(cells), [7, 1], [20, 19])
+    assert volume(found) > 0.95 * indicators.hypervolume(everything)
+
+
+def test_what_models_were_fitted_on_is_told_when_their_error_is_asked_for():
+    one = problem()
+    one.evaluate(SPACE.references[2:4])
+    assert one.metric_model(0) is MODELS.metric
+    assert one.told == one.evaluated
+    one.error_model(0)
+    assert set(one.told) == set(SPACE.references[:4])
+    assert one.evaluations == 2
+
+
+def test_lemonade_fills_gaps_of_its_front_in_what_is_cheap():
+    """Of many children those far from the population are evaluated: sizes spread wider than at random."""
+
+    def spread(name, seed):
+        cells = get_method(name)(problem(), 24, seed)
+        return np.ptp(np.log(SPACE.multiply_adds(cells).numpy()))
+
+    lemonade, drawn = (np.mean([spread(name, seed) for seed in range(8)]) for name in ("lemonade", "rs"))
+    assert lemonade > drawn
+
+
+def test_lemonade_needs_no_models():
+    assert len(get_method("lemonade")(problem(models=None), 9, 0)) == 9
+
+
 def test_what_a_method_needs_is_asked_for():
+    for name in UNDER_BOUNDS:
+        with pytest.raises(BaselineError, match="models"):
+            get_method(name)(problem(models=None), 24, 0)
     with pytest.raises(BaselineError, match="MetaD2A"):
         get_method("help")(problem(), 24, 0)
     with pytest.raises(BaselineError, match="lower the budget"):

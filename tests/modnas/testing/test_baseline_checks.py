@@ -9,7 +9,7 @@ import pytest
 from modnas.testing import check_baseline
 
 
-@pytest.mark.parametrize("name", ["rs", "nsga2", "re", "ls"])
+@pytest.mark.parametrize("name", ["rs", "nsga2", "re", "ls", "ofa", "hat", "proxyless", "lemonade"])
 def test_built_in_baselines_conform(name: str) -> None:
     check_baseline(name, budgets=(1, 6))
 
