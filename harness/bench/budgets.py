@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.bench.baselines import help_proposals
+from harness.bench.baselines import help_proposals, models_of
 from harness.bench.budget_tasks import BudgetTask
-from harness.bench.modnas_method import CONFIG, fit_models, fit_on
+from harness.bench.modnas_method import CONFIG, Models, fit_models, fit_on
 from harness.bench.problem import Floats, Problem
 from harness.bench.rows import Row
+from modnas.baselines import Models as BaselineModels
 from modnas.baselines import Problem as BaselineProblem
 from modnas.baselines import Proposals, get_method, once_for_all
 from modnas.prediction import MetaPredictor
@@ -33,6 +34,8 @@ TOTALS = (10, 20, 40)
 BASELINES = ("rs", "nsga2", "re", "ls")
 # Those that know a device by its references, which are their first ten measurements.
 DESCRIBED = ("rhpn", "help")
+# Those that search on the models of MODNAS, which describe a device by its references too.
+ON_MODELS = ("hat", "proxyless", "lemonade")
 # Once-for-all's evolution under bounds, with HELP's predictor.
 EVOLUTION, BOUNDS, GENERATIONS = "ofa", 120, 100
 # The front of a search, whose members are measured; it knows errors by its surrogate.
@@ -61,6 +64,7 @@ def run(problem: Problem, seed: int) -> Iterator[Row]:
     shared: dict[str, Method] = {"modnas": partial(modnas, predictor)}
     shared |= {name: partial(baseline, name) for name in BASELINES}
     shared |= {name: partial(described, name, proposals) for name in DESCRIBED}
+    shared |= {name: partial(on_models, name, models) for name in ON_MODELS}
     shared[EVOLUTION] = partial(evolution, proposals)
     of_search: dict[str, Method] = {FRONT: partial(front, models.kept(search, models.evaluated))}
     ways = {
@@ -112,16 +116,33 @@ def baseline(name: str, task: BudgetTask, seed: int) -> Measurements:
 
 def described(name: str, proposals: Proposals, task: BudgetTask, seed: int) -> Measurements:
     """One that spends the first ten on the references."""
+    return _besides(lambda own: _evaluated(name, task, own, seed, proposals=proposals), task)
+
+
+def on_models(name: str, models: Models, task: BudgetTask, seed: int) -> Measurements:
+    """One that asks the surrogate and the device's MetaPredictor, fitted to the references."""
+    asked = models_of(models, task.device)
+    return _besides(lambda own: _evaluated(name, task, own, seed, models=lambda _: asked), task)
+
+
+def _besides(evaluate: Callable[[int], list[Architecture]], task: BudgetTask) -> Measurements:
+    """The references, and as many cells as may be measured besides them."""
     found = {}
     for total in TOTALS:
         own = total - len(REFERENCE_INDICES)
-        cells = _evaluated(name, task, own, seed, proposals) if own else []
+        cells = evaluate(own) if own else []
         found[total] = [*REFERENCE_INDICES, *task.problem.indices(cells)]
     return found
 
 
 def _evaluated(
-    name: str, task: BudgetTask, count: int, seed: int, proposals: Proposals | None = None
+    name: str,
+    task: BudgetTask,
+    count: int,
+    seed: int,
+    *,
+    proposals: Proposals | None = None,
+    models: Callable[[int], BaselineModels] | None = None,
 ) -> list[Architecture]:
     points = np.column_stack([task.errors, task.latency])
     asked = BaselineProblem(
@@ -130,6 +151,7 @@ def _evaluated(
         lambda cells: points[task.problem.indices(cells)],
         task.problem.references(task.device),
         proposals=proposals,
+        models=models,
     )
     return get_method(name)(asked, count, seed)
 

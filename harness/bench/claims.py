@@ -117,7 +117,7 @@ def _costs(rows: Sequence[Row]) -> Iterator[Claim]:
 def _budgets(rows: Sequence[Row]) -> Iterator[Claim]:
     total = max(budgets.TOTALS)
     for suffix in ("", budgets.SURROGATE):
-        for name in (*budgets.BASELINES, *budgets.DESCRIBED, budgets.EVOLUTION):
+        for name in (*budgets.BASELINES, *budgets.DESCRIBED, *budgets.ON_MODELS, budgets.EVOLUTION):
             first, second = name + suffix, "modnas" + suffix
             text = f"after {total} measurements answers of {first} are further from the best than {second}'s"
             yield _larger(rows, text, f"shortfall_mean@{total}", first, second)

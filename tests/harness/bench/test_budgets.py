@@ -11,7 +11,7 @@ from harness.bench import budgets
 from harness.bench.budget_tasks import BudgetTask
 from harness.bench.problem import Problem
 from harness.datasets.nasbench201 import load
-from modnas.baselines import Proposals
+from modnas.baselines import Models, Proposals
 from modnas.spaces.nasbench201.space import REFERENCE_INDICES
 
 
@@ -83,6 +83,17 @@ def test_every_baseline_measures_as_much_as_the_others(task, monkeypatch):
     assert tuple(found["ofa"][20][:10]) == tuple(found["help"][10]) == REFERENCE_INDICES
     short = {name: task.shortfalls(measured[40]).mean() for name, measured in found.items()}
     assert short["ofa"] < min(short[name] for name in ("rs", "rhpn"))
+
+
+def test_baselines_on_models_measure_besides_the_references(task, monkeypatch):
+    def work(onehot):
+        """A model that is no better than counting operators that are not skipped."""
+        return 1 + onehot.view(len(onehot), 6, 5)[:, :, 2:].sum((1, 2))
+
+    monkeypatch.setattr(budgets, "models_of", lambda models, device: Models(work, lambda rows: -work(rows)))
+    found = budgets.on_models("lemonade", None, task, 0)
+    assert [len(found[total]) for total in budgets.TOTALS] == [10, 20, 40]
+    assert all(tuple(cells[:10]) == REFERENCE_INDICES for cells in found.values())
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_a_smaller_shortfall_under_budgets_is_better() -> None:
     metric, given = "shortfall_mean@40", []
     for suffix in ("", "-surrogate"):
         given += rows("budgets", f"modnas{suffix}", [0.1, 0.2, 0.3], metric)
-        for name in ("rs", "nsga2", "re", "ls", "rhpn", "help"):
+        for name in ("rs", "nsga2", "re", "ls", "rhpn", "help", "hat", "proxyless", "lemonade"):
             given += rows("budgets", name + suffix, [5.1, 5.2, 5.4], metric)
         given += rows("budgets", f"ofa{suffix}", [0.0, 0.1, 0.21], metric)
         given += rows("budgets", f"ofa{suffix}", [9.0, 9.1, 9.2], "shortfall_mean@20")
