@@ -176,7 +176,7 @@ def test_runs_from_before_there_were_weights_are_continued(tiny_preset: str) -> 
         settings=get_preset("nasbench201", tiny_preset),
     )
     document = config.model_dump(mode="json")
-    for later in ("weights_sha256", "choice", "evaluated_by", "accuracy_function"):
+    for later in ("weights_sha256", "choice", "evaluated_by", "accuracy_function", "measure"):
         del document[later]
     assert config.default_name.endswith(content_key(document)[:6])
     run = Run.start(config)
