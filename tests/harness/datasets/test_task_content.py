@@ -186,7 +186,7 @@ def test_names_of_runs_from_before_contents_were_recorded(tiny_preset: str) -> N
             settings=PRESETS[tiny_preset],
         )
         document = config.model_dump(mode="json")
-        later = {"weights_sha256", "choice", "evaluated_by", "accuracy_function"}
+        later = {"weights_sha256", "choice", "evaluated_by", "accuracy_function", "measure"}
         assert set(document) == {*fields, "evaluations", "accelerator", *later}
         for name in later:
             del document[name]
