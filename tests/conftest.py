@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
@@ -20,6 +21,13 @@ settings.load_profile("modnas")
 
 # Before test modules are imported: they draw too.
 shift_seeds(int(os.environ.get("MODNAS_SEED_SHIFT", "0")))
+
+
+# Tests send signals to what they start, which inherits that they are ignored where tests run in the
+# background.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from harness.cli.interruption import INTERRUPTED, INTERRUPTION, is_interruption
 
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _signals() as received:
         try:
             code = _run(sys.argv[1:])
-            _empty_stdout()
+            _empty(sys.stdout)
+            _empty(sys.stderr)
         except KeyboardInterrupt:  # a second one, while the first is told
             code = INTERRUPTED
     return 128 + received[0] if code == INTERRUPTED and received else code
@@ -72,12 +74,13 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _empty_stdout() -> None:
-    """Leave nothing in its buffer that would fail once more, with a traceback, when the interpreter ends."""
+def _empty(stream: TextIO) -> None:
+    """Leave nothing in its buffer that would fail once more when the interpreter ends, which then says so
+    with a traceback or an exit code of its own."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def open_streams() -> None:

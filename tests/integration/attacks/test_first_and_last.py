@@ -52,12 +52,14 @@ def start(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in a process of its own. `redirected`: what a shell does to its streams.
 
-    A count of what is executed would have its own to say on them, and is left out.
+    A count of what is executed would have its own to say on them, and is left out; streams have buffers, as
+    they have for people.
     """
     command: Sequence[str] = (sys.executable, "-c", PROGRAM.format(before=before), *arguments)
     if redirected:
         command = ("bash", "-c", f'"$@" {redirected}', "bash", *command)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    left_out = ("COVERAGE_", "PYTHONUNBUFFERED")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     variables = {**inherited, "MODNAS_HOME": str(home.folder), "OMP_NUM_THREADS": "1", **(environment or {})}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=variables, errors="replace"
