@@ -106,7 +106,7 @@ def search_to_end(
     `find`: gives a device by its id, for a run that measures while it searches.
     """
     search = state.search
-    loop = InTheLoop(state, store, find, progress)
+    loop = InTheLoop(state, store, find, progress) if state.run.config.measure else None
     if search.epoch:
         progress(Note(f"search: {search.epoch} of {search.config.epochs} epochs are done already"))
     with stage(progress, "searching", "epoch", search.config.epochs, search.epoch) as searching:
@@ -118,7 +118,7 @@ def search_to_end(
             note = f"hypervolume {validation.score:.3f}" if validation else ""
             searching.update(stats.epoch + 1, note=note)
 
-        run_search(state, on_epoch, on_warmup, loop.before_epoch)
+        run_search(state, on_epoch, on_warmup, loop.before_epoch if loop else lambda: None)
     progress(Note(f"search: {search.epoch} epochs, best front after epoch {search.best_epoch}"))
     fronts: dict[str, list[FrontEntry]] = write_fronts(state, store)["devices"]
     return fronts

@@ -11,7 +11,6 @@ All bounds are searched side by side, so that the models are asked for whole gen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ GENERATIONS = 100
 
 def run(problem: Problem, budget: int, seed: int) -> list[Architecture]:
     """The best of the models under each of `budget` bounds; see `bounded.run_under_bounds`."""
-    return run_under_bounds(problem, budget, seed, partial(search, generations=GENERATIONS))
+    return run_under_bounds(problem, budget, seed, search)
 
 
 def search(

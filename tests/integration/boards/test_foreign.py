@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from boards_namespace import NamespaceBoard
 
-from harness.cli import main
-
+Run = Callable[..., str]
 SMALL = "/home/board/small"
 #: A photo folder in the home, and files in every folder of the agent's.
 PLACES = (
@@ -34,29 +33,18 @@ def hashes(board: NamespaceBoard) -> str:
 
 
 @pytest.mark.slow
-def test_every_foreign_file_is_there_with_its_hash(
-    board: NamespaceBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MODNAS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("MODNAS_STORE", raising=False)
-
-    def types(line: str, code: int = 0) -> str:
-        ended = main(shlex.split(line))
-        read = capsys.readouterr().err
-        assert ended == code, read
-        return read
-
+def test_every_foreign_file_is_there_with_its_hash(board: NamespaceBoard, tmp_path: Path, run: Run) -> None:
     def measures(count: int, code: int = 0) -> str:
         settings = "--set channels=16 --set cells=1 --set input=1x8x8"
-        return types(f"profile --device pi --archs {count} {settings}", code)
+        return run(f"profile --device pi --archs {count} {settings}", code)
 
     board.mount_disk(SMALL, kilobytes=3000)
     board.endpoint().write_profile(tmp_path / "home", "pi", directory="small/agent")
     board.endpoint().write_profile(tmp_path / "home", "wrong", directory="photos")
     board.shell(f"mkdir -p /home/board/photos/2024; echo cat > {PLACES[0]}; echo dog > {PLACES[1]}")
     board.shell("chown -R board /home/board/photos")
-    assert "photos on" in types("agent install --device wrong", code=3)
-    types("agent install --device pi")
+    assert "photos on" in run("agent install --device wrong", code=3)
+    run("agent install --device pi")
     for place in PLACES[2:]:
         board.shell(f"mkdir -p {Path(place).parent}; echo {place} > {place}")
     board.shell(f"head -c 800000 /dev/urandom > {PLACES[6]}; ln -s /home/board/photos {LINK}")
@@ -74,9 +62,9 @@ def test_every_foreign_file_is_there_with_its_hash(
     assert re.search(r"the disk of board@.* is full: .* cannot be written; free some space there", full), full
     assert hashes(board) == before
 
-    told = types("agent uninstall --device pi")
+    told = run("agent uninstall --device pi")
     assert "left there, not the agent's: " in told
-    assert "nothing was removed" in types("agent uninstall --device wrong", code=3)
+    assert "nothing was removed" in run("agent uninstall --device wrong", code=3)
     assert hashes(board) == before
     left = board.shell(f"cd {SMALL}/agent; find . -type f -o -type l").split()
     assert sorted(left) == sorted(p.replace(f"{SMALL}/agent", ".") for p in (*PLACES[3:], LINK))
